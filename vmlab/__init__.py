@@ -1,0 +1,1 @@
+"""A kernel test lab on QEMU."""
