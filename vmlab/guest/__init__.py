@@ -1,0 +1,1 @@
+"""One booted kernel, and the contract between it and the host."""
