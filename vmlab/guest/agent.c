@@ -135,7 +135,7 @@ static char *whole_file(const char *name, long *size)
 }
 
 /* Each line of a step's output becomes a KTAP diagnostic. */
-static int relay(int from)
+static void relay(int from)
 {
 	char block[512];
 	int n, i, fresh = 1;
@@ -147,7 +147,6 @@ static int relay(int from)
 		}
 	if (!fresh)
 		say("\n");
-	return n;
 }
 
 /* Returns the exit status, or 128 + the signal that ended the command. */
