@@ -128,8 +128,10 @@ static char *whole_file(const char *name, long *size)
 	text = malloc(about.st_size + 1);
 	*size = read(file, text, about.st_size);
 	close(file);
-	if (*size != about.st_size)
+	if (*size != about.st_size) {
+		errno = EIO;
 		return NULL;
+	}
 	text[*size] = 0;
 	return text;
 }
