@@ -1,19 +1,30 @@
-"""What goes into a guest: the program's archive and the initramfs with the agent."""
+"""What goes into a guest: the program's archive, and how a step is written in it."""
 
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
 
+STEPS = "steps"
+
+
+def step(verb: str, argument: str, expect: str = "0", name: str = "-", ms: int = 0) -> str:
+    """One step's line as the agent reads it. `ms` is guest time, see the agent's steps.c."""
+    escaped = argument.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+    return f"{verb}\t{expect}\t{name}\t{ms}\t{escaped}"
+
 
 def archive(steps: Sequence[str], files: Mapping[str, bytes]) -> bytes:
     """The program as an uncompressed ustar archive; equal inputs give equal bytes.
 
-    Raises ValueError for a step of more than one line, or a file name that the agent cannot place.
+    Raises ValueError for a step that is not one line of five fields, a file name that the agent
+    cannot place, and a file that takes the name of the steps.
     """
-    for step in steps:
-        if "\n" in step or not step.strip():
-            raise ValueError(f"step {step!r} is not one line of text")
-    members = {"steps": "".join(f"{step}\n" for step in steps).encode(), **files}
+    for line in steps:
+        if "\n" in line or line.count("\t") != 4:
+            raise ValueError(f"step {line!r} is not one line of five fields")
+    if STEPS in files:
+        raise ValueError(f"file name {STEPS!r} is taken by the program's own steps")
+    members = {STEPS: "".join(f"{line}\n" for line in steps).encode(), **files}
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in sorted(members.items()):
@@ -24,19 +35,3 @@ def archive(steps: Sequence[str], files: Mapping[str, bytes]) -> bytes:
             about.mode = 0o755
             tar.addfile(about, io.BytesIO(content))
     return out.getvalue()
-
-
-def initramfs(init: bytes) -> bytes:
-    """A newc cpio archive that holds `init` and nothing else (initramfs buffer format,
-    Documentation/driver-api/early-userspace/buffer-format.rst)."""
-    return _member("init", 0o100755, init) + _member("TRAILER!!!", 0, b"")
-
-
-def _member(name: str, mode: int, content: bytes) -> bytes:
-    fields = (1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0)
-    header = b"070701" + b"".join(b"%08X" % field for field in fields)
-    return _padded(header + name.encode() + b"\0") + _padded(content)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + b"\0" * (-len(data) % 4)

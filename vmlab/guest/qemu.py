@@ -1,73 +1,194 @@
 """Boots one guest in QEMU: argv is built purely, one place starts the process."""
 
+import shlex
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vmlab.arch import Arch
-from vmlab.guest import results
+from vmlab.errors import LabError
 
-MEMORY_MIB = 192
 ICOUNT_SHIFT = {"i386": 3, "x86_64": 1}  # these boot about as fast as without icount
+APPEND = "console=ttyS0 panic=-1 oops=panic"
+CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
+LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
+_POLL_S = 0.02
+
+Clock = Literal["virtual", "real"]
+How = Literal["off", "reset", "timeout", "flooded", "lost"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a guest's process ended.
+
+    off: the agent left; reset: the guest reset itself (a panic does); timeout and flooded: the
+    lab ended it; lost: QEMU failed.
+    """
+
+    how: How
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a guest runs on; all of it is in the name of a run's inputs."""
+
+    arch: Arch
+    memory_mib: int = 192
+    cpus: int = 1
+    clock: Clock = "virtual"
+    accel: Literal["tcg", "kvm"] = "tcg"
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def console(self) -> Path:
+        return self.path / "console"
+
+    @property
+    def results(self) -> Path:
+        return self.path / "results"
+
+    @property
+    def transcript(self) -> Path:
+        """Both ports' bytes in the order QEMU took them."""
+        return self.path / "transcript"
+
+    @property
+    def program(self) -> Path:
+        return self.path / "program.tar"
+
+    @property
+    def mode(self) -> Path:
+        return self.path / "mode"
+
+    @property
+    def argv(self) -> Path:
+        return self.path / "argv"
 
 
 @dataclass(frozen=True)
 class Boot:
-    """All that a guest is started from. The directory takes console, results and argv."""
+    """All that a guest is started from."""
 
-    arch: Arch
+    machine: Machine
     kernel: Path
     initramfs: Path
-    program: Path
-    directory: Path
+    run: RunDirectory
 
-    @property
-    def console(self) -> Path:
-        return self.directory / "console"
 
-    @property
-    def results(self) -> Path:
-        return self.directory / "results"
+def serial_args(run: RunDirectory) -> list[str]:
+    """The two ports, each into its file and both into the transcript."""
+    args = []
+    for name, path in (("console", run.console), ("results", run.results)):
+        args += ["-chardev", f"file,id={name},path={_escaped(path)},"
+                 f"logfile={_escaped(run.transcript)},logappend=on",
+                 "-serial", f"chardev:{name}"]  # fmt: skip
+    return args
+
+
+def contract_args(run: RunDirectory) -> list[str]:
+    """What the agent needs of QEMU besides its ports."""
+    return [
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+        "-fw_cfg", f"name=opt/vmlab/program,file={_escaped(run.program)}",
+        "-fw_cfg", f"name=opt/vmlab/mode,file={_escaped(run.mode)}",
+    ]  # fmt: skip
 
 
 def argv(boot: Boot) -> list[str]:
     """The command that boots this guest; it dies with the process that starts it."""
+    machine = boot.machine
     return [
         "setpriv", "--pdeathsig", "KILL", "--",
-        f"qemu-system-{boot.arch.qemu}",
+        f"qemu-system-{machine.arch.qemu}",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-machine", "pc", "-accel", "tcg", "-cpu", "max,-rdrand,-rdseed",
-        "-m", f"{MEMORY_MIB}M",
-        "-icount", f"shift={ICOUNT_SHIFT[boot.arch.name]},sleep=off",
-        "-rtc", "base=2020-01-01,clock=vm", "-seed", "1",
+        "-machine", "pc", "-m", f"{machine.memory_mib}M", "-smp", str(machine.cpus),
+        *_clock_args(machine),
         "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        "-serial", f"file:{boot.console}", "-serial", f"file:{boot.results}",
-        "-fw_cfg", f"name=opt/vmlab/program,file={boot.program}",
-        "-kernel", str(boot.kernel), "-initrd", str(boot.initramfs),
-        "-append", "console=ttyS0 panic=-1 oops=panic",
+        *serial_args(boot.run),
+        *contract_args(boot.run),
+        "-kernel", str(boot.kernel), "-initrd", str(boot.initramfs), "-append", APPEND,
     ]  # fmt: skip
 
 
-def run(boot: Boot, timeout_s: float) -> results.Results:
-    """Boots the guest, waits for its end and reads its results.
+def _clock_args(machine: Machine) -> list[str]:
+    if machine.accel == "kvm":
+        return ["-accel", "kvm", "-cpu", "host", "-seed", str(machine.seed)]
+    common = ["-accel", "tcg", "-cpu", "max,-rdrand,-rdseed", "-seed", str(machine.seed)]
+    if machine.clock == "real":
+        return common
+    shift = ICOUNT_SHIFT[machine.arch.name]
+    return [*common, "-icount", f"shift={shift},sleep=off", "-rtc", "base=2020-01-01,clock=vm"]
 
-    A guest that outlives `timeout_s` (host seconds) is killed; the fault says so.
+
+def _escaped(path: Path) -> str:
+    """A path in a QEMU option list, where a comma is written twice."""
+    return str(path).replace(",", ",,")
+
+
+def run(boot: Boot, timeout_s: float, watch: Callable[[], None] = lambda: None) -> Ended:
+    """Boots the guest and waits for its end; `watch` is called now and then.
+
+    The run directory holds program and mode before. A guest that outlives `timeout_s` (host
+    seconds) or prints more than CONSOLE_LIMIT bytes is ended. Raises LabError without QEMU.
     """
     command = argv(boot)
-    (boot.directory / "argv").write_text("\n".join(command) + "\n")
+    boot.run.argv.write_text(shlex.join(command) + "\n")
     try:
-        done = subprocess.run(
-            command, timeout=timeout_s, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
-    except subprocess.TimeoutExpired:
-        return _faulty(boot, f"the guest still ran after {timeout_s:g} s")
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        return _faulty(boot, f"QEMU ended with {done.returncode}: {said or 'no message'}")
-    return results.parse(boot.results.read_text(errors="replace"))
+    except FileNotFoundError as error:
+        raise LabError(
+            f"starting a guest: {error.filename} was not found; install the packages of "
+            "packages.txt (./lab does), or see `vmlab doctor`"
+        ) from error
+    try:
+        return supervise(process, boot.run, timeout_s, watch)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr:
+            process.stderr.close()
 
 
-def _faulty(boot: Boot, fault: str) -> results.Results:
-    text = boot.results.read_text(errors="replace") if boot.results.exists() else ""
-    found = results.parse(text)
-    return results.Results(found.kernel, found.steps, fault)
+def supervise(
+    process: "subprocess.Popen[bytes]",
+    run: RunDirectory,
+    timeout_s: float,
+    watch: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Waits for the process' end, its time or its flood, whichever comes first."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            status = process.wait(_POLL_S)
+            break
+        except subprocess.TimeoutExpired:
+            watch()
+        if time.monotonic() > deadline:
+            return Ended("timeout", f"the guest still ran after {timeout_s:g} s of the host's time")
+        if run.console.exists() and run.console.stat().st_size > CONSOLE_LIMIT:
+            return Ended("flooded", f"the console grew past {CONSOLE_LIMIT >> 20} MiB")
+    return _of_status(status, process)
+
+
+def _of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
+    if status == LEFT:
+        return Ended("off")
+    if status == 0:
+        return Ended("reset", "the guest reset itself")
+    said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
+    ended = f"signal {-status}" if status < 0 else f"status {status}"
+    return Ended("lost", f"QEMU ended with {ended}: {said[-400:] or 'no message'}")

@@ -1,72 +1,201 @@
 """What the agent says on ttyS1: KTAP, read into results."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+MARK = "\x1e"
+"""The byte that the agent sends where a step begins and ends; see `console_offsets`."""
+
+State = Literal["passed", "failed", "skipped"]
 
 _PLAN = re.compile(r"1\.\.(\d+)")
 _KERNEL = re.compile(r"# kernel=(\S+)")
-_RESULT = re.compile(r"(ok|not ok) (\d+) - (.*)")
-_ABOUT = re.compile(r"# uptime=(\S+) printk=(-?\d+) outcome=(\d+)")
+_BEGIN = re.compile(MARK + r"# begin (\d+)")
+_END = re.compile(MARK + r"# uptime=(\d+\.\d+) printk=(-?\d+) outcome=(\d+)")
+_SET = re.compile(r"# set ([^=]+)=(.*)")
+_NOTE = re.compile(r"# (?:cut=\d+|waiting|\S+: .*)")
+_RESULT = re.compile(r"(ok|not ok) (\d+) - (\S+)(?: (.*?))?( # SKIP .*)?")
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|.)")
 
 
 @dataclass(frozen=True)
 class StepResult:
-    step: str
-    passed: bool
-    outcome: int  # exit status, 128 + signal, or errno
-    uptime: str  # guest seconds
-    printk_bytes: int  # printed by the kernel when the step ended
+    """One step as the agent saw it; `console` is where it began and ended in the console's bytes."""
+
+    verb: str
+    argument: str  # captures resolved
+    state: State
+    outcome: int  # exit status, 128 + signal, or errno; 0 for a skipped step
+    uptime: float  # guest seconds at its end
+    printk_bytes: int  # in the kernel's log when the step ended
     output: str
+    console: tuple[int, int]
+    values: Mapping[str, str]  # all captures known after the step: "z.pid" -> "57"
 
 
 @dataclass(frozen=True)
 class Results:
+    """`fault` says why these results are not whole; they are whole where it is None."""
+
     kernel: str | None  # as the guest's uname says it
     steps: tuple[StepResult, ...]
-    fault: str | None  # why these results are not whole, None where they are
-
-    @property
-    def passed(self) -> bool:
-        return self.fault is None and all(step.passed for step in self.steps)
+    begun: int  # number of the last step that began, 0 for none
+    fault: str | None
 
 
-def parse(text: str) -> Results:
-    """Reads a whole results port. What is missing, doubled or cut is named in `fault`."""
+class _Malformed(Exception):
+    """A line that the agent would not have written there."""
+
+
+def console_offsets(transcript: bytes, results: bytes) -> list[int] | None:
+    """How many bytes of console there were at each mark of the results.
+
+    The transcript holds the bytes of both serial ports in the order in which QEMU took them. None
+    where its marks cannot be told from the same byte on the console.
+    """
+    mark = MARK.encode()
+    here = [at for at, byte in enumerate(results) if byte == mark[0]]
+    there = [at for at, byte in enumerate(transcript) if byte == mark[0]]
+    if len(there) > len(here):
+        there = [at for at in there if transcript[at + 1 : at + 3] == b"# "]
+    if len(there) < len(here) or len(there) > len(here):
+        return None
+    return [t - r for t, r in zip(there, here, strict=True)]
+
+
+def parse(text: str, offsets: Sequence[int] | None = None) -> Results:
+    """Reads a whole results port. What is missing, doubled or cut is named in `fault`.
+
+    `offsets` are those of `console_offsets`; without them every step's console is (0, 0).
+    """
+    reader = _Reader(list(offsets) if offsets is not None else None)
     lines = text.split("\n")
     tail = lines.pop()
+    try:
+        for line in lines:
+            reader.take(line)
+    except _Malformed as malformed:
+        return reader.results(str(malformed))
+    if tail:
+        return reader.results(f"the results end in the middle of the line {tail[:80]!r}")
+    return reader.results(reader.missing())
+
+
+@dataclass
+class _Reader:
+    offsets: list[int] | None
     kernel: str | None = None
     plan: int | None = None
-    fault: str | None = None
-    steps: list[StepResult] = []
-    output: list[str] = []
-    about: re.Match[str] | None = None
-    for line in lines:
-        if line.startswith("# | "):
-            output.append(line[4:])
-        elif found := _ABOUT.fullmatch(line):
-            about = found
-        elif found := _KERNEL.fullmatch(line):
-            kernel = found[1]
-        elif found := _PLAN.fullmatch(line):
-            plan = int(found[1])
-        elif line.startswith("Bail out! "):
-            fault = fault or f"the agent gave up: {line[10:]}"
-        elif found := _RESULT.fullmatch(line):
-            if about is None or int(found[2]) != len(steps) + 1:
-                fault = fault or f"unexpected result line {line!r} after {len(steps)} steps"
-                break
-            passed = found[1] == "ok"
-            steps.append(
-                StepResult(found[3], passed, int(about[3]), about[1], int(about[2]),
-                           "\n".join(output))
-            )  # fmt: skip
-            output, about = [], None
-        elif line != "KTAP version 1":
-            fault = fault or f"line {line[:80]!r} is none of the agent's"
-    if tail:
-        fault = fault or f"the results end in the middle of the line {tail[:80]!r}"
-    elif plan is None:
-        fault = fault or "the agent announced no plan"
-    elif len(steps) != plan:
-        fault = fault or f"the agent announced {plan} steps and reported {len(steps)}"
-    return Results(kernel, tuple(steps), fault)
+    begun: int = 0
+    gave_up: str | None = None
+    steps: list[StepResult] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+    output: list[str] = field(default_factory=list)
+    began_at: int = 0
+    end: re.Match[str] | None = None
+    ended_at: int = 0
+
+    def take(self, line: str) -> None:
+        for pattern, act in _LINES:
+            if found := pattern.fullmatch(line):
+                act(self, found)
+                return
+        raise _Malformed(f"line {line[:80]!r} is none of the agent's")
+
+    def missing(self) -> str | None:
+        if self.gave_up:
+            return f"the agent gave up: {self.gave_up}"
+        if self.plan is None:
+            return "the agent announced no plan"
+        if len(self.steps) != self.plan:
+            return f"the agent announced {self.plan} steps and reported {len(self.steps)}"
+        return None
+
+    def results(self, fault: str | None) -> Results:
+        return Results(self.kernel, tuple(self.steps), self.begun, fault)
+
+    def on_kernel(self, found: re.Match[str]) -> None:
+        self.kernel = found[1]
+
+    def on_plan(self, found: re.Match[str]) -> None:
+        self.plan = int(found[1])
+
+    def on_output(self, found: re.Match[str]) -> None:
+        self.output.append(found[1])
+
+    def on_set(self, found: re.Match[str]) -> None:
+        self.values[found[1]] = unescape(found[2])
+
+    def on_begin(self, found: re.Match[str]) -> None:
+        self.begun = int(found[1])
+        self.began_at = self._next_offset()
+
+    def on_end(self, found: re.Match[str]) -> None:
+        self.end = found
+        self.ended_at = self._next_offset()
+
+    def on_bail_out(self, found: re.Match[str]) -> None:
+        self.gave_up = found[1]
+
+    def on_other(self, found: re.Match[str]) -> None:
+        pass
+
+    def on_result(self, found: re.Match[str]) -> None:
+        number = len(self.steps) + 1
+        skipped = found[5] is not None
+        if int(found[2]) != number or (self.end is None and not skipped):
+            raise _Malformed(
+                f"unexpected result line {found[0][:80]!r} after {len(self.steps)} steps"
+            )
+        self.steps.append(self._step(found, skipped))
+        self.output, self.end = [], None
+
+    def _step(self, found: re.Match[str], skipped: bool) -> StepResult:
+        passed: State = "passed" if found[1] == "ok" else "failed"
+        last = self.steps[-1] if self.steps else None
+        return StepResult(
+            verb=found[3],
+            argument=unescape(found[4] or ""),
+            state="skipped" if skipped else passed,
+            outcome=int(self.end[3]) if self.end else 0,
+            uptime=float(self.end[1]) if self.end else (last.uptime if last else 0.0),
+            printk_bytes=int(self.end[2]) if self.end else (last.printk_bytes if last else 0),
+            output="\n".join(self.output),
+            console=(self.began_at, self.ended_at) if self.end else (self.ended_at, self.ended_at),
+            values=MappingProxyType(dict(self.values)),
+        )
+
+    def _next_offset(self) -> int:
+        if self.offsets is None:
+            return 0
+        if not self.offsets:
+            raise _Malformed("the transcript holds fewer marks than the results")
+        return self.offsets.pop(0)
+
+
+_LINES = (
+    (re.compile(r"# \| (.*)"), _Reader.on_output),
+    (_SET, _Reader.on_set),
+    (_BEGIN, _Reader.on_begin),
+    (_END, _Reader.on_end),
+    (_RESULT, _Reader.on_result),
+    (_KERNEL, _Reader.on_kernel),
+    (_PLAN, _Reader.on_plan),
+    (re.compile(r"Bail out! (.*)"), _Reader.on_bail_out),
+    (re.compile(r"KTAP version 1"), _Reader.on_other),
+    (_NOTE, _Reader.on_other),
+)
+
+
+def unescape(text: str) -> str:
+    """Undoes the escapes that the agent writes: backslash, newline, tab, \\xNN."""
+    named = {"n": "\n", "t": "\t"}
+
+    def one(found: re.Match[str]) -> str:
+        what = found[1]
+        return chr(int(what[1:], 16)) if len(what) == 3 else named.get(what, what)
+
+    return _ESCAPE.sub(one, text)

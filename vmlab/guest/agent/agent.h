@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The guest's first process: reads the program from QEMU's fw_cfg, runs its
+ * steps and reports them on ttyS1. One file for each of these; this header is
+ * what they know of one another. Errors are errno values, 0 is success.
+ */
+#ifndef AGENT_H
+#define AGENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The directory that the program's files are unpacked into. */
+#define PROGRAM_DIR "/program"
+
+/* fwcfg.c: returns the file's content (malloc), NULL with errno where there is none. */
+char *fwcfg_read(const char *name, uint32_t *size);
+
+/* archive.c */
+int archive_unpack(const char *archive, uint32_t size);
+char *whole_file(const char *name, size_t limit, size_t *size);
+
+/* report.c: the results port. */
+void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void report_mark(void);
+void report_output(const char *text, size_t size);
+void report_output_begin(void);
+void report_output_end(void);
+void report_escaped(const char *text);
+int report_next_line(char *line, size_t size);
+void bail_out(const char *what, int error) __attribute__((noreturn));
+void leave(void) __attribute__((noreturn));
+
+/* captures.c: values that earlier steps gave a name. */
+void capture_set(const char *name, const char *key, const char *value);
+void capture_line(const char *name, const char *line);
+char *captures_resolve(const char *text);
+
+/* children.c: everything that takes guest time waits here, so that children are reaped. */
+struct child;
+void children_start(uint64_t limit_ms);
+uint64_t now_us(void);
+void wait_ms(uint64_t ms);
+struct child *child_spawn(const char *name, const char *command);
+int child_wait_ready(struct child *child, uint64_t ms);
+int child_run(const char *name, const char *command);
+int child_call(int (*call)(char *argument), char *argument);
+
+/* steps.c */
+#define STEP_FIELDS 5
+void steps_run(char *text);
+void steps_serve(char *options);
+
+#endif

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Start: file systems, the program, its steps, the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#define PROGRAM_FILE "opt/vmlab/program"
+#define MODE_FILE "opt/vmlab/mode"
+#define STEPS_LIMIT (16 * 1024 * 1024)
+
+static const struct {
+	const char *type, *at, *options;
+} mounts[] = {
+	{ "proc", "/proc", NULL },
+	{ "sysfs", "/sys", NULL },
+	{ "devtmpfs", "/dev", NULL },
+	{ "devpts", "/dev/pts", NULL },
+	{ "tmpfs", "/tmp", NULL },
+	{ "debugfs", "/sys/kernel/debug", NULL },
+	{ "tracefs", "/sys/kernel/tracing", NULL },
+	{ "tmpfs", PROGRAM_DIR, "mode=755" },
+};
+
+static const struct {
+	const char *path;
+	int major, minor;
+} devices[] = {
+	{ "/dev/null", 1, 3 },	 { "/dev/zero", 1, 5 }, { "/dev/full", 1, 7 }, { "/dev/random", 1, 8 },
+	{ "/dev/urandom", 1, 9 }, { "/dev/kmsg", 1, 11 }, { "/dev/tty", 5, 0 },
+};
+
+/* An old kernel may lack one of these; the step that needs it will say so. */
+static void mount_all(void)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(mounts) / sizeof(*mounts); i++) {
+		mkdir(mounts[i].at, 0755);
+		mount(mounts[i].type, mounts[i].at, mounts[i].type, 0, mounts[i].options);
+	}
+	for (i = 0; i < sizeof(devices) / sizeof(*devices); i++)
+		mknod(devices[i].path, S_IFCHR | 0666, makedev(devices[i].major, devices[i].minor));
+}
+
+/* The kernel opened the console for us; nothing but the kernel writes there. */
+static void let_go_of_console(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	if (null < 0)
+		bail_out("/dev/null", errno);
+	dup2(null, 0);
+	dup2(null, 1);
+	dup2(null, 2);
+	if (null > 2)
+		close(null);
+}
+
+static char *unpack_program(void)
+{
+	uint32_t archive_size;
+	size_t size;
+	char *archive = fwcfg_read(PROGRAM_FILE, &archive_size), *steps;
+	int error;
+
+	if (!archive)
+		bail_out("reading " PROGRAM_FILE, errno);
+	if (chdir(PROGRAM_DIR))
+		bail_out(PROGRAM_DIR, errno);
+	error = archive_unpack(archive, archive_size);
+	if (error)
+		bail_out("unpacking the program", error);
+	free(archive);
+	steps = whole_file("steps", STEPS_LIMIT, &size);
+	if (!steps)
+		bail_out("the program's steps", errno);
+	return steps;
+}
+
+int main(void)
+{
+	struct utsname kernel;
+	char *steps, *mode, *served;
+	uint32_t size;
+
+	if (iopl(3))
+		return 1;
+	mount_all();
+	let_go_of_console();
+	setenv("PATH", PROGRAM_DIR ":/bin:/sbin:/usr/bin:/usr/sbin", 1);
+	setenv("HOME", "/tmp", 1);
+	uname(&kernel);
+	steps = unpack_program();
+	/* "LIMIT_MS", or "LIMIT_MS interactive OPTION" */
+	mode = fwcfg_read(MODE_FILE, &size);
+	children_start(mode ? strtoull(mode, NULL, 10) : 0);
+	served = mode ? strstr(mode, " interactive ") : NULL;
+	report("KTAP version 1\n# kernel=%s\n", kernel.release);
+	if (served)
+		steps_serve(served + strlen(" interactive "));
+	steps_run(steps);
+	leave();
+}

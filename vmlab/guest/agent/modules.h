@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Each takes "NAME PARAMETER=VALUE ...", changes it, and returns 0 or the kernel's errno. */
+#ifndef AGENT_MODULES_H
+#define AGENT_MODULES_H
+
+int module_insert(char *argument);
+int module_probe(char *argument);
+int module_remove(char *argument);
+
+#endif

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The program's steps, one a line: verb, expected outcome, name, milliseconds, argument, with
+ * tabs between them. The first whose outcome is not as expected is the last one that runs.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/io.h>
+#include <sys/klog.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "modules.h"
+
+#define SYSLOG_SIZE_UNREAD 9
+#define READ_LIMIT (256 * 1024)
+#define COMMAND_SIZE 65536
+/* pvpanic's port: with -action panic=pause the guest stops at this very instruction. */
+#define PVPANIC 0x505
+#define PVPANIC_PANICKED 1
+
+struct step {
+	char *verb, *expect, *name, *argument;
+	uint64_t ms;
+};
+
+static const struct {
+	const char *name;
+	int number;
+} signals[] = {
+	{ "HUP", SIGHUP },   { "INT", SIGINT },	  { "QUIT", SIGQUIT }, { "KILL", SIGKILL },
+	{ "USR1", SIGUSR1 }, { "USR2", SIGUSR2 }, { "PIPE", SIGPIPE }, { "ALRM", SIGALRM },
+	{ "TERM", SIGTERM }, { "CHLD", SIGCHLD }, { "CONT", SIGCONT }, { "STOP", SIGSTOP },
+};
+
+static int do_insmod(struct step *step)
+{
+	return child_call(module_insert, step->argument);
+}
+
+static int do_modprobe(struct step *step)
+{
+	return child_call(module_probe, step->argument);
+}
+
+static int do_rmmod(struct step *step)
+{
+	return child_call(module_remove, step->argument);
+}
+
+static int do_run(struct step *step)
+{
+	int status = child_run(step->name, step->argument);
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", status);
+	capture_set(step->name, "status", text);
+	return status;
+}
+
+static int do_spawn(struct step *step)
+{
+	return child_wait_ready(child_spawn(step->name, step->argument), step->ms);
+}
+
+static int do_signal(struct step *step)
+{
+	char *pid = strchr(step->argument, ' '), *end;
+	const char *name = step->argument;
+	size_t i;
+	long number;
+
+	if (!pid)
+		return EINVAL;
+	*pid++ = 0;
+	number = strtol(pid, &end, 10);
+	if (*end || end == pid)
+		return EINVAL;
+	if (!strncmp(name, "SIG", 3))
+		name += 3;
+	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++)
+		if (!strcmp(signals[i].name, name))
+			return kill(number, signals[i].number) ? errno : 0;
+	return EINVAL;
+}
+
+static int do_wait(struct step *step)
+{
+	wait_ms(step->ms);
+	return 0;
+}
+
+static int write_value(char *argument)
+{
+	char *value = strchr(argument, ' ');
+	int file, error;
+
+	if (!value)
+		return EINVAL;
+	*value++ = 0;
+	file = open(argument, O_WRONLY | O_TRUNC);
+	if (file < 0)
+		return errno;
+	error = write(file, value, strlen(value)) < 0 ? errno : 0;
+	if (close(file) && !error)
+		error = errno;
+	return error;
+}
+
+static int do_write(struct step *step)
+{
+	return child_call(write_value, step->argument);
+}
+
+static void capture_lines(const char *name, char *text)
+{
+	char *line, *save;
+
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+		capture_line(name, line);
+}
+
+static int do_read(struct step *step)
+{
+	size_t size;
+	char *text = whole_file(step->argument, READ_LIMIT, &size);
+
+	if (!text)
+		return errno;
+	report_output(text, size);
+	while (size && isspace((unsigned char)text[size - 1]))
+		text[--size] = 0;
+	capture_set(step->name, "value", text);
+	capture_lines(step->name, text);
+	free(text);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	int (*act)(struct step *step);
+} verbs[] = {
+	{ "insmod", do_insmod },   { "rmmod", do_rmmod },  { "modprobe", do_modprobe },
+	{ "run", do_run },	   { "spawn", do_spawn },  { "signal", do_signal },
+	{ "sleep", do_wait },	   { "write", do_write },  { "read", do_read },
+	{ "console", do_wait },	   { "no_console", do_wait },
+};
+
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++) {
+		if (*text == '\\' && text[1])
+			text++;
+		else {
+			*to++ = *text;
+			continue;
+		}
+		*to++ = *text == 'n' ? '\n' : *text == 't' ? '\t' : *text;
+	}
+	*to = 0;
+}
+
+static int parse(char *line, struct step *step)
+{
+	char *field[STEP_FIELDS];
+	int i;
+
+	for (i = 0; i < STEP_FIELDS; i++) {
+		field[i] = line;
+		if (i == STEP_FIELDS - 1)
+			break;
+		line = line ? strchr(line, '\t') : NULL;
+		if (!line)
+			return EINVAL;
+		*line++ = 0;
+	}
+	unescape(field[4]);
+	*step = (struct step){ .verb = field[0],
+			       .expect = field[1],
+			       .name = field[2],
+			       .ms = strtoull(field[3], NULL, 10),
+			       .argument = captures_resolve(field[4]) };
+	return 0;
+}
+
+static int as_expected(const char *expect, int outcome)
+{
+	if (!strcmp(expect, "any"))
+		return 1;
+	if (!strcmp(expect, "nonzero"))
+		return outcome != 0;
+	return outcome == atoi(expect);
+}
+
+static int act(struct step *step)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(verbs) / sizeof(*verbs); i++)
+		if (!strcmp(verbs[i].name, step->verb))
+			return verbs[i].act(step);
+	return ENOSYS;
+}
+
+static void report_step(const char *state, int number, const char *verb, const char *argument)
+{
+	report("%s %d - %s%s", state, number, verb, *argument ? " " : "");
+	report_escaped(argument);
+}
+
+/* Returns whether the outcome was as expected. */
+static int run_step(int number, char *line)
+{
+	struct step step;
+	char *argument;
+	uint64_t now;
+	int outcome, fine;
+
+	if (parse(line, &step))
+		bail_out("a step has too few fields", EINVAL);
+	argument = strdup(step.argument);
+	report_mark();
+	report("# begin %d\n", number);
+	report_output_begin();
+	outcome = act(&step);
+	wait_ms(0);
+	report_output_end();
+	now = now_us();
+	report_mark();
+	report("# uptime=%llu.%06llu printk=%d outcome=%d\n", (unsigned long long)now / 1000000,
+	       (unsigned long long)now % 1000000, klogctl(SYSLOG_SIZE_UNREAD, NULL, 0), outcome);
+	fine = as_expected(step.expect, outcome);
+	report_step(fine ? "ok" : "not ok", number, step.verb, argument);
+	report("\n");
+	free(argument);
+	free(step.argument);
+	return fine;
+}
+
+static void skip_step(int number, char *line)
+{
+	struct step step;
+
+	if (parse(line, &step))
+		bail_out("a step has too few fields", EINVAL);
+	report_step("ok", number, step.verb, step.argument);
+	report(" # SKIP an earlier step failed\n");
+	free(step.argument);
+}
+
+void steps_run(char *text)
+{
+	char *line, *save;
+	int number = 0, total = 0, fine = 1;
+
+	for (line = text; *line; line++)
+		total += *line == '\n';
+	report("1..%d\n", total);
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		number++;
+		if (fine)
+			fine = run_step(number, line);
+		else
+			skip_step(number, line);
+	}
+}
+
+/* Serves steps that the host sends over ttyS1; with "freeze" the guest's clock stands in between. */
+void steps_serve(char *options)
+{
+	int number = 0, freeze = !strcmp(options, "freeze");
+	char *line = malloc(COMMAND_SIZE);
+
+	if (!line)
+		bail_out("interactive", ENOMEM);
+	for (;;) {
+		report("# waiting\n");
+		if (freeze)
+			outb(PVPANIC_PANICKED, PVPANIC);
+		if (report_next_line(line, COMMAND_SIZE))
+			run_step(++number, line);
+		else
+			leave();
+	}
+}
