@@ -17,7 +17,7 @@ _BEGIN = re.compile(MARK + r"# begin (\d+)")
 _END = re.compile(MARK + r"# uptime=(\d+\.\d+) printk=(-?\d+) outcome=(\d+)")
 _SET = re.compile(r"# set ([^=]+)=(.*)")
 _NOTE = re.compile(r"# (?:cut=\d+|waiting|\S+: .*)")
-_RESULT = re.compile(r"(ok|not ok) (\d+) - (\S+)(?: (.*?))?( # SKIP .*)?")
+_RESULT = re.compile(r"(ok|not ok) (\d+) - (\S+)(?: (?!# SKIP)(.*?))?( # SKIP .*)?")
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|.)")
 
 

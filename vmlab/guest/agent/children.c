@@ -146,7 +146,7 @@ static void wait_once(uint64_t until_us)
 	int count = 1, i;
 
 	if (deadline_us && now >= deadline_us)
-		bail_out("the time limit of all steps has passed", ETIMEDOUT);
+		bail_out("timeout of the steps", ETIMEDOUT);
 	if (deadline_us && deadline_us < until)
 		until = deadline_us;
 	for (i = 0; i < MAX_CHILDREN; i++)
