@@ -12,7 +12,7 @@ from vmlab.arch import Arch
 from vmlab.errors import LabError
 
 ICOUNT_SHIFT = {"i386": 3, "x86_64": 1}  # these boot about as fast as without icount
-APPEND = "console=ttyS0 panic=-1 oops=panic"
+APPEND = "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on"
 CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
 LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
 _POLL_S = 0.02
@@ -85,14 +85,25 @@ class Boot:
     kernel: Path
     initramfs: Path
     run: RunDirectory
+    control: Path | None = None  # interactive: where the sockets are; a short path (sun_path)
+
+    @property
+    def port_socket(self) -> Path:
+        return (self.control or self.run.path) / "port"
+
+    @property
+    def qmp_socket(self) -> Path:
+        return (self.control or self.run.path) / "qmp"
 
 
-def serial_args(run: RunDirectory) -> list[str]:
-    """The two ports, each into its file and both into the transcript."""
+def serial_args(run: RunDirectory, port_socket: Path | None = None) -> list[str]:
+    """The two ports, each into its file (or the second to a socket), both into the transcript."""
+    results = f"file,path={_escaped(run.results)}"
+    if port_socket:
+        results = f"socket,path={_escaped(port_socket)},server=on,wait=off"
     args = []
-    for name, path in (("console", run.console), ("results", run.results)):
-        args += ["-chardev", f"file,id={name},path={_escaped(path)},"
-                 f"logfile={_escaped(run.transcript)},logappend=on",
+    for name, where in (("console", f"file,path={_escaped(run.console)}"), ("results", results)):
+        args += ["-chardev", f"{where},id={name},logfile={_escaped(run.transcript)},logappend=on",
                  "-serial", f"chardev:{name}"]  # fmt: skip
     return args
 
@@ -116,7 +127,8 @@ def argv(boot: Boot) -> list[str]:
         "-machine", "pc", "-m", f"{machine.memory_mib}M", "-smp", str(machine.cpus),
         *_clock_args(machine),
         "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        *serial_args(boot.run),
+        *serial_args(boot.run, boot.port_socket if boot.control else None),
+        *_control_args(boot),
         *contract_args(boot.run),
         "-kernel", str(boot.kernel), "-initrd", str(boot.initramfs), "-append", APPEND,
     ]  # fmt: skip
@@ -132,6 +144,15 @@ def _clock_args(machine: Machine) -> list[str]:
     return [*common, "-icount", f"shift={shift},sleep=off", "-rtc", "base=2020-01-01,clock=vm"]
 
 
+def _control_args(boot: Boot) -> list[str]:
+    """An interactive guest stops itself by pvpanic while it waits; the host goes on with it."""
+    if boot.control is None:
+        return []
+    qmp = f"socket,id=qmp,path={_escaped(boot.qmp_socket)},server=on,wait=off"
+    return ["-device", "pvpanic", "-action", "panic=pause", "-chardev", qmp, "-mon",
+            "chardev=qmp,mode=control"]  # fmt: skip
+
+
 def _escaped(path: Path) -> str:
     """A path in a QEMU option list, where a comma is written twice."""
     return str(path).replace(",", ",,")
@@ -143,17 +164,7 @@ def run(boot: Boot, timeout_s: float, watch: Callable[[], None] = lambda: None) 
     The run directory holds program and mode before. A guest that outlives `timeout_s` (host
     seconds) or prints more than CONSOLE_LIMIT bytes is ended. Raises LabError without QEMU.
     """
-    command = argv(boot)
-    boot.run.argv.write_text(shlex.join(command) + "\n")
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-    except FileNotFoundError as error:
-        raise LabError(
-            f"starting a guest: {error.filename} was not found; install the packages of "
-            "packages.txt (./lab does), or see `vmlab doctor`"
-        ) from error
+    process = start(boot)
     try:
         return supervise(process, boot.run, timeout_s, watch)
     finally:
@@ -161,6 +172,21 @@ def run(boot: Boot, timeout_s: float, watch: Callable[[], None] = lambda: None) 
         process.wait()
         if process.stderr:
             process.stderr.close()
+
+
+def start(boot: Boot) -> "subprocess.Popen[bytes]":
+    """Starts the guest's process and records its command. Raises LabError without QEMU."""
+    command = argv(boot)
+    boot.run.argv.write_text(shlex.join(command) + "\n")
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+    except FileNotFoundError as error:
+        raise LabError(
+            f"starting a guest: {error.filename} was not found; install the packages of "
+            "packages.txt (./lab does), or see `vmlab doctor`"
+        ) from error
 
 
 def supervise(

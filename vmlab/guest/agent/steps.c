@@ -95,18 +95,23 @@ static int do_wait(struct step *step)
 	return 0;
 }
 
+/* As echo does, with a newline: /dev/kmsg holds a line back until it is whole. */
 static int write_value(char *argument)
 {
-	char *value = strchr(argument, ' ');
+	char *value = strchr(argument, ' '), *line;
 	int file, error;
 
 	if (!value)
 		return EINVAL;
 	*value++ = 0;
+	line = malloc(strlen(value) + 2);
+	if (!line)
+		return ENOMEM;
+	strcat(strcpy(line, value), "\n");
 	file = open(argument, O_WRONLY | O_TRUNC);
 	if (file < 0)
 		return errno;
-	error = write(file, value, strlen(value)) < 0 ? errno : 0;
+	error = write(file, line, strlen(line)) < 0 ? errno : 0;
 	if (close(file) && !error)
 		error = errno;
 	return error;

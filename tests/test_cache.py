@@ -1,0 +1,116 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vmlab.cache import Cache, content_key
+from vmlab.errors import LabError
+
+
+def fill(text: str):
+    def make(path: Path) -> None:
+        (path / "file").write_text(text)
+
+    return make
+
+
+def test_a_directory_is_made_once(tmp_path):
+    cache = Cache(tmp_path)
+    first = cache.get("kind", "key", fill("one"))
+    assert cache.get("kind", "key", fill("two")) == first
+    assert (first / "file").read_text() == "one"
+
+
+def test_a_maker_that_fails_leaves_nothing(tmp_path):
+    def make(path: Path) -> None:
+        (path / "half").write_text("x")
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        Cache(tmp_path).get("kind", "key", make)
+    assert Cache(tmp_path).find("kind", "key") is None
+    assert [path.name for path in (tmp_path / "kind").iterdir() if path.is_dir()] == []
+
+
+MAKER = """
+import sys, time
+from pathlib import Path
+from vmlab.cache import Cache
+def make(path):
+    (path / "half").write_text("x")
+    print("half", flush=True)
+    time.sleep(float(sys.argv[2]))
+    (path / "whole").write_text("x")
+Cache(Path(sys.argv[1])).get("kind", "key", make)
+print("done", flush=True)
+"""
+
+
+def maker(root: Path, seconds: float) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", MAKER, str(root), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_killed_maker_leaves_nothing_that_is_taken_as_whole(tmp_path):
+    with maker(tmp_path, 60) as killed:
+        assert killed.stdout.readline() == "half\n"
+        os.kill(killed.pid, signal.SIGKILL)
+    cache = Cache(tmp_path)
+    assert cache.find("kind", "key") is None
+    made = cache.get("kind", "key", fill("whole"))
+    assert [path.name for path in made.iterdir()] == ["file"]
+    assert [path.name for path in made.parent.iterdir() if path.is_dir()] == ["key"]
+
+
+def test_a_second_process_waits_for_the_first_and_takes_what_it_made(tmp_path):
+    with maker(tmp_path, 0.5) as first:
+        assert first.stdout.readline() == "half\n"
+        made = Cache(tmp_path).get("kind", "key", fill("second"))
+        assert sorted(path.name for path in made.iterdir()) == ["half", "whole"]
+        assert first.stdout.read() == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [(28, r"no space left on device; free some space"), (30, "read-only file system; make it")],
+)
+def test_a_disk_that_cannot_be_written_is_explained(tmp_path, number, expected):
+    def make(path: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(LabError, match=expected):
+        Cache(tmp_path).get("kind", "key", make)
+
+
+def test_a_file_in_the_place_of_the_cache_is_explained(tmp_path):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(LabError, match="VMLAB_CACHE"):
+        Cache(tmp_path / "cache").get("kind", "key", fill("x"))
+
+
+def test_prune_takes_what_was_not_used_for_long(tmp_path):
+    cache = Cache(tmp_path)
+    old, new = cache.get("kind", "old", fill("o")), cache.get("kind", "new", fill("n"))
+    os.utime(old, (0, time.time() - 1000))
+    assert [entry.key for entry in cache.prune(500, dry_run=True)] == ["old"]
+    assert old.is_dir()
+    assert [entry.key for entry in cache.prune(500, dry_run=False)] == ["old"]
+    assert not old.exists() and new.is_dir()
+    assert [entry.key for entry in cache.prune(None, dry_run=False)] == ["new"]
+    assert cache.entries() == []
+
+
+def test_the_default_is_what_the_environment_names(tmp_path, monkeypatch):
+    monkeypatch.setenv("VMLAB_CACHE", str(tmp_path / "here"))
+    assert Cache.default().root == tmp_path / "here"
+
+
+def test_a_key_depends_on_order_and_borders():
+    keys = {content_key("a", "bc"), content_key("ab", "c"), content_key("bc", "a")}
+    assert len(keys) == 3
+    assert content_key("a", b"bc") in keys

@@ -1,0 +1,1 @@
+"""What is built for guests: user programs with musl, modules with the kernel's kbuild."""

@@ -1,0 +1,131 @@
+"""A guest that is driven step by step, for tests in Python and for the shell.
+
+Same agent, same steps, same results as a program; on the virtual clock the guest stops itself
+between steps, so that its time stands while the host thinks.
+"""
+
+import contextlib
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+from vmlab.errors import VmlabError
+from vmlab.guest import program, qemu, results
+from vmlab.guest.console import Console
+
+_WAITING = "# waiting\n"
+_BOOT_S = 60
+_STARTUP_PAUSE_S = 0.02
+
+
+class GuestLost(VmlabError):
+    """The guest is gone, or does not answer any more."""
+
+
+class Session:
+    """One running guest. Made by `session`; `console` is pexpect on ttyS0."""
+
+    def __init__(
+        self, boot: qemu.Boot, process: "subprocess.Popen[bytes]", port: socket.socket
+    ) -> None:
+        self._boot = boot
+        self._process = process
+        self._port = port
+        self._text = ""
+        self._qmp = QEMUMonitorProtocol(str(boot.qmp_socket))
+        self._qmp.connect()
+        self.console = Console(boot.run.console, lambda: process.poll() is None)
+
+    def step(self, line: str, timeout_s: float = 60) -> results.StepResult:
+        """Runs one step (`program.step` makes its line) and returns its result.
+
+        Whether the outcome is as expected is in the result's state. Raises GuestLost where the
+        guest ends or does not answer within `timeout_s` host seconds.
+        """
+        self._port.sendall(line.encode() + b"\n")
+        self.resume()
+        self.wait(timeout_s)
+        return self.results().steps[-1]
+
+    def resume(self) -> None:
+        """Lets the guest go on, whose clock stands while it waits."""
+        if self._boot.machine.clock == "virtual":
+            self._qmp.cmd("cont")
+
+    def wait(self, timeout_s: float) -> None:
+        """Reads results until the agent waits for a step."""
+        deadline = time.monotonic() + timeout_s
+        start = len(self._text)
+        while not self._text.endswith(_WAITING) or len(self._text) == start:
+            self._port.settimeout(max(0.01, deadline - time.monotonic()))
+            try:
+                block = self._port.recv(65536)
+            except TimeoutError as error:
+                raise GuestLost(
+                    f"no answer from the guest in {timeout_s:g} s{self._tail()}"
+                ) from error
+            if not block:
+                raise GuestLost(f"the guest ended{self._tail()}")
+            self._text += block.decode(errors="replace")
+        self._boot.run.results.write_text(self._text)
+
+    def results(self) -> results.Results:
+        transcript = self._boot.run.transcript.read_bytes()
+        return results.parse(
+            self._text, results.console_offsets(transcript, self._text.encode())
+        )
+
+    def close(self) -> None:
+        """Ends the guest's process."""
+        with contextlib.suppress(OSError):
+            self._qmp.close()
+        self.console.close()
+        self._port.close()
+
+    def _tail(self) -> str:
+        text = self._boot.run.console.read_text(errors="replace")
+        return "; the console's last lines:\n" + "\n".join(text.splitlines()[-10:])
+
+
+@contextlib.contextmanager
+def session(boot: qemu.Boot, files: dict[str, bytes]) -> Iterator[Session]:
+    """Boots a guest with these files in its program and gives it once it waits for steps."""
+    boot.run.program.write_bytes(program.archive([], files))
+    option = "freeze" if boot.machine.clock == "virtual" else "poll"
+    boot.run.mode.write_text(f"0 interactive {option}")
+    with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
+        boot = replace(boot, control=Path(control))
+        process = qemu.start(boot)
+        try:
+            with contextlib.closing(_connect(boot, process)) as opened:
+                opened.wait(_BOOT_S)
+                yield opened
+        finally:
+            process.kill()
+            process.wait()
+            if process.stderr:
+                process.stderr.close()
+
+
+def _connect(boot: qemu.Boot, process: "subprocess.Popen[bytes]") -> Session:
+    deadline = time.monotonic() + _BOOT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        port = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            port.connect(str(boot.port_socket))
+            if boot.qmp_socket.exists():
+                return Session(boot, process, port)
+        except (FileNotFoundError, ConnectionRefusedError):
+            pass
+        port.close()
+        time.sleep(_STARTUP_PAUSE_S)
+    said = b""
+    if process.poll() is not None and process.stderr:
+        said = process.stderr.read()[-400:]
+    raise GuestLost(f"starting QEMU: its sockets did not appear {said.decode(errors='replace')}")
