@@ -145,7 +145,8 @@ def _explained(root: Path) -> Iterator[None]:
         step = _NEXT_STEP.get(error.errno or 0)
         if step is None:
             raise
-        raise LabError(f"writing the cache {root}: {(error.strerror or '').lower()}; {step}") from error
+        found = os.strerror(error.errno or 0).lower()
+        raise LabError(f"writing the cache {root}: {found}; {step}") from error
 
 
 def _touch(path: Path) -> None:

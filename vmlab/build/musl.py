@@ -43,7 +43,8 @@ class Toolchain:
     def command(self, specs_file: Path) -> list[str]:
         """The compiler's command, to which sources and flags are added."""
         system = [word for path in self.includes for word in ("-isystem", str(path))]
-        return ["gcc", self.arch.gcc_flag, f"-specs={specs_file}", f"-L{self.lib}", "-nostdinc", *system]
+        link = [f"-specs={specs_file}", f"-L{self.lib}"]
+        return ["gcc", self.arch.gcc_flag, *link, "-nostdinc", *system]
 
     def compile(
         self, sources: Sequence[Path], output: Path, includes: Sequence[Path] = ()

@@ -23,7 +23,7 @@ _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|.)")
 
 @dataclass(frozen=True)
 class StepResult:
-    """One step as the agent saw it; `console` is where it began and ended in the console's bytes."""
+    """One step as the agent saw it; `console` is where it began and ended, in bytes."""
 
     verb: str
     argument: str  # captures resolved

@@ -1,0 +1,139 @@
+"""Builds modules out of tree with a kernel's own kbuild, in a copy of their sources."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab.arch import Arch
+from vmlab.cache import content_key
+from vmlab.errors import VmlabError
+
+_ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b")
+_SOURCES = ("*.c", "*.h", "*.S", "Kbuild", "Makefile", "*.lds")
+_MESSAGE_LINES = 30
+
+
+class ModuleBuildError(VmlabError):
+    """The compiler or modpost refused a module; the message is theirs, with the source line."""
+
+    def __init__(self, kernel: str, command: Sequence[str], said: str) -> None:
+        self.kernel = kernel
+        self.said = said
+        super().__init__(f"building for {kernel}:\n{said}\nrebuild it with: {shlex.join(command)}")
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A kernel that modules can be built against."""
+
+    id: str  # its release
+    arch: Arch
+    headers: Path  # what `make -C` is given
+    version: str  # of the headers' package
+
+
+def command(tree: Tree, directory: Path) -> list[str]:
+    """The command that builds the modules in a directory."""
+    compiler = f"gcc {tree.arch.gcc_flag}"
+    return [
+        "make", "-C", str(tree.headers), f"M={directory}", f"ARCH={tree.arch.name}",
+        f"CC={compiler}", f"HOSTCC={compiler}", f"KCFLAGS=-fmacro-prefix-map={directory}/=",
+        f"-j{os.cpu_count() or 1}", "modules",
+    ]  # fmt: skip
+
+
+def source_files(source: Path) -> dict[str, bytes]:
+    """The files of a directory that a build reads, by their relative path."""
+    found = {path for pattern in _SOURCES for path in source.rglob(pattern) if path.is_file()}
+    return {
+        str(path.relative_to(source)): path.read_bytes()
+        for path in sorted(found)
+        if not path.name.endswith(".mod.c")
+    }
+
+
+def key(tree: Tree, files: Mapping[str, bytes], wanted: Sequence[str], compiler: str) -> str:
+    """The name of a build: kernel and the hash of all that goes into it."""
+    parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
+    made_of = (tree.version, compiler, *command(tree, Path("/")), *sorted(wanted), *parts)
+    return f"{tree.id}-{content_key(*made_of)}"
+
+
+def build(tree: Tree, source: Path, wanted: Sequence[str], directory: Path) -> list[str]:
+    """Copies the sources into `directory` and builds the wanted modules there.
+
+    A wanted module is a subdirectory with a Kbuild of its own, or one that the source's own
+    Kbuild makes. Returns the command; raises ModuleBuildError with the compiler's words.
+    """
+    for name, content in source_files(source).items():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content)
+    apart = [name for name in wanted if (source / name / "Kbuild").is_file()]
+    if apart:
+        (directory / "Kbuild").write_text(_kbuild(source, apart))
+    words = command(tree, directory)
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, "LC_ALL": "C"},
+    )  # fmt: skip
+    (directory / "build.log").write_text(shlex.join(words) + "\n" + done.stdout + done.stderr)
+    if done.returncode:
+        raise ModuleBuildError(tree.id, words, message(done.stdout, done.stderr, directory))
+    return words
+
+
+def _kbuild(source: Path, wanted: Sequence[str]) -> str:
+    """One Kbuild for the wanted modules and what they need of one another."""
+    names = needed(source, wanted)
+    return "".join(f"obj-m += {name}/\n" for name in names)
+
+
+def needed(source: Path, wanted: Sequence[str]) -> list[str]:
+    """The wanted modules after the ones whose symbols they use.
+
+    A module names those in its Kbuild, in a comment `# needs: NAME ...`.
+    """
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        kbuild = source / name / "Kbuild"
+        for line in kbuild.read_text().splitlines() if kbuild.is_file() else ():
+            if line.startswith("# needs:"):
+                for other in line.removeprefix("# needs:").split():
+                    visit(other)
+        if name not in order:
+            order.append(name)
+
+    for name in wanted:
+        visit(name)
+    return order
+
+
+def message(out: str, err: str, directory: Path) -> str:
+    """What a failed build said, from its first error on, with paths as the author knows them."""
+    lines = err.splitlines() or out.splitlines()
+    first = next((number for number, line in enumerate(lines) if _ERROR.search(line)), 0)
+    start = max(0, first - 1)
+    kept = lines[start : start + _MESSAGE_LINES]
+    return "\n".join(kept).replace(f"{directory}/", "")
+
+
+def modules(directory: Path) -> dict[str, Path]:
+    """The built modules of a directory, by name."""
+    return {path.stem: path for path in sorted(directory.rglob("*.ko"))}
+
+
+def compiler_version(arch: Arch) -> str:
+    """What gcc says of itself; part of a build's name."""
+    if not shutil.which("gcc"):
+        return "no gcc"
+    done = subprocess.run(
+        ["gcc", arch.gcc_flag, "--version"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.partition("\n")[0]

@@ -1,0 +1,55 @@
+"""The tiny image: what stands in a tiny.yaml, made into an initramfs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vmlab.images import cpio
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a tiny.yaml says; `text` is all of it, for the image's name."""
+
+    text: str
+    on: tuple[str, ...]  # busybox options
+    off: tuple[str, ...]
+    directories: tuple[str, ...]
+    devices: tuple[tuple[str, int, int], ...]
+    files: tuple[tuple[str, str], ...]
+
+
+def default_recipe() -> Path:
+    """The recipe that travels with the lab."""
+    return Path(__file__).with_name("tiny.yaml")
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe; the file is the lab's own, so what is missing raises KeyError."""
+    text = path.read_text()
+    content: dict[str, Any] = yaml.safe_load(text)
+    return Recipe(
+        text,
+        tuple(content["busybox"]["on"]),
+        tuple(content["busybox"]["off"]),
+        tuple(content["directories"]),
+        tuple((name, major, minor) for name, major, minor in content["devices"]),
+        tuple(content["files"].items()),
+    )
+
+
+def initramfs(recipe: Recipe, agent: bytes, busybox: bytes, applets: list[str]) -> bytes:
+    """The image's bytes; not compressed, for the guest unpacks slower than QEMU copies."""
+    links = [cpio.symlink(f"bin/{name}", "busybox") for name in applets if name != "busybox"]
+    return cpio.archive(
+        [
+            *(cpio.directory(path) for path in recipe.directories),
+            *(cpio.char_device(path, major, minor) for path, major, minor in recipe.devices),
+            *(cpio.Member(path, 0o100644, text.encode()) for path, text in recipe.files),
+            cpio.executable("init", agent),
+            cpio.executable("bin/busybox", busybox),
+            *links,
+        ]
+    )
