@@ -59,9 +59,9 @@ def source_files(source: Path) -> dict[str, bytes]:
 
 def key(tree: Tree, files: Mapping[str, bytes], wanted: Sequence[str], compiler: str) -> str:
     """The name of a build: kernel and the hash of all that goes into it."""
+    recipe = (tree.version, compiler, *command(tree, Path("/")), *sorted(wanted))
     parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
-    made_of = (tree.version, compiler, *command(tree, Path("/")), *sorted(wanted), *parts)
-    return f"{tree.id}-{content_key(*made_of)}"
+    return f"{tree.id}-{content_key(*recipe, *parts)}"
 
 
 def build(tree: Tree, source: Path, wanted: Sequence[str], directory: Path) -> list[str]:

@@ -1,0 +1,101 @@
+"""What guests need, each made once from its inputs and kept in the cache."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmlab.arch import Arch
+from vmlab.build import busybox, kbuild, musl
+from vmlab.cache import Cache, content_key
+from vmlab.catalog import Catalog, Kernel
+from vmlab.images import tiny
+
+_AGENT = Path(__file__).parent / "guest" / "agent"
+_LIBC_SUITE = "bookworm"  # unstable's musl makes i386 programs that crash at start with gcc 12
+
+
+class Artifacts:
+    """Images, workloads and modules. Makers raise LabError, CompileError, ModuleBuildError."""
+
+    def __init__(self, cache: Cache, catalog: Catalog) -> None:
+        self.cache = cache
+        self.catalog = catalog
+        self._toolchains: dict[str, musl.Toolchain] = {}
+        self._compilers: dict[str, str] = {}
+
+    def image(self, arch: Arch) -> Path:
+        """The tiny image of an architecture: an initramfs."""
+        recipe = tiny.read_recipe(tiny.default_recipe())
+        agent = self.program(arch, _AGENT, "agent")
+        shell = self.busybox(arch, recipe)
+
+        def make(directory: Path) -> None:
+            (directory / "initramfs").write_bytes(
+                tiny.initramfs(recipe, agent.read_bytes(), shell.read_bytes(), applets)
+            )
+
+        applets = shell.with_name("applets").read_text().split()
+        name = content_key(recipe.text, agent.read_bytes(), shell.read_bytes())
+        return self.cache.get("images", f"tiny-{arch.name}-{name}", make) / "initramfs"
+
+    def busybox(self, arch: Arch, recipe: tiny.Recipe) -> Path:
+        """busybox with the recipe's options; its applets' names stand beside it."""
+        source = self.catalog.source("busybox")
+        toolchain = self._toolchain(arch)
+
+        def make(directory: Path) -> None:
+            work = directory / "work"
+            work.mkdir()
+            made = busybox.build(source, toolchain, recipe.on, recipe.off, work)
+            (directory / "applets").write_text("\n".join(busybox.applets(made)) + "\n")
+            made.rename(directory / "busybox")
+
+        inputs = (source.parent.name, toolchain.specs, self._compiler(arch), *recipe.on, "-")
+        name = content_key(*inputs, *recipe.off)
+        return self.cache.get("busybox", f"{arch.name}-{name}", make) / "busybox"
+
+    def program(self, arch: Arch, source: Path, name: str) -> Path:
+        """A static user program: one C file with the headers beside it, or a directory of them."""
+        folder = source if source.is_dir() else source.parent
+        sources = sorted(source.glob("*.c")) if source.is_dir() else [source]
+        headers = sorted(folder.glob("*.h"))
+        toolchain = self._toolchain(arch)
+
+        def make(directory: Path) -> None:
+            toolchain.compile(sources, directory / name, [folder])
+
+        content = [part for path in (*sources, *headers) for part in _named(path)]
+        key = content_key(toolchain.specs, self._compiler(arch), *musl.FLAGS, *content)
+        return self.cache.get("programs", f"{name}-{arch.name}-{key}", make) / name
+
+    def modules(self, kernel: Kernel, source: Path, wanted: Sequence[str]) -> dict[str, Path]:
+        """The wanted modules of a source directory, and those they need, built for a kernel."""
+        tree = self.tree(kernel)
+        files = kbuild.source_files(source)
+        key = kbuild.key(tree, files, wanted, self._compiler(kernel.arch))
+
+        def make(directory: Path) -> None:
+            kbuild.build(tree, source, wanted, directory)
+
+        return kbuild.modules(self.cache.get("modules", key, make))
+
+    def tree(self, kernel: Kernel) -> kbuild.Tree:
+        """What modules for this kernel are built against."""
+        return kbuild.Tree(
+            kernel.id, kernel.arch, self.catalog.headers(kernel), kernel.version
+        )
+
+    def _toolchain(self, arch: Arch) -> musl.Toolchain:
+        if arch.name not in self._toolchains:
+            libc = self.catalog.package("musl-dev", arch, _LIBC_SUITE)
+            headers = self.catalog.package("linux-libc-dev", arch, _LIBC_SUITE)
+            self._toolchains[arch.name] = musl.toolchain(arch, libc, headers)
+        return self._toolchains[arch.name]
+
+    def _compiler(self, arch: Arch) -> str:
+        if arch.name not in self._compilers:
+            self._compilers[arch.name] = kbuild.compiler_version(arch)
+        return self._compilers[arch.name]
+
+
+def _named(path: Path) -> tuple[str, bytes]:
+    return path.name, path.read_bytes()
