@@ -10,7 +10,6 @@ from vmlab.catalog import Catalog, Kernel
 from vmlab.images import tiny
 
 _AGENT = Path(__file__).parent / "guest" / "agent"
-_LIBC_SUITE = "bookworm"  # unstable's musl makes i386 programs that crash at start with gcc 12
 
 
 class Artifacts:
@@ -86,8 +85,8 @@ class Artifacts:
 
     def _toolchain(self, arch: Arch) -> musl.Toolchain:
         if arch.name not in self._toolchains:
-            libc = self.catalog.package("musl-dev", arch, _LIBC_SUITE)
-            headers = self.catalog.package("linux-libc-dev", arch, _LIBC_SUITE)
+            libc = self.catalog.package("musl-dev", arch)
+            headers = self.catalog.package("linux-libc-dev", arch)
             self._toolchains[arch.name] = musl.toolchain(arch, libc, headers)
         return self._toolchains[arch.name]
 

@@ -1,0 +1,184 @@
+"""The catalog: kernels and packages by their pins, fetched and unpacked on demand."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vmlab.arch import Arch
+from vmlab.cache import Cache
+from vmlab.catalog import pins as pinning
+from vmlab.catalog import unpack
+from vmlab.catalog.apt import Apt, mirrors
+from vmlab.catalog.find import Finder
+from vmlab.catalog.records import Kernel, Package, Source, Unavailable
+from vmlab.catalog.select import select
+from vmlab.errors import LabError
+
+Say = Callable[[str], None]
+
+
+def _silent(line: str) -> None:
+    """Progress goes nowhere."""
+
+
+class Catalog:
+    """What the lab can boot. Listing needs no network; what is fetched stays in the cache."""
+
+    def __init__(self, cache: Cache, pins: pinning.Pins, say: Say = _silent) -> None:
+        self.cache = cache
+        self.pins = pins
+        self.say = say
+        self._instead: dict[str, Kernel] = {}
+
+    @classmethod
+    def open(cls, cache: Cache, say: Say = _silent) -> "Catalog":
+        """The catalog of the lock file that travels with the lab."""
+        return cls(cache, pinning.read(pinning.committed()), say)
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        return self.pins.kernels
+
+    def select(self, expression: str | None) -> list[Kernel]:
+        """See `select.select`."""
+        return select(self.kernels, expression)
+
+    def cached(self, kernel: Kernel) -> bool:
+        """Whether nothing of this kernel needs the network."""
+        images = [self.cache.find("packages", package.key) for package in kernel.image]
+        headers = not kernel.headers or self.cache.find("headers", _headers_key(kernel))
+        return all(images) and bool(headers)
+
+    def obtain(self, kernel: Kernel) -> Kernel:
+        """Fetches a kernel's packages and returns the kernel they make.
+
+        That is the nearest one of the same series (with another id) where the archive has no
+        longer the pinned one; `say` is told. Raises Unavailable where it has none.
+        """
+        kernel = self._instead.get(kernel.id, kernel)
+        try:
+            self._fetch(kernel)
+        except LabError as gone:
+            near = self._finder().near_kernel(kernel, gone)
+            self.say(f"{kernel.id}: {gone}; using the nearest, {near.id} ({near.version})")
+            self._fetch(near)
+            self._instead[kernel.id] = near
+            return near
+        return kernel
+
+    def image(self, kernel: Kernel) -> Path:
+        """The kernel's bootable file."""
+        for package in kernel.image:
+            found = sorted(self.unpacked(package).glob(f"boot/vmlinuz-{kernel.id}"))
+            if found:
+                return found[0]
+        raise Unavailable(f"{kernel.id}: none of its packages holds boot/vmlinuz-{kernel.id}")
+
+    def modules(self, kernel: Kernel) -> Path:
+        """The directory of the kernel's own modules, lib/modules/ID."""
+        for package in kernel.image:
+            for place in ("lib/modules", "usr/lib/modules"):
+                found = self.unpacked(package) / place / kernel.id
+                if found.is_dir():
+                    return found
+        raise Unavailable(f"{kernel.id}: none of its packages holds its modules")
+
+    def headers(self, kernel: Kernel) -> Path:
+        """What `make -C` is given to build modules. Raises Unavailable where there is none."""
+        if not kernel.headers:
+            raise Unavailable(f"{kernel.id}: the archive has no headers for it")
+
+        def make(directory: Path) -> None:
+            for package in kernel.headers:
+                self._download(package, directory)
+            unpack.mend_headers(directory)
+
+        tree = self.cache.get("headers", _headers_key(kernel), make)
+        return tree / "usr" / "src" / f"linux-headers-{kernel.id}"
+
+    def package(self, name: str, arch: Arch) -> Path:
+        """Another pinned package, unpacked: what user programs are built with."""
+        for package in self.pins.packages:
+            if (package.name, package.architecture) == (name, arch.debian):
+                return self._nearest_package(package)
+        raise LabError(f"the lock file pins no package {name} for {arch.debian}")
+
+    def source(self, name: str) -> Path:
+        """A pinned source package's upstream files."""
+        for source in self.pins.sources:
+            if source.name == name:
+                return self._source(source)
+        raise LabError(f"the lock file pins no source {name}")
+
+    def unpacked(self, package: Package) -> Path:
+        """The directory that one package is unpacked into."""
+        return self.cache.get(
+            "packages", package.key, lambda directory: self._download(package, directory)
+        )
+
+    def _fetch(self, kernel: Kernel) -> None:
+        for package in kernel.image:
+            self.unpacked(package)
+        if kernel.headers:
+            self.headers(kernel)
+
+    def _nearest_package(self, package: Package) -> Path:
+        try:
+            return self.unpacked(package)
+        except LabError as gone:
+            near = self._finder().near_package(package, gone)
+            self.say(f"{package.name} {package.version}: {gone}; using {near.version}")
+            return self.unpacked(near)
+
+    def _source(self, source: Source) -> Path:
+        def make(directory: Path) -> None:
+            self._download_to(source, directory, unpack.source)
+
+        return self.cache.get("sources", source.key, make)
+
+    def _download(self, package: Package, directory: Path) -> None:
+        self._download_to(package, directory, unpack.package)
+
+    def _download_to(
+        self, record: Package | Source, directory: Path, extract: Callable[[Path, Path], None]
+    ) -> None:
+        self.say(f"fetching {Path(record.file).name} ({record.size / 1e6:.1f} MB)")
+        file = directory / Path(record.file).name
+        self._apt().download(record.file, record.suite, record.sha256, file)
+        extract(file, directory)
+        file.unlink()
+
+    def _apt(self) -> Apt:
+        return Apt(self.cache.root / "apt", mirrors())
+
+    def _finder(self) -> Finder:
+        return Finder(self._apt())
+
+
+def _headers_key(kernel: Kernel) -> str:
+    return f"{kernel.id}-{kernel.headers[0].sha256[:12]}"
+
+
+def locked(cache: Cache, say: Say) -> pinning.Pins:
+    """Pins made anew from what the archive has now; each kernel was fetched to prove it."""
+    finder = Finder(Apt(cache.root / "apt", mirrors()))
+    packages, sources = finder.extras()
+    kernels: list[Kernel] = []
+    for candidates in finder.kernels():
+        kernel = _first_whole(cache, candidates, say)
+        if kernel and kernel.id not in {other.id for other in kernels}:
+            kernels.append(kernel)
+    return pinning.Pins(tuple(kernels), packages, sources)
+
+
+def _first_whole(cache: Cache, candidates: Sequence[Kernel], say: Say) -> Kernel | None:
+    empty = pinning.Pins((), (), ())
+    for kernel in candidates:
+        try:
+            Catalog(cache, empty, say).image(kernel)
+            if kernel.headers:
+                Catalog(cache, empty, say).headers(kernel)
+        except LabError as gone:
+            say(f"{kernel.id}: {gone}")
+            continue
+        return kernel
+    return None

@@ -1,0 +1,87 @@
+"""What the catalog knows: packages, sources, kernels, each pinned by its checksum."""
+
+from dataclasses import dataclass
+
+from vmlab.arch import Arch
+from vmlab.errors import LabError
+
+
+class Unavailable(LabError):
+    """A kernel or package that the archive has in no version near the wanted one."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One binary package of one version."""
+
+    name: str
+    version: str
+    architecture: str  # dpkg's word, "all" included
+    suite: str
+    file: str  # its path in the archive
+    sha256: str
+    size: int  # bytes
+
+    @property
+    def key(self) -> str:
+        """Its name in the cache."""
+        return f"{self.name}_{self.version}_{self.architecture}-{self.sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The upstream tar file of one source package."""
+
+    name: str
+    version: str
+    suite: str
+    file: str
+    sha256: str
+    size: int  # bytes
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}_{self.version}-{self.sha256[:12]}"
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A bootable image and what modules are built against; `id` is its `uname -r`."""
+
+    id: str
+    arch: Arch
+    default: bool
+    image: tuple[Package, ...]
+    headers: tuple[Package, ...]  # empty where modules cannot be built for it here
+
+    @property
+    def package(self) -> str:
+        return self.image[0].name
+
+    @property
+    def version(self) -> str:
+        return self.image[0].version
+
+    @property
+    def suite(self) -> str:
+        return self.image[0].suite
+
+    @property
+    def size(self) -> int:
+        """Bytes to download."""
+        return sum(package.size for package in (*self.image, *self.headers))
+
+    @property
+    def number(self) -> tuple[int, ...]:
+        """For comparing releases: the numbers that it starts with."""
+        parts: list[int] = []
+        for word in self.id.replace("-", ".").replace("+", ".").split("."):
+            if not word.isdigit():
+                break
+            parts.append(int(word))
+        return tuple(parts)
+
+    @property
+    def series(self) -> str:
+        """The stable series, "5.10"."""
+        return ".".join(str(part) for part in self.number[:2])
