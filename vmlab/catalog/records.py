@@ -25,7 +25,7 @@ class Package:
     @property
     def key(self) -> str:
         """Its name in the cache."""
-        return f"{self.name}_{self.version}_{self.architecture}-{self.sha256[:12]}"
+        return f"{self.name}_{_plain(self.version)}_{self.architecture}-{self.sha256[:12]}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Source:
 
     @property
     def key(self) -> str:
-        return f"{self.name}_{self.version}-{self.sha256[:12]}"
+        return f"{self.name}_{_plain(self.version)}-{self.sha256[:12]}"
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,8 @@ class Kernel:
     def series(self) -> str:
         """The stable series, "5.10"."""
         return ".".join(str(part) for part in self.number[:2])
+
+
+def _plain(version: str) -> str:
+    """Without an epoch's colon, which make takes for its own."""
+    return version.replace(":", "-")
