@@ -79,9 +79,7 @@ class Artifacts:
 
     def tree(self, kernel: Kernel) -> kbuild.Tree:
         """What modules for this kernel are built against."""
-        return kbuild.Tree(
-            kernel.id, kernel.arch, self.catalog.headers(kernel), kernel.version
-        )
+        return kbuild.Tree(kernel.id, kernel.arch, self.catalog.headers(kernel), kernel.version)
 
     def _toolchain(self, arch: Arch) -> musl.Toolchain:
         if arch.name not in self._toolchains:

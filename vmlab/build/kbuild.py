@@ -42,7 +42,8 @@ def command(tree: Tree, directory: Path) -> list[str]:
     compiler = f"gcc {tree.arch.gcc_flag}"
     return [
         "make", "-C", str(tree.headers), f"M={directory}", f"ARCH={tree.arch.name}",
-        f"CC={compiler}", f"HOSTCC={compiler}", f"KCFLAGS=-fmacro-prefix-map={directory}/=", "CONFIG_DEBUG_INFO_BTF_MODULES=",
+        f"CC={compiler}", f"HOSTCC={compiler}", f"KCFLAGS=-fmacro-prefix-map={directory}/=",
+        "CONFIG_DEBUG_INFO_BTF_MODULES=",  # it would need pahole, and nothing here reads it
         f"-j{os.cpu_count() or 1}", "modules",
     ]  # fmt: skip
 

@@ -77,9 +77,7 @@ class Session:
 
     def results(self) -> results.Results:
         transcript = self._boot.run.transcript.read_bytes()
-        return results.parse(
-            self._text, results.console_offsets(transcript, self._text.encode())
-        )
+        return results.parse(self._text, results.console_offsets(transcript, self._text.encode()))
 
     def close(self) -> None:
         """Ends the guest's process."""

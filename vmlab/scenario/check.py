@@ -1,0 +1,119 @@
+"""What types cannot say of a scenario: names, patterns and references that mean something."""
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+
+from vmlab.scenario import references as refs
+from vmlab.scenario.known import Known
+from vmlab.scenario.model import BY_VERB, Scenario
+from vmlab.scenario.positions import Document, Problem
+
+PATTERNS = ("console", "no_console", "output", "no_output")
+_RESERVED = frozenset({"name"})
+
+
+def meaning(scenario: Scenario, document: Document, known: Known, stem: str) -> Iterator[Problem]:
+    """Problems of a scenario that is well-formed."""
+    if scenario.name != stem:
+        at = document.place(("name",))
+        yield Problem(
+            *at, f"the name is {scenario.name!r} and the file's {stem!r}; they must agree"
+        )
+    yield from _names("module", scenario.modules, known.modules, ("modules",), document)
+    yield from _names("workload", scenario.workloads, known.workloads, ("workloads",), document)
+    yield from _inserted(scenario, known, document)
+    for name, values in scenario.parameters.items():
+        if not values:
+            yield Problem(*document.place(("parameters", name)), f"parameter {name!r} has no value")
+    expressions = [(("skip_if", n, "kernel"), one.kernel) for n, one in enumerate(scenario.skip_if)]
+    if scenario.kernels is not None:
+        expressions.append((("kernels",), scenario.kernels))  # type: ignore[arg-type]
+    for path, expression in expressions:
+        problem = known.kernel_problem(expression)
+        if problem:
+            yield Problem(*document.place(path), problem)
+
+
+def names(document: Document, known: Known) -> Iterator[Problem]:
+    """Modules and workloads that the project does not have, also in malformed files."""
+    yield from _listed("module", "modules", known.modules, document)
+    yield from _listed("workload", "workloads", known.workloads, document)
+    listed = document.content.get("modules")
+    for number, step in enumerate(_list(document.content.get("steps"))):
+        text = step.get("insmod") if isinstance(step, dict) else None
+        if not isinstance(text, str) or not text.strip():
+            continue
+        name = text.split()[0].partition("@")[0]
+        place = document.place(("steps", number, "insmod"))
+        if name not in known.modules:
+            yield Problem(*place, unknown("module", name, known.modules))
+        elif name not in _list(listed):
+            yield Problem(*place, f"module {name!r} is not in the scenario's `modules:`")
+
+
+def _listed(what: str, key: str, known: Iterable[str], document: Document) -> Iterator[Problem]:
+    for number, name in enumerate(_list(document.content.get(key))):
+        if isinstance(name, str) and name not in known:
+            yield Problem(*document.place((key, number)), unknown(what, name, known))
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The message for a name that the project does not have."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    hint = (
+        f"the nearest is {near[0]!r}" if near else f"there are {', '.join(sorted(known)) or 'none'}"
+    )
+    return f"unknown {what} {name!r}; {hint}"
+
+
+def references(document: Document) -> Iterator[Problem]:
+    """Patterns that are none, and references that nothing makes, also in malformed files."""
+    content = document.content
+    parameters = content.get("parameters")
+    made: dict[str, int] = {}
+    words = set(parameters) if isinstance(parameters, dict) else set()
+    steps = content.get("steps")
+    for number, step in enumerate(steps if isinstance(steps, list) else ()):
+        if not isinstance(step, dict):
+            continue
+        for key, text in step.items():
+            if isinstance(text, str):
+                place = document.place(("steps", number, key))
+                yield from _text(key, text, place, words, made)
+        name = step.get("as")
+        if isinstance(name, str):
+            place = document.place(("steps", number, "as"))
+            if name in made:
+                yield Problem(*place, f"name {name!r} is taken by the step in line {made[name]}")
+            made.setdefault(name, document.place(("steps", number))[0])
+
+
+def _text(
+    key: str, text: str, place: tuple[int, int], parameters: set[str], made: dict[str, int]
+) -> Iterator[Problem]:
+    if key in PATTERNS:
+        try:
+            re.compile(refs.stand_in(text))
+        except re.error as error:
+            yield Problem(*place, f"pattern {text!r}: {error}")
+    if key in PATTERNS or key in BY_VERB:
+        for name, inner in refs.found(text):
+            yield from _reference(name, inner, place, parameters, made)
+
+
+def _reference(
+    name: str, key: str | None, place: tuple[int, int], parameters: set[str], made: dict[str, int]
+) -> Iterator[Problem]:
+    if key is None and name not in parameters:
+        near = difflib.get_close_matches(name, [*parameters, *made], n=1, cutoff=0.5)
+        hint = f"the nearest is {near[0]!r}" if near else "write a brace with a space"
+        yield Problem(*place, f"{{{name}}} is no parameter of this scenario; {hint}")
+    elif key is not None and name not in made:
+        near = difflib.get_close_matches(name, made, n=1, cutoff=0.5)
+        hint = f"; the nearest is {near[0]!r}" if near else "; give a step `as: " + name + "`"
+        yield Problem(*place, f"{{{name}.{key}}}: no step before this is named {name!r}{hint}")

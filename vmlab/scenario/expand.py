@@ -1,0 +1,95 @@
+"""One run's worth of a scenario: a combination of its parameters, made into a program."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmlab.guest import program
+from vmlab.scenario.load import Loaded
+from vmlab.scenario.model import Scenario, Step
+from vmlab.scenario.references import with_parameters
+
+
+@dataclass(frozen=True)
+class RunStep:
+    """A step with its parameters put in; captures are still references."""
+
+    step: Step
+    line: int  # in the YAML file
+    argument: str
+
+    @property
+    def verb(self) -> str:
+        return self.step.verb
+
+    def text(self, key: str) -> str | None:
+        """An option's text with the parameters put in."""
+        return self.texts.get(key)
+
+    @property
+    def label(self) -> str:
+        """The step in one line, for people."""
+        first = self.argument.partition("\n")[0]
+        return f"{self.verb}: {first}" if first else self.verb
+
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """A scenario with one value for each parameter."""
+
+    path: Path
+    scenario: Scenario
+    values: Mapping[str, str]
+    steps: tuple[RunStep, ...]
+
+    @property
+    def name(self) -> str:
+        """The scenario's name, with the parameters where there are any: `storm(count=2)`."""
+        inner = ",".join(f"{key}={value}" for key, value in self.values.items())
+        return f"{self.scenario.name}({inner})" if inner else self.scenario.name
+
+    def program(self) -> list[str]:
+        """The steps as the agent reads them."""
+        return [
+            program.step(
+                one.verb, one.argument, one.step.expect, one.step.capture or "-", one.step.ms
+            )
+            for one in self.steps
+        ]
+
+    @property
+    def other_modules(self) -> list[str]:
+        """Modules that a step wants as built for another kernel (NAME@other)."""
+        words = (one.argument.split()[0] for one in self.steps if one.verb == "insmod")
+        return sorted({word.partition("@")[0] for word in words if word.endswith("@other")})
+
+    def commands(self) -> Iterator[str]:
+        """The text of all that the guest's shell runs."""
+        return (one.argument for one in self.steps if one.verb in ("run", "spawn"))
+
+
+def expand(loaded: Loaded) -> list[Expanded]:
+    """Every combination of the scenario's parameters, in the order they are written."""
+    names = list(loaded.scenario.parameters)
+    combinations = itertools.product(*loaded.scenario.parameters.values())
+    return [_one(loaded, dict(zip(names, values, strict=True))) for values in combinations]
+
+
+def _one(loaded: Loaded, values: Mapping[str, str]) -> Expanded:
+    steps = tuple(
+        RunStep(
+            step,
+            line,
+            with_parameters(step.argument, values),
+            {
+                key: with_parameters(text, values)
+                for key in ("output", "no_output")
+                if (text := getattr(step, key, None)) is not None
+            },
+        )
+        for step, line in zip(loaded.scenario.steps, loaded.lines, strict=True)
+    )
+    return Expanded(loaded.path, loaded.scenario, values, steps)

@@ -1,0 +1,232 @@
+"""What a scenario file may say. The JSON Schema and the reference are made from these models."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from vmlab.scenario.values import Duration, Errno, Memory, Name, Status, Text, Title
+
+READY_MS = 10_000
+TIMEOUT_MS = 120_000
+MEMORY_MIB = 192
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Step(Model):
+    """One entry of `steps:`; its first key is the verb."""
+
+    verb: ClassVar[str]
+    action: ClassVar[bool] = True  # a later `console` looks at what was printed since it began
+
+    @property
+    def argument(self) -> str:
+        """The text after the verb."""
+        return str(getattr(self, self.verb))
+
+    @property
+    def capture(self) -> str | None:
+        """The name under which later steps refer to what this one gave."""
+        return getattr(self, "as_", None)
+
+    @property
+    def expect(self) -> str:
+        """What the agent expects as the outcome."""
+        return getattr(self, "errno", None) or getattr(self, "status", None) or "0"
+
+    @property
+    def ms(self) -> int:
+        """Guest milliseconds that the agent is given."""
+        return 0
+
+
+_ERRNO = "the errno with which the kernel must refuse it, by name, or `any`; without it, success"
+_AS = "a name for what it gives; later steps write `{name.key}`"
+_OUTPUT = "a pattern that its output must match"
+_NO_OUTPUT = "a pattern that its output must not match"
+_STATUS = "the exit status that it must end with, `nonzero` or `any`"
+
+ErrnoField = Annotated[Errno | None, Field(description=_ERRNO)]
+AsField = Annotated[Name | None, Field(alias="as", description=_AS)]
+OutputField = Annotated[Text | None, Field(description=_OUTPUT)]
+NoOutputField = Annotated[Text | None, Field(description=_NO_OUTPUT)]
+StatusField = Annotated[Status, Field(description=_STATUS)]
+
+
+class Insmod(Step):
+    """Loads a module of the project: its name, then parameters."""
+
+    verb = "insmod"
+    insmod: Text = Field(
+        description="`NAME parameter=value ...`; NAME@other is built for another kernel"
+    )
+    errno: ErrnoField = None
+
+
+class Rmmod(Step):
+    """Unloads a module."""
+
+    verb = "rmmod"
+    rmmod: Text = Field(description="the module's name")
+    errno: ErrnoField = None
+
+
+class Modprobe(Step):
+    """Loads a module, of the project or of the kernel's own, after what it depends on."""
+
+    verb = "modprobe"
+    modprobe: Text = Field(description="`NAME parameter=value ...`")
+    errno: ErrnoField = None
+
+
+class Run(Step):
+    """Runs a shell command to its end."""
+
+    verb = "run"
+    run: Text = Field(description="the command; several lines are a script")
+    status: StatusField = "0"
+    output: OutputField = None
+    no_output: NoOutputField = None
+    as_: AsField = None
+
+
+class Spawn(Step):
+    """Starts a command that goes on while later steps run; waits until it prints `ready`."""
+
+    verb = "spawn"
+    spawn: Text = Field(description="the command, a workload for instance")
+    within: Duration = Field(default=READY_MS, description="guest time until `ready`")
+    output: OutputField = None
+    no_output: NoOutputField = None
+    as_: AsField = None
+
+    @property
+    def ms(self) -> int:
+        return self.within
+
+
+class Signal(Step):
+    """Sends a signal."""
+
+    verb = "signal"
+    signal: Text = Field(description="`NAME PID`, as in `USR1 {z.pid}`")
+    errno: ErrnoField = None
+
+
+class Sleep(Step):
+    """Lets guest time pass; on the virtual clock it costs next to nothing."""
+
+    verb = "sleep"
+    action = False
+    sleep: Duration = Field(description="guest time")
+
+    @property
+    def argument(self) -> str:
+        return ""
+
+    @property
+    def ms(self) -> int:
+        return self.sleep
+
+
+class Write(Step):
+    """Writes a line to a file that exists, of /proc or /sys for instance."""
+
+    verb = "write"
+    write: Text = Field(description="`PATH VALUE`")
+    errno: ErrnoField = None
+
+
+class Read(Step):
+    """Reads a file."""
+
+    verb = "read"
+    action = False
+    read: Text = Field(description="the path")
+    errno: ErrnoField = None
+    output: OutputField = None
+    no_output: NoOutputField = None
+    as_: AsField = None
+
+
+class Console(Step):
+    """The kernel must have printed a match since the last action began, or print it in time."""
+
+    verb = "console"
+    action = False
+    console: Text = Field(description="the pattern")
+    within: Duration = Field(default=1000, description="guest time that is waited before looking")
+    times: int | None = Field(default=None, ge=0, description="exactly so many matches")
+
+    @property
+    def ms(self) -> int:
+        return self.within
+
+
+class NoConsole(Step):
+    """The kernel must not print a match while guest time passes."""
+
+    verb = "no_console"
+    action = False
+    no_console: Text = Field(description="the pattern")
+    for_: Duration = Field(alias="for", description="guest time")
+
+    @property
+    def ms(self) -> int:
+        return self.for_
+
+
+STEPS: tuple[type[Step], ...] = (
+    Insmod, Rmmod, Modprobe, Spawn, Run, Signal, Sleep, Write, Read, Console, NoConsole,
+)  # fmt: skip
+AnyStep = (
+    Insmod | Rmmod | Modprobe | Spawn | Run | Signal | Sleep | Write | Read | Console | NoConsole
+)
+BY_VERB = {step.verb: step for step in STEPS}
+
+
+class SkipIf(Model):
+    """Where a scenario is not run, and why."""
+
+    kernel: Text = Field(description="kernels, as `vmlab run --kernel` takes them")
+    reason: Text = Field(description="what is not so there; shown in the table")
+
+
+class Scenario(Model):
+    """One scenario file."""
+
+    name: Title = Field(description="as the file is named, without .yaml")
+    about: Text = Field(description="what it shows, in one sentence")
+    parameters: dict[Name, list[Text]] = Field(
+        default={}, description="values for `{name}`; each combination is a run of its own"
+    )
+    kernels: Text | None = Field(default=None, description="only on these, as --kernel takes them")
+    modules: list[Text] = Field(default=[], description="modules of the project it needs")
+    workloads: list[Text] = Field(default=[], description="workloads besides those its steps name")
+    memory: Memory = Field(default=MEMORY_MIB, description="the guest's memory, 192M")
+    cpus: int = Field(default=1, ge=1, le=8, description="the guest's processors")
+    clock: Literal["virtual", "real"] = Field(
+        default="virtual", description="virtual: idle time passes at once, and runs repeat"
+    )
+    timeout: Duration = Field(
+        default=TIMEOUT_MS, description="for all steps in guest time, and for the run on the host"
+    )
+    tags: list[Title] = Field(
+        default=[], description="`demo` and `slow` are left out of plain runs"
+    )
+    skip_if: list[SkipIf] = Field(default=[], description="where it is not run, and why")
+    steps: list[
+        Insmod
+        | Rmmod
+        | Modprobe
+        | Spawn
+        | Run
+        | Signal
+        | Sleep
+        | Write
+        | Read
+        | Console
+        | NoConsole
+    ] = Field(min_length=1, description="what is done and seen, in order")

@@ -1,0 +1,105 @@
+"""The types of a scenario's values: strings become these once, at the edge."""
+
+import errno
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000}
+_MEMORY = re.compile(r"(\d+)([MG])")
+_UNIT_MIB = {"M": 1, "G": 1024}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_TITLE = re.compile(r"[a-z0-9][a-z0-9-]*")
+_LONGEST_MS = 24 * 3_600_000
+
+
+def duration_ms(text: str) -> int:
+    """Guest milliseconds of `5s`, `500ms`, `2m`, `1.5s`. Raises ValueError."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no duration; write a number and ms, s or m, as in 500ms")
+    milliseconds = round(float(found[1]) * _UNIT_MS[found[2]])
+    if not 0 < milliseconds <= _LONGEST_MS:
+        raise ValueError(f"duration {text!r} is not between 1ms and 24 hours")
+    return milliseconds
+
+
+def memory_mib(text: str) -> int:
+    """MiB of `192M`, `1G`. Raises ValueError."""
+    found = _MEMORY.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no size of memory; write a number and M or G, as in 192M")
+    size = int(found[1]) * _UNIT_MIB[found[2]]
+    if not 32 <= size <= 4096:
+        raise ValueError(f"memory {text!r} is not between 32M and 4G")
+    return size
+
+
+def errno_number(text: str) -> str:
+    """What the agent is told to expect: the number of an errno's name, or `any`."""
+    if text == "any":
+        return text
+    number = getattr(errno, text, None) if text.startswith("E") else None
+    if not isinstance(number, int):
+        raise ValueError(f"{text!r} is no errno; write its name, as in EINVAL, or any")
+    return str(number)
+
+
+def status_text(text: str) -> str:
+    """What the agent is told to expect of an exit status."""
+    if text in ("any", "nonzero") or (text.isdigit() and int(text) < 256):
+        return text
+    raise ValueError(f"{text!r} is no exit status; write 0 to 255, any or nonzero")
+
+
+def capture_name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no name; write small letters, digits and _, as in z or ps1")
+    return text
+
+
+def title(text: str) -> str:
+    if not _TITLE.fullmatch(text):
+        raise ValueError(f"{text!r} is no name; write small letters, digits and -, as in my-test")
+    return text
+
+
+def not_empty(text: str) -> str:
+    if not text.strip():
+        raise ValueError("nothing is written here")
+    return text
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(duration_ms),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m)$"}),
+]
+Memory = Annotated[
+    int,
+    BeforeValidator(memory_mib),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+[MG]$"}),
+]
+Errno = Annotated[
+    str,
+    AfterValidator(errno_number),
+    WithJsonSchema({"type": "string", "pattern": "^(any|E[A-Z0-9]+)$"}),
+]
+Status = Annotated[
+    str,
+    AfterValidator(status_text),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^(\d+|any|nonzero)$"}),
+]
+Name = Annotated[
+    str,
+    AfterValidator(capture_name),
+    WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}),
+]
+Title = Annotated[
+    str,
+    AfterValidator(title),
+    WithJsonSchema({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$"}),
+]
+Text = Annotated[str, AfterValidator(not_empty)]
