@@ -17,12 +17,7 @@ def meaning(scenario: Scenario, document: Document, known: Known, stem: str) -> 
     """Problems of a scenario that is well-formed."""
     if scenario.name != stem:
         at = document.place(("name",))
-        yield Problem(
-            *at, f"the name is {scenario.name!r} and the file's {stem!r}; they must agree"
-        )
-    yield from _names("module", scenario.modules, known.modules, ("modules",), document)
-    yield from _names("workload", scenario.workloads, known.workloads, ("workloads",), document)
-    yield from _inserted(scenario, known, document)
+        yield Problem(*at, f"name {scenario.name!r} and the file's name {stem!r} must agree")
     for name, values in scenario.parameters.items():
         if not values:
             yield Problem(*document.place(("parameters", name)), f"parameter {name!r} has no value")
@@ -65,10 +60,8 @@ def _list(value: object) -> list[object]:
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that the project does not have."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = (
-        f"the nearest is {near[0]!r}" if near else f"there are {', '.join(sorted(known)) or 'none'}"
-    )
-    return f"unknown {what} {name!r}; {hint}"
+    others = f"there are {', '.join(sorted(known))}" if known else "the project has none"
+    return f"unknown {what} {name!r}; " + (f"the nearest is {near[0]!r}" if near else others)
 
 
 def references(document: Document) -> Iterator[Problem]:
