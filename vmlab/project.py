@@ -1,0 +1,130 @@
+"""A project: where its modules, workloads and scenarios are, as vmlab.yaml says."""
+
+import fnmatch
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vmlab.errors import UsageError
+from vmlab.scenario import Expanded, Known, Loaded, ScenarioError, expand, load
+from vmlab.scenario.check import unknown
+from vmlab.scenario.positions import read
+
+FILE = "vmlab.yaml"
+LEFT_OUT = frozenset({"demo", "slow"})
+"""Tags of scenarios that are run only where they are named."""
+
+
+class Settings(BaseModel):
+    """What vmlab.yaml may say; paths are relative to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modules: str = Field(default="kmod", description="one directory for each module")
+    scenarios: str = Field(default="scenarios", description="the scenario files")
+    workloads: str = Field(default="scenarios/workloads", description="C files, one a program")
+    kernels: str = Field(default="default", description="what runs use without --kernel")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A directory with settings."""
+
+    root: Path
+    settings: Settings
+
+    @property
+    def modules(self) -> Path:
+        return self.root / self.settings.modules
+
+    @property
+    def output(self) -> Path:
+        """Where run directories are made."""
+        return self.root / "vmlab-out"
+
+    def module_names(self) -> frozenset[str]:
+        return frozenset(path.parent.name for path in self.modules.glob("*/Kbuild"))
+
+    def workloads(self) -> dict[str, Path]:
+        """The workloads' source files by name."""
+        folder = self.root / self.settings.workloads
+        return {path.stem: path for path in sorted(folder.glob("*.c"))}
+
+    def known(self, kernel_problem: Callable[[str], str | None]) -> Known:
+        """What this project's scenarios may name."""
+        return Known(self.module_names(), frozenset(self.workloads()), kernel_problem)
+
+    def scenario_files(self) -> list[Path]:
+        return sorted((self.root / self.settings.scenarios).glob("*.yaml"))
+
+
+def find(start: Path) -> Project:
+    """The project that a directory is in. Raises UsageError where there is none."""
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return Project(folder, _settings(folder / FILE))
+    raise UsageError(
+        f"no {FILE} in {start} or above; go to a project's directory, or begin one with an "
+        f"empty {FILE} (its modules are looked for in kmod/, its scenarios in scenarios/)"
+    )
+
+
+def chosen(project: Project, names: Sequence[str], tags: Sequence[str]) -> list[Path]:
+    """The scenario files that names, globs and files mean; all of the project without any.
+
+    Raises UsageError for one that means none.
+    """
+    files = project.scenario_files()
+    if not names:
+        return files
+    picked: list[Path] = []
+    for name in names:
+        found = [path for path in files if fnmatch.fnmatchcase(path.stem, name)]
+        if not found and Path(name).is_file():
+            found = [Path(name)]
+        if not found:
+            raise UsageError(unknown("scenario", name, [path.stem for path in files]))
+        picked += [path for path in found if path not in picked]
+    return picked
+
+
+def load_all(paths: Sequence[Path], known: Known) -> list[Loaded]:
+    """Every file; raises one UsageError with the problems of all of them."""
+    loaded, problems = [], []
+    for path in paths:
+        try:
+            loaded.append(load(path, known))
+        except ScenarioError as error:
+            problems.append(str(error))
+    if problems:
+        raise UsageError("\n".join(problems))
+    return loaded
+
+
+def plain(loaded: Loaded) -> bool:
+    """Whether a run that names no scenario has this one."""
+    return not LEFT_OUT.intersection(loaded.scenario.tags)
+
+
+def expanded(loaded: Sequence[Loaded]) -> list[Expanded]:
+    return [one for scenario in loaded for one in expand(scenario)]
+
+
+def _settings(path: Path) -> Settings:
+    document = read(path.read_text())
+    content = document.content or {}
+    empty = path.read_text().strip() == "" or document.content == ""
+    if document.problems and not empty:
+        raise ScenarioError(path, document.problems)
+    try:
+        return Settings.model_validate(content if isinstance(content, dict) else {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        line, column = document.place(first["loc"], key=True)
+        names = ", ".join(Settings.model_fields)
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"{path}:{line}:{column}: {key}: {first['msg'].lower()}; there are {names}"
+        ) from error

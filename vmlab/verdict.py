@@ -1,0 +1,265 @@
+"""The verdict of a run: results, console and the guest's end, judged after the fact.
+
+A run starts as crashed and earns its way up: absence of a result is never a pass.
+"""
+
+import difflib
+import enum
+import errno
+import os
+import re
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vmlab.guest import crash
+from vmlab.guest.qemu import Ended
+from vmlab.guest.results import Results, StepResult
+from vmlab.scenario.expand import Expanded, RunStep
+from vmlab.scenario.model import Console
+from vmlab.scenario.references import with_captures
+
+TAIL_LINES = 12
+_LONGEST_LINE = 4096
+_SHOWN = 300
+
+
+class Verdict(enum.StrEnum):
+    """What a run showed; broken is the lab's own fault and never counts for or against a kernel."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    SKIPPED = "skipped"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict with its reason; a failed step's number (from 1) and line in the YAML file."""
+
+    verdict: Verdict
+    reason: str = ""
+    step: int | None = None
+    line: int | None = None
+    label: str = ""
+    wanted: str = ""
+    seen: str = ""
+
+
+def judge(
+    expanded: Expanded, kernel_id: str, results: Results, console: bytes, ended: Ended
+) -> Judgement:
+    """Judges one run. The first thing that is wrong, in the order of the steps, is the reason."""
+    if ended.how == "lost":
+        return Judgement(Verdict.BROKEN, ended.detail)
+    text = console.decode(errors="replace")
+    found = crash.find(text)
+    if found:
+        where = _running(expanded, results)
+        return _at(
+            expanded, where, Verdict.CRASHED, f"{found.kind}: {found.title}", seen=tail(text)
+        )
+    if results.kernel is not None and results.kernel != kernel_id:
+        reason = f"the guest runs kernel {results.kernel}, and {kernel_id} was wanted"
+        return Judgement(Verdict.BROKEN, reason)
+    if ended.how == "flooded":
+        where = _running(expanded, results)
+        return _at(expanded, where, Verdict.FAILED, ended.detail, seen=tail(text))
+    if failure := _first_failure(expanded, results, console):
+        return failure
+    return _whole(expanded, results, text, ended)
+
+
+def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Judgement:
+    """The verdict where no step that was reported failed."""
+    where = _running(expanded, results)
+    timed_out = results.fault is not None and "timeout of the steps" in results.fault
+    if ended.how == "timeout" or timed_out:
+        detail = ended.detail or "the steps took longer than the scenario's timeout of guest time"
+        return _at(expanded, where, Verdict.TIMEOUT, detail, seen=tail(text))
+    if results.kernel is None and not results.steps:
+        reason = f"the guest never came to its first step: {ended.detail or results.fault}"
+        return Judgement(Verdict.CRASHED, reason, seen=tail(text))
+    if results.fault is not None:
+        reason = f"{results.fault}; {ended.detail or 'the guest powered off'}"
+        return _at(expanded, where, Verdict.CRASHED, reason, seen=tail(text))
+    if len(results.steps) != len(expanded.steps):
+        reason = f"{len(results.steps)} steps came back, and {len(expanded.steps)} were sent"
+        return Judgement(Verdict.BROKEN, reason)
+    return Judgement(Verdict.PASSED)
+
+
+def _running(expanded: Expanded, results: Results) -> int | None:
+    """The index of the step that had begun and not ended."""
+    index = len(results.steps)
+    return index if results.begun == index + 1 and index < len(expanded.steps) else None
+
+
+def _at(
+    expanded: Expanded,
+    index: int | None,
+    verdict: Verdict,
+    reason: str,
+    wanted: str = "",
+    seen: str = "",
+) -> Judgement:
+    if index is None:
+        return Judgement(verdict, reason, seen=seen)
+    step = expanded.steps[index]
+    return Judgement(verdict, reason, index + 1, step.line, step.label, wanted, seen)
+
+
+def _first_failure(expanded: Expanded, results: Results, console: bytes) -> Judgement | None:
+    since = 0  # where the last action began
+    after = 0  # where the last match of a console step ended
+    for index, (step, result) in enumerate(zip(expanded.steps, results.steps, strict=False)):
+        if result.state == "skipped":
+            return None
+        if step.step.action:
+            since = after = result.console[0]
+        if result.state == "failed":
+            return _outcome(expanded, index, result)
+        if failure := _output(expanded, index, result):
+            return failure
+        if step.verb == "console":
+            region = (max(since, after), result.console[1])
+            end = _console(expanded, index, result, console, region)
+            if isinstance(end, Judgement):
+                return end
+            after = end
+        elif step.verb == "no_console":
+            if failure := _no_console(expanded, index, result, console):
+                return failure
+    return None
+
+
+def _outcome(expanded: Expanded, index: int, result: StepResult) -> Judgement:
+    step = expanded.steps[index]
+    names = {"0": "success", "any": "any outcome", "nonzero": "an exit status that is not 0"}
+    is_errno = "errno" in type(step.step).model_fields
+    what = _errno_text if is_errno else _status_text
+    expect = step.step.expect
+    wanted = names[expect] if expect in names else what(int(expect))
+    got = what(result.outcome)
+    if step.verb == "spawn" and result.outcome == 110:
+        got = "no line `ready` in time"
+    seen = _shown(result.output) if result.output else ""
+    return _at(
+        expanded, index, Verdict.FAILED, f"{got}, and {wanted} was wanted", wanted, seen or got
+    )
+
+
+def _errno_text(number: int) -> str:
+    if number == 0:
+        return "success"
+    return f"{errno.errorcode.get(number, number)} ({os.strerror(number).lower()})"
+
+
+def _status_text(number: int) -> str:
+    if number == 0:
+        return "success"
+    if number > 128 and number - 128 in signal.Signals._value2member_map_:
+        return f"death by {signal.Signals(number - 128).name}"
+    return f"exit status {number}"
+
+
+def _output(expanded: Expanded, index: int, result: StepResult) -> Judgement | None:
+    step = expanded.steps[index]
+    for key, wanted in (("output", True), ("no_output", False)):
+        text = step.text(key)
+        if text is None:
+            continue
+        pattern = _pattern(text, result.values)
+        if isinstance(pattern, str):
+            return _at(expanded, index, Verdict.FAILED, pattern)
+        found = pattern.search(result.output)
+        if bool(found) != wanted:
+            reason = "its output has no match" if wanted else "its output has a match"
+            seen = _shown(result.output) if wanted or not found else found[0]
+            return _at(expanded, index, Verdict.FAILED, reason, pattern.pattern, seen or "nothing")
+    return None
+
+
+def _console(
+    expanded: Expanded, index: int, result: StepResult, console: bytes, region: tuple[int, int]
+) -> Judgement | int:
+    """Where the match ends, or what is wrong."""
+    step = expanded.steps[index]
+    pattern = _pattern(step.argument, result.values)
+    if isinstance(pattern, str):
+        return _at(expanded, index, Verdict.FAILED, pattern)
+    begin, end = region
+    lines = _lines(console, begin, end)
+    matches = [(found, stop) for text, stop in lines for found in pattern.finditer(text)]
+    times = step.step.times if isinstance(step.step, Console) else None
+    if times is not None and len(matches) != times:
+        reason = f"the kernel printed {len(matches)} matches, and {times} were wanted"
+        seen = matches[0][0].string if matches else nearest(pattern.pattern, lines)
+        return _at(expanded, index, Verdict.FAILED, reason, pattern.pattern, seen)
+    if times is None and not matches:
+        reason = "the kernel printed no match" + _earlier(pattern, console, begin)
+        seen = nearest(pattern.pattern, lines)
+        return _at(expanded, index, Verdict.FAILED, reason, pattern.pattern, seen)
+    if times is not None:
+        return matches[-1][1] if matches else begin
+    return matches[0][1]
+
+
+def _no_console(
+    expanded: Expanded, index: int, result: StepResult, console: bytes
+) -> Judgement | None:
+    pattern = _pattern(expanded.steps[index].argument, result.values)
+    if isinstance(pattern, str):
+        return _at(expanded, index, Verdict.FAILED, pattern)
+    for text, _ in _lines(console, *result.console):
+        if pattern.search(text):
+            reason = "the kernel printed a match"
+            return _at(expanded, index, Verdict.FAILED, reason, f"no {pattern.pattern}", text)
+    return None
+
+
+def _pattern(text: str, values: Mapping[str, str]) -> "re.Pattern[str] | str":
+    try:
+        return re.compile(with_captures(text, values), re.MULTILINE)
+    except KeyError as missing:
+        known = ", ".join(values) or "none"
+        return f"no step gave {missing.args[0]}; the values at that time: {known}"
+    except re.error as error:
+        return f"with the captures put in, the pattern is none: {error}"
+
+
+def _lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
+    """The lines of a part of the console, each with the place where it ends."""
+    lines = []
+    at = begin
+    for raw in console[begin:end].splitlines(keepends=True):
+        at += len(raw)
+        lines.append((raw.rstrip(b"\r\n")[:_LONGEST_LINE].decode(errors="replace"), at))
+    return lines
+
+
+def _earlier(pattern: "re.Pattern[str]", console: bytes, begin: int) -> str:
+    for number, (text, _) in enumerate(_lines(console, 0, begin), start=1):
+        if pattern.search(text):
+            return f" since the last action began; line {number} of the console is one before"
+    return ""
+
+
+def nearest(pattern: str, lines: list[tuple[str, int]]) -> str:
+    """The line that is most like a pattern, `nothing` where there is none."""
+    plain = re.sub(r"\\[dwsDWSbB][+*?]?|\.[+*?]|\\", "", pattern)
+    texts = [re.sub(r"^\[\s*\d+\.\d+\] ", "", text) for text, _ in lines[-2000:]]
+    near = difflib.get_close_matches(plain, dict.fromkeys(texts), n=1, cutoff=0.3)
+    return near[0] if near else "nothing like it" if texts else "nothing"
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """The console's last lines."""
+    kept = [line[:_SHOWN] for line in text.splitlines() if line.strip()][-lines:]
+    return "\n".join(kept) or "nothing was printed"
+
+
+def _shown(text: str) -> str:
+    return tail(text, 6)
