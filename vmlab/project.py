@@ -71,7 +71,7 @@ def find(start: Path) -> Project:
     )
 
 
-def chosen(project: Project, names: Sequence[str], tags: Sequence[str]) -> list[Path]:
+def chosen(project: Project, names: Sequence[str]) -> list[Path]:
     """The scenario files that names, globs and files mean; all of the project without any.
 
     Raises UsageError for one that means none.

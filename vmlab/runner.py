@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Backend(Protocol):
 
     name: str
 
-    def boot(self, job: "Job") -> qemu.Ended: ...
+    def boot(self, job: "Job", stopped: Callable[[], bool]) -> qemu.Ended: ...
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ class QemuBackend:
 
     name = "qemu"
 
-    def boot(self, job: Job) -> qemu.Ended:
-        return qemu.run(qemu.Boot(job.machine, job.vmlinuz, job.image, job.run), job.timeout_s)
+    def boot(self, job: Job, stopped: Callable[[], bool]) -> qemu.Ended:
+        boot = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
+        return qemu.run(boot, job.timeout_s, stopped)
 
 
 class Runner:
@@ -88,11 +90,16 @@ class Runner:
         self.artifacts = artifacts
         self.backend = backend
         self.accel = accel
+        self._stop = threading.Event()
         self.stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
     @property
     def catalog(self) -> Catalog:
         return self.artifacts.catalog
+
+    def stop(self) -> None:
+        """Ends the guests that run now."""
+        self._stop.set()
 
     def run(self, expanded: Expanded, kernel: Kernel) -> Run:
         """Runs and judges; what the lab itself cannot do is a verdict too (broken)."""
@@ -145,7 +152,7 @@ class Runner:
         files.mode.write_text(str(scenario.timeout))
         image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
         job = Job(kernel, machine, image, vmlinuz, files, scenario.timeout / 1000)
-        ended = self.backend.boot(job)
+        ended = self.backend.boot(job, self._stop.is_set)
         found = read_results(files)
         console = files.console.read_bytes() if files.console.exists() else b""
         judged = judge(expanded, kernel.id, found, console, ended)

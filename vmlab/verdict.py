@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from vmlab.guest import crash
 from vmlab.guest.qemu import Ended
 from vmlab.guest.results import Results, StepResult
-from vmlab.scenario.expand import Expanded, RunStep
+from vmlab.scenario.expand import Expanded
 from vmlab.scenario.model import Console
 from vmlab.scenario.references import with_captures
 

@@ -138,3 +138,8 @@ def compiler_version(arch: Arch) -> str:
         ["gcc", arch.gcc_flag, "--version"], capture_output=True, text=True, check=False
     )
     return done.stdout.partition("\n")[0]
+
+
+def pasted(words: Sequence[str]) -> str:
+    """A command as it can be pasted into a shell."""
+    return shlex.join(words)

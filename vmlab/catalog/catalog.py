@@ -1,6 +1,6 @@
 """The catalog: kernels and packages by their pins, fetched and unpacked on demand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from vmlab.arch import Arch
@@ -156,29 +156,3 @@ class Catalog:
 
 def _headers_key(kernel: Kernel) -> str:
     return f"{kernel.id}-{kernel.headers[0].sha256[:12]}"
-
-
-def locked(cache: Cache, say: Say) -> pinning.Pins:
-    """Pins made anew from what the archive has now; each kernel was fetched to prove it."""
-    finder = Finder(Apt(cache.root / "apt", mirrors()))
-    packages, sources = finder.extras()
-    kernels: list[Kernel] = []
-    for candidates in finder.kernels():
-        kernel = _first_whole(cache, candidates, say)
-        if kernel and kernel.id not in {other.id for other in kernels}:
-            kernels.append(kernel)
-    return pinning.Pins(tuple(kernels), packages, sources)
-
-
-def _first_whole(cache: Cache, candidates: Sequence[Kernel], say: Say) -> Kernel | None:
-    empty = pinning.Pins((), (), ())
-    for kernel in candidates:
-        try:
-            Catalog(cache, empty, say).image(kernel)
-            if kernel.headers:
-                Catalog(cache, empty, say).headers(kernel)
-        except LabError as gone:
-            say(f"{kernel.id}: {gone}")
-            continue
-        return kernel
-    return None

@@ -158,15 +158,15 @@ def _escaped(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def run(boot: Boot, timeout_s: float, watch: Callable[[], None] = lambda: None) -> Ended:
-    """Boots the guest and waits for its end; `watch` is called now and then.
+def run(boot: Boot, timeout_s: float, stopped: Callable[[], bool] = lambda: False) -> Ended:
+    """Boots the guest and waits for its end; `stopped` is asked now and then.
 
     The run directory holds program and mode before. A guest that outlives `timeout_s` (host
     seconds) or prints more than CONSOLE_LIMIT bytes is ended. Raises LabError without QEMU.
     """
     process = start(boot)
     try:
-        return supervise(process, boot.run, timeout_s, watch)
+        return supervise(process, boot.run, timeout_s, stopped)
     finally:
         process.kill()
         process.wait()
@@ -193,16 +193,17 @@ def supervise(
     process: "subprocess.Popen[bytes]",
     run: RunDirectory,
     timeout_s: float,
-    watch: Callable[[], None] = lambda: None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Ended:
-    """Waits for the process' end, its time or its flood, whichever comes first."""
+    """Waits for the process' end, its time, its flood or a stop, whichever comes first."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
             status = process.wait(_POLL_S)
             break
         except subprocess.TimeoutExpired:
-            watch()
+            if stopped():
+                return Ended("lost", "the lab was stopped")
         if time.monotonic() > deadline:
             return Ended("timeout", f"the guest still ran after {timeout_s:g} s of the host's time")
         if run.console.exists() and run.console.stat().st_size > CONSOLE_LIMIT:

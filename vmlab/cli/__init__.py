@@ -1,0 +1,46 @@
+"""The command line. What a command needs is imported when it runs, so that help comes at once."""
+
+import sys
+
+import typer
+
+from vmlab.cli import build, cache, doctor, kernels, run, schema
+from vmlab.errors import VmlabError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("build")(build.build)
+app.command("doctor")(doctor.doctor)
+app.command("schema")(schema.schema)
+app.add_typer(kernels.app, name="kernels")
+app.add_typer(cache.app, name="cache")
+
+
+@app.callback()
+def lab() -> None:
+    """A kernel test lab on QEMU."""
+
+
+def main() -> None:
+    """Runs a command; the lab's own errors are a message and a status, not a traceback."""
+    try:
+        app(standalone_mode=True)
+    except VmlabError as error:
+        lines = str(error)
+        prefix = "" if _has_places(lines) else "vmlab: "
+        print(f"{prefix}{lines}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _has_places(text: str) -> bool:
+    """Whether each line begins with FILE:LINE:COL, which editors read."""
+    return all(
+        len(line.split(":")) > 3 and line.split(":")[1].isdigit() for line in text.split("\n")
+    )

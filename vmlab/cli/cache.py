@@ -1,0 +1,53 @@
+"""`vmlab cache`: what the cache holds, and taking it away."""
+
+import re
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Show and prune the cache.")
+_AGE = re.compile(r"(\d+)([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@app.command()
+def show() -> None:
+    """List what is cached, with sizes."""
+    from collections import Counter
+
+    from vmlab.cache import Cache
+
+    cache = Cache.default()
+    entries = cache.entries()
+    sums: Counter[str] = Counter()
+    for entry in entries:
+        typer.echo(f"{entry.kind:<10} {entry.size / 1e6:8.1f} MB  {entry.key}")
+        sums[entry.kind] += entry.size
+    typer.echo(f"{cache.root}: {len(entries)} entries, {sum(sums.values()) / 1e6:.1f} MB")
+
+
+@app.command()
+def prune(
+    older: Annotated[
+        str | None, typer.Option(help="Only what was not used for so long: 30d, 12h.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Remove cached things; what is needed is made again."""
+    from vmlab.cache import Cache
+
+    gone = Cache.default().prune(age_s(older) if older else None, dry_run)
+    for entry in gone:
+        typer.echo(f"{entry.kind} {entry.key} {entry.size / 1e6:.1f} MB")
+    what = "would be removed" if dry_run else "removed"
+    typer.echo(f"{len(gone)} entries, {sum(e.size for e in gone) / 1e6:.1f} MB {what}")
+
+
+def age_s(text: str) -> float:
+    """Seconds of `30d`, `12h`, `5m`, `10s`. Raises UsageError."""
+    from vmlab.errors import UsageError
+
+    found = _AGE.fullmatch(text)
+    if not found:
+        raise UsageError(f"{text!r} is no age; write a number and s, m, h or d, as in 30d")
+    return int(found[1]) * _SECONDS[found[2]]

@@ -1,0 +1,34 @@
+"""What several commands begin with."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmlab.artifacts import Artifacts
+    from vmlab.catalog import Catalog
+    from vmlab.project import Project
+
+
+def say(line: str) -> None:
+    """Progress, apart from the output."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def catalog() -> "Catalog":
+    from vmlab.cache import Cache
+    from vmlab.catalog import Catalog
+
+    return Catalog.open(Cache.default(), say)
+
+
+def artifacts() -> "Artifacts":
+    from vmlab.artifacts import Artifacts
+
+    return Artifacts(catalog().cache, catalog())
+
+
+def project() -> "Project":
+    from vmlab.project import find
+
+    return find(Path.cwd())

@@ -1,0 +1,81 @@
+"""`vmlab run`: scenarios on kernels, and the table of verdicts."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmlab.cli import common
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmlab.executor import Pair
+    from vmlab.runner import Run, Runner
+
+_KERNEL = "ids, globs, arch=i386, newest, oldest, default, all; with commas between"
+
+
+def run(
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help="Names, globs or files; all without any.")
+    ] = None,
+    kernel: Annotated[str | None, typer.Option(help=f"Kernels: {_KERNEL}.")] = None,
+    kernels: Annotated[str | None, typer.Option(hidden=True)] = None,
+    backend: Annotated[str, typer.Option(help="qemu or virtme.")] = "qemu",
+    accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
+    tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the runs to this file.")] = None,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Guests at once.")] = 0,
+) -> None:
+    """Run scenarios on kernels and print the verdicts."""
+    from vmlab import executor, lab
+    from vmlab.runner import as_json
+
+    runner, pairs = lab.prepare(
+        common.project(), common.artifacts(), scenarios or [], tag or [], kernel or kernels,
+        lab.Options(backend, accel),
+    )  # fmt: skip
+    finished: list[Run] = []
+    try:
+        _follow(runner, pairs, jobs or os.cpu_count() or 1, finished)
+    except KeyboardInterrupt:
+        common.say("stopped; what was finished:")
+        _end(finished, pairs)
+        raise
+    finally:
+        if json:
+            json.write_text(as_json(finished))
+    _end(finished, pairs)
+    sys.exit(executor.exit_status(finished))
+
+
+def _follow(runner: "Runner", pairs: "Sequence[Pair]", jobs: int, finished: "list[Run]") -> None:
+    from rich.console import Console
+
+    from vmlab import executor
+    from vmlab.report import table
+
+    console = Console(stderr=True, highlight=False)
+    running: list[str] = []
+
+    def begun(pair: "Pair") -> None:
+        running.append(f"{pair[0].name} {pair[1].id}")
+
+    with console.status("starting") as status:
+        for run in executor.execute(runner, pairs, jobs, begun):
+            finished.append(run)
+            console.print(table.line(run), soft_wrap=True)
+            status.update(f"{len(finished)} of {len(pairs)}: {', '.join(running[-jobs:])}")
+
+
+def _end(finished: "list[Run]", pairs: "Sequence[Pair]") -> None:
+    from rich.console import Console
+
+    from vmlab.report import table
+
+    order = {(pair[0].name, pair[1].id): number for number, pair in enumerate(pairs)}
+    finished.sort(key=lambda run: order.get((run.scenario, run.kernel), 0))
+    table.show(finished, Console(highlight=False))

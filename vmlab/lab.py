@@ -1,0 +1,89 @@
+"""From a project and what was asked for to the runs to do; nothing is built before all is valid."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vmlab import project as projects
+from vmlab.artifacts import Artifacts
+from vmlab.catalog import Catalog
+from vmlab.errors import UsageError
+from vmlab.executor import Pair, matrix
+from vmlab.guest.accel import accelerator
+from vmlab.project import Project
+from vmlab.runner import Backend, QemuBackend, Runner
+from vmlab.scenario import Expanded
+
+BACKENDS: dict[str, Callable[[Artifacts], Backend]] = {
+    "qemu": lambda artifacts: QemuBackend(),
+}
+ACCELS = ("auto", "kvm", "tcg")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How guests are run."""
+
+    backend: str = "qemu"
+    accel: str = "auto"
+
+
+def prepare(
+    project: Project,
+    artifacts: Artifacts,
+    names: Sequence[str],
+    tags: Sequence[str],
+    kernels: str | None,
+    options: Options,
+) -> tuple[Runner, list[Pair]]:
+    """The runner and what it is to run. Raises UsageError with everything that is wrong."""
+    catalog = artifacts.catalog
+    chosen = catalog.select(kernels or project.settings.kernels)
+    runner = Runner(project, artifacts, _backend(options, artifacts), _accel(options, artifacts))
+    scenarios = load(project, catalog, names, tags)
+    pairs = matrix(runner, scenarios, chosen)
+    if not pairs:
+        raise UsageError("nothing is left to run: no chosen scenario is for a chosen kernel")
+    return runner, pairs
+
+
+def load(
+    project: Project, catalog: Catalog, names: Sequence[str], tags: Sequence[str]
+) -> list[Expanded]:
+    """The scenarios by name, or by tag, or the plain ones."""
+    known = project.known(kernel_problem(catalog))
+    loaded = projects.load_all(projects.chosen(project, names), known)
+    if tags:
+        loaded = [one for one in loaded if set(tags) & set(one.scenario.tags)]
+    elif not names:
+        loaded = [one for one in loaded if projects.plain(one)]
+    if not loaded:
+        raise UsageError(
+            f"no scenario in {project.root / project.settings.scenarios}"
+            + (f" has the tag {', '.join(tags)}" if tags else "; write one, see docs/scenarios.md")
+        )
+    return projects.expanded(loaded)
+
+
+def kernel_problem(catalog: Catalog) -> Callable[[str], str | None]:
+    """Says what is wrong with a kernel selection, None where nothing is."""
+
+    def problem(expression: str) -> str | None:
+        try:
+            catalog.select(expression)
+        except UsageError as error:
+            return str(error)
+        return None
+
+    return problem
+
+
+def _backend(options: Options, artifacts: Artifacts) -> Backend:
+    if options.backend not in BACKENDS:
+        raise UsageError(f"unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
+    return BACKENDS[options.backend](artifacts)
+
+
+def _accel(options: Options, artifacts: Artifacts) -> "Callable[..., str]":
+    if options.accel not in ACCELS:
+        raise UsageError(f"unknown accelerator {options.accel!r}; there are {', '.join(ACCELS)}")
+    return accelerator(options.accel, artifacts)

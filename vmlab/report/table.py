@@ -1,0 +1,93 @@
+"""The table at the end: failures first, each with its step, then the verdicts by kernel."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vmlab.runner import Run
+from vmlab.verdict import Verdict
+
+STYLES = {
+    Verdict.PASSED: "green",
+    Verdict.FAILED: "bold red",
+    Verdict.CRASHED: "bold magenta",
+    Verdict.TIMEOUT: "bold yellow",
+    Verdict.SKIPPED: "dim",
+    Verdict.BROKEN: "bold cyan",
+}
+_FINE = (Verdict.PASSED, Verdict.SKIPPED)
+
+
+def show(runs: Sequence[Run], console: Console) -> None:
+    """Prints failures, the table and the sums."""
+    for run in runs:
+        if run.judgement.verdict not in _FINE:
+            console.print(failure(run))
+    console.print(table(runs))
+    for reason, count in Counter(
+        run.judgement.reason for run in runs if run.judgement.verdict is Verdict.SKIPPED
+    ).items():
+        console.print(f"skipped ({count}): {reason}", style="dim", markup=False, soft_wrap=True)
+    console.print(sums(runs))
+
+
+def failure(run: Run) -> Text:
+    """All that is known of a run that went wrong."""
+    judged = run.judgement
+    text = Text()
+    text.append(f"{judged.verdict:<8}", STYLES[judged.verdict])
+    text.append(f"{run.scenario} on {run.kernel} ({run.arch})\n", "bold")
+    if judged.step is not None:
+        text.append(f"  step {judged.step}, line {judged.line}: {judged.label}\n")
+    _lines(text, "reason", judged.reason)
+    _lines(text, "wanted", judged.wanted)
+    _lines(text, "seen", judged.seen)
+    _lines(text, "files", run.dir)
+    return text
+
+
+def _lines(text: Text, what: str, content: str) -> None:
+    if content:
+        inner = content.replace("\n", "\n" + " " * 10)
+        text.append(f"  {what}:".ljust(10), "dim")
+        text.append(f"{inner}\n")
+
+
+def table(runs: Sequence[Run]) -> Table:
+    """Scenarios down, kernels across."""
+    kernels = list(dict.fromkeys(run.kernel for run in runs))
+    found = {(run.scenario, run.kernel): run for run in runs}
+    made = Table(box=None, pad_edge=False)
+    made.add_column("scenario")
+    for kernel in kernels:
+        made.add_column(kernel, no_wrap=True)
+    for scenario in dict.fromkeys(run.scenario for run in runs):
+        made.add_row(scenario, *(_cell(found.get((scenario, kernel))) for kernel in kernels))
+    return made
+
+
+def _cell(run: Run | None) -> Text:
+    if run is None:
+        return Text("")
+    verdict = run.judgement.verdict
+    took = "" if verdict is Verdict.SKIPPED else f" {run.wall_s:.1f}s"
+    return Text(f"{verdict}{took}", STYLES[verdict])
+
+
+def line(run: Run) -> Text:
+    """One finished run in one line."""
+    verdict = run.judgement.verdict
+    text = Text(f"{verdict:<8}", STYLES[verdict])
+    text.append(f"{run.scenario} {run.kernel} {run.wall_s:.1f} s", "default")
+    if verdict is not Verdict.PASSED and run.judgement.reason:
+        text.append(": " + run.judgement.reason.partition("\n")[0])
+    return text
+
+
+def sums(runs: Sequence[Run]) -> Text:
+    counts = Counter(run.judgement.verdict for run in runs)
+    parts = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
+    return Text(", ".join(parts) or "nothing was run", "bold")
