@@ -25,7 +25,7 @@ def show(runs: Sequence[Run], console: Console) -> None:
     """Prints failures, the table and the sums."""
     for run in runs:
         if run.judgement.verdict not in _FINE:
-            console.print(failure(run))
+            console.print(failure(run), soft_wrap=True)
     console.print(table(runs))
     for reason, count in Counter(
         run.judgement.reason for run in runs if run.judgement.verdict is Verdict.SKIPPED

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A zombie's parent that takes another name at each SIGUSR1. */
+#include <sys/prctl.h>
+
+#include "workload.h"
+
+int main(int argc, char **argv)
+{
+	char name[16];
+	pid_t *pids;
+	int number;
+
+	option_count(argc, argv, "a process that changes its name at each SIGUSR1", 1, 1);
+	block_signal(SIGUSR1);
+	pids = fork_children(1);
+	wait_for_state(*pids, 'Z');
+	name_children(pids, 1);
+	say("ready");
+	for (number = 1;; number++) {
+		wait_for_signal(SIGUSR1);
+		snprintf(name, sizeof(name), "renamed-%d", number);
+		if (prctl(PR_SET_NAME, name))
+			fail("prctl");
+		say("name=%s", name);
+	}
+}
