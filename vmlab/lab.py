@@ -38,12 +38,17 @@ def prepare(
     """The runner and what it is to run. Raises UsageError with everything that is wrong."""
     catalog = artifacts.catalog
     chosen = catalog.select(kernels or project.settings.kernels)
-    runner = Runner(project, artifacts, _backend(options, artifacts), _accel(options, artifacts))
+    made = runner(project, artifacts, options)
     scenarios = load(project, catalog, names, tags)
-    pairs = matrix(runner, scenarios, chosen)
+    pairs = matrix(made, scenarios, chosen)
     if not pairs:
         raise UsageError("nothing is left to run: no chosen scenario is for a chosen kernel")
-    return runner, pairs
+    return made, pairs
+
+
+def runner(project: Project, artifacts: Artifacts, options: Options) -> Runner:
+    """What runs this project's scenarios. Raises UsageError for unknown options."""
+    return Runner(project, artifacts, _backend(options, artifacts), _accel(options, artifacts))
 
 
 def load(

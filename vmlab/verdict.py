@@ -129,9 +129,8 @@ def _first_failure(expanded: Expanded, results: Results, console: bytes) -> Judg
             if isinstance(end, Judgement):
                 return end
             after = end
-        elif step.verb == "no_console":
-            if failure := _no_console(expanded, index, result, console):
-                return failure
+        elif failure := _no_console(expanded, index, result, console):
+            return failure
     return None
 
 
@@ -210,7 +209,10 @@ def _console(
 def _no_console(
     expanded: Expanded, index: int, result: StepResult, console: bytes
 ) -> Judgement | None:
-    pattern = _pattern(expanded.steps[index].argument, result.values)
+    step = expanded.steps[index]
+    if step.verb != "no_console":
+        return None
+    pattern = _pattern(step.argument, result.values)
     if isinstance(pattern, str):
         return _at(expanded, index, Verdict.FAILED, pattern)
     for text, _ in _lines(console, *result.console):

@@ -28,7 +28,9 @@ def run(
     accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
     tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the runs to this file.")] = None,
-    jobs: Annotated[int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")] = 0,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
+    ] = 0,
 ) -> None:
     """Run scenarios on kernels and print the verdicts."""
     from vmlab import executor, lab

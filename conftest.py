@@ -1,0 +1,3 @@
+"""The lab's own tests; its pytest plugin comes from the installed package."""
+
+pytest_plugins = ["pytester"]
