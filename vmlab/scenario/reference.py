@@ -50,7 +50,7 @@ window only.
 | verdict | when |
 |---|---|
 | passed | every step came out as it says, and the console shows no trouble |
-| failed | a step did not; also what does not build (reason `build`), and a flooded console (16 MiB) |
+| failed | a step did not; what does not build (reason `build`); a flooded console (16 MiB) |
 | crashed | the console shows a panic, oops, warning, lockup or stall, or the results end early |
 | timeout | the steps took longer than `timeout` in guest time, or the run on the host |
 | skipped | `skip_if` says why, or the kernel is not to be had |

@@ -1,0 +1,79 @@
+import pytest
+
+from vmlab.guest import crash
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100", "init killed"),
+        ("Kernel panic - not syncing: Fatal exception in interrupt", "panic"),
+        ("VFS: Unable to mount root fs on unknown-block(0,0)", "no root"),
+        ("BUG: kernel NULL pointer dereference, address: 00000008", "NULL dereference"),
+        ("BUG: unable to handle kernel NULL pointer dereference at virtual address 00000004",
+         "NULL dereference"),
+        ("Unable to handle kernel paging request at virtual address 6b6b6b6b", "page fault"),
+        ("BUG: unable to handle page fault for address: ffffc90000000000", "page fault"),
+        ("Oops: 0002 [#1] PREEMPT SMP", "oops"),
+        ("general protection fault, probably for non-canonical address 0x1: 0000 [#1]",
+         "general protection fault"),
+        ("kernel BUG at mm/slub.c:305!", "BUG"),
+        ("divide error: 0000 [#1] SMP", "divide error"),
+        ("WARNING: CPU: 0 PID: 80 at hello/hello.c:4 hello_init+0x30/0x1000 [hello]", "warning"),
+        ("WARNING: at kernel/softirq.c:143 local_bh_enable+0x53/0x90()", "warning"),
+        ("Badness in kobject_get at lib/kobject.c:397", "warning"),
+        ("BUG: soft lockup - CPU#0 stuck for 22s! [MyTask:81]", "soft lockup"),
+        ("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [sh:80]", "soft lockup"),
+        ("INFO: task MyTask:92 blocked for more than 120 seconds.", "hung task"),
+        ("rcu: INFO: rcu_preempt self-detected stall on CPU", "RCU stall"),
+        ("INFO: rcu_sched detected stalls on CPUs/tasks: { 0} (detected by 1)", "RCU stall"),
+        ("BUG: scheduling while atomic: insmod/80/0x00000002", "scheduling while atomic"),
+        ("BUG: sleeping function called from invalid context at mm/slab.h:494",
+         "sleeping function"),
+        ("BUG: KASAN: slab-out-of-bounds in f+0x1/0x2", "KASAN"),
+        ("UBSAN: shift-out-of-bounds in a.c:1:2", "UBSAN"),
+        ("WARNING: possible circular locking dependency detected", "lockdep"),
+        ("[ INFO: possible recursive locking detected ]", "lockdep"),
+        ("list_add corruption. next->prev should be prev", "list corruption"),
+        ("refcount_t: underflow; use-after-free.", "refcount"),
+        ("BUG: Bad page state in process sh  pfn:00123", "bad page"),
+        ("Out of memory: Killed process 80 (sh)", "out of memory"),
+        ("BUG: workqueue leaked lock or atomic: kworker/0:1/0x1/12", "workqueue leak"),
+        ("kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)", "kmemleak"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("prefix", ["", "[   36.106465] ", "<4>[    1.0] ", "[    2.5][   T81] "])
+def test_trouble_is_named(line, kind, prefix):
+    found = crash.find(f"Linux version 6.1\r\n{prefix}{line}\r\nmore\r\n")
+    assert found == crash.Crash(kind, line, 2)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Warning: unable to open an initial console.",
+        "hello: loading out-of-tree module taints kernel.",
+        "hello: module verification failed: signature and/or required key missing - tainting",
+        "Spectre V2 : WARNING: Unprivileged eBPF is enabled with eIBRS on",
+        "DEBUG: no crash",
+        "NMI watchdog: Enabled. Permanently consumes one hw-PMU counter.",
+        "rcu: \tRCU event tracing is enabled.",
+        "Task List::Process PID = 1,::PPID = 0,::State = 1 ::Zombie=NON-ZOMBIE",
+        "mce: CPU supports 10 MCE banks",
+        "ACPI: BIOS BUGs are worked around",
+        "kthread_monitor: parameter report: \"BUG: x\" is none of all, zombies, summary",
+        "WARNING! power/level is deprecated; use power/control instead",
+    ],
+)  # fmt: skip
+def test_harmless_lines_are_no_trouble(line):
+    assert crash.find(f"[    1.000000] {line}\n") is None
+
+
+def test_the_first_trouble_counts():
+    found = crash.find("fine\nBUG: soft lockup - CPU#0 stuck\nKernel panic - not syncing: x\n")
+    assert found is not None
+    assert (found.kind, found.line) == ("soft lockup", 2)
+
+
+def test_a_line_of_ten_megabytes_and_rubbish_are_looked_at_quickly():
+    assert crash.find("\0\x1b[2J\ufffd" * 3_000_000) is None

@@ -1,0 +1,192 @@
+from pathlib import Path
+
+import pytest
+
+from vmlab.guest.qemu import Ended
+from vmlab.guest.results import Results, StepResult
+from vmlab.scenario import Known, expand, load
+from vmlab.verdict import Judgement, Verdict, judge
+
+KERNEL = "6.1.0-50-686"
+OFF = Ended("off")
+BOOT = b"[    0.1] Linux version 6.1\r\n[    1.0] say hello early\r\n"
+
+
+def expanded(tmp_path: Path, steps: str):
+    path = tmp_path / "case.yaml"
+    path.write_text(f"name: case\nabout: x\nmodules: [m]\nsteps:\n{steps}")
+    return expand(load(path, Known(frozenset({"m"}))))[0]
+
+
+def step(verb="run", outcome=0, state="passed", console=(0, 0), output="", values=None):
+    return StepResult(verb, "", state, outcome, 1.0, 1, output, console, values or {})
+
+
+def results(*steps: StepResult, kernel: str | None = KERNEL, begun=None, fault=None) -> Results:
+    return Results(kernel, steps, len(steps) if begun is None else begun, fault)
+
+
+def judged(tmp_path, yaml, found, console=BOOT, ended=OFF) -> Judgement:
+    return judge(expanded(tmp_path, yaml), KERNEL, found, console, ended)
+
+
+RUN = "  - run: true\n"
+
+
+def test_what_came_back_whole_and_as_wanted_passes(tmp_path):
+    assert judged(tmp_path, RUN, results(step())).verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("found", "ended", "verdict", "reason"),
+    [
+        (results(kernel=None, fault="the agent announced no plan"), Ended("reset", "the guest reset itself"),
+         Verdict.CRASHED, "never came to its first step"),
+        (results(kernel=None, fault="no plan"), Ended("timeout", "still ran after 5 s"),
+         Verdict.TIMEOUT, "still ran after 5 s"),
+        (results(begun=1, fault="reported 0"), Ended("reset", "the guest reset itself"),
+         Verdict.CRASHED, "reset itself"),
+        (results(begun=1, fault="reported 0"), Ended("timeout", "still ran after 5 s"),
+         Verdict.TIMEOUT, "still ran"),
+        (results(begun=1, fault="the agent gave up: timeout of the steps: x"), OFF,
+         Verdict.TIMEOUT, "timeout of guest time"),
+        (results(begun=1, fault="the agent gave up: fork: no memory"), OFF,
+         Verdict.CRASHED, "fork: no memory"),
+        (results(step(), fault="the results end in the middle of the line 'ok'"), OFF,
+         Verdict.CRASHED, "middle of the line"),
+        (results(), Ended("lost", "QEMU ended with signal 11: no message"),
+         Verdict.BROKEN, "signal 11"),
+        (results(step()), Ended("lost", "QEMU ended with status 1"), Verdict.BROKEN, "status 1"),
+        (results(step(), kernel="6.1.0-49-686"), OFF, Verdict.BROKEN, "6.1.0-49-686"),
+        (results(begun=1), Ended("flooded", "the console grew past 16 MiB"),
+         Verdict.FAILED, "16 MiB"),
+        (results(), OFF, Verdict.BROKEN, "0 steps came back, and 1 were sent"),
+    ],
+)  # fmt: skip
+def test_absence_of_a_result_is_never_a_pass(tmp_path, found, ended, verdict, reason):
+    judgement = judged(tmp_path, RUN, found, ended=ended)
+    assert judgement.verdict is verdict
+    assert reason in judgement.reason
+
+
+def test_a_sick_kernel_is_never_a_pass_and_the_running_step_is_named(tmp_path):
+    console = BOOT + b"[    2.0] BUG: soft lockup - CPU#0 stuck for 22s!\r\n"
+    assert judged(tmp_path, RUN, results(step()), console).verdict is Verdict.CRASHED
+    judgement = judged(tmp_path, RUN, results(begun=1, fault="x"), console)
+    assert (judgement.step, judgement.line, judgement.label) == (1, 5, "run: true")
+    assert judgement.reason == "soft lockup: BUG: soft lockup - CPU#0 stuck for 22s!"
+
+
+@pytest.mark.parametrize(
+    ("yaml", "result", "reason"),
+    [
+        (RUN, step(outcome=1, state="failed"), "exit status 1, and success was wanted"),
+        (RUN, step(outcome=139, state="failed"), "death by SIGSEGV, and success was wanted"),
+        ("  - insmod: m\n    errno: EINVAL\n", step("insmod", 8, "failed"),
+         "ENOEXEC (exec format error), and EINVAL (invalid argument) was wanted"),
+        ("  - insmod: m\n", step("insmod", 17, "failed"), "EEXIST (file exists), and success"),
+        ("  - run: x\n    status: nonzero\n", step(state="failed"),
+         "success, and an exit status that is not 0 was wanted"),
+        ("  - spawn: x\n", step("spawn", 110, "failed"), "no line `ready` in time"),
+    ],
+)  # fmt: skip
+def test_an_outcome_that_was_not_wanted_is_told_in_words(tmp_path, yaml, result, reason):
+    judgement = judged(tmp_path, yaml, results(result))
+    assert judgement.verdict is Verdict.FAILED
+    assert judgement.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("key", "pattern", "output", "verdict"),
+    [
+        ("output", "^b$", "a\nb", Verdict.PASSED),
+        ("output", "^b$", "ab", Verdict.FAILED),
+        ("no_output", "b", "ab", Verdict.FAILED),
+        ("no_output", "c", "ab", Verdict.PASSED),
+    ],
+)
+def test_output_is_judged(tmp_path, key, pattern, output, verdict):
+    yaml = f"  - run: x\n    {key}: '{pattern}'\n"
+    assert judged(tmp_path, yaml, results(step(output=output))).verdict is verdict
+
+
+CONSOLE = BOOT + b"[    2.0] say one\r\n[    2.1] say two\r\n[    2.2] say one\r\n"
+B = len(BOOT)  # where the action began
+
+
+@pytest.mark.parametrize(
+    ("patterns", "verdict"),
+    [
+        (["say one"], Verdict.PASSED),
+        (["say one", "say two", "say one"], Verdict.PASSED),
+        (["say two", "say one"], Verdict.PASSED),
+        (["say two", "say two"], Verdict.FAILED),
+        (["say one", "say one", "say one"], Verdict.FAILED),
+        (["say three"], Verdict.FAILED),
+        (["hello early"], Verdict.FAILED),  # from before the action
+        (["say one.*say two"], Verdict.FAILED),  # patterns match in one line
+    ],
+)
+def test_console_steps_see_what_was_printed_since_the_action_in_order(tmp_path, patterns, verdict):
+    yaml = RUN + "".join(f"  - console: '{pattern}'\n" for pattern in patterns)
+    end = len(CONSOLE)
+    steps = [step(console=(B, B + 5)), *(step("console", console=(end, end)) for _ in patterns)]
+    assert judged(tmp_path, yaml, results(*steps), CONSOLE).verdict is verdict
+
+
+def test_a_match_from_before_and_the_nearest_line_are_told(tmp_path):
+    yaml = RUN + "  - console: 'say hello early'\n"
+    steps = results(step(console=(B, B)), step("console", console=(B, len(CONSOLE))))
+    judgement = judged(tmp_path, yaml, steps, CONSOLE)
+    assert "line 2 of the console is one before" in judgement.reason
+    assert judgement.seen == "say one" or judgement.seen == "say two"
+    assert (judgement.step, judgement.line) == (2, 6)
+
+
+def test_an_action_in_between_moves_the_start(tmp_path):
+    yaml = RUN + "  - console: say one\n" + RUN + "  - console: say two\n"
+    end = len(CONSOLE)
+    found = results(
+        step(console=(B, B)), step("console", console=(end, end)),
+        step(console=(end, end)), step("console", console=(end, end)),
+    )  # fmt: skip
+    judgement = judged(tmp_path, yaml, found, CONSOLE)
+    assert (judgement.verdict, judgement.step) == (Verdict.FAILED, 4)
+
+
+@pytest.mark.parametrize(
+    ("times", "verdict"), [(2, Verdict.PASSED), (1, Verdict.FAILED), (3, Verdict.FAILED)]
+)
+def test_matches_can_be_counted(tmp_path, times, verdict):
+    yaml = RUN + f"  - console: say one\n    times: {times}\n"
+    found = results(step(console=(B, B)), step("console", console=(B, len(CONSOLE))))
+    assert judged(tmp_path, yaml, found, CONSOLE).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("window", "verdict"),
+    [((B, len(CONSOLE)), Verdict.FAILED), ((len(CONSOLE), len(CONSOLE)), Verdict.PASSED)],
+)
+def test_no_console_looks_at_its_own_window(tmp_path, window, verdict):
+    yaml = "  - no_console: say one\n    for: 1s\n"
+    found = results(step("no_console", console=window))
+    assert judged(tmp_path, yaml, found, CONSOLE).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("pid", "verdict"), [("1.", Verdict.FAILED), ("one", Verdict.PASSED), (None, Verdict.FAILED)]
+)
+def test_captures_go_into_patterns_literally(tmp_path, pid, verdict):
+    yaml = "  - run: x\n    as: z\n  - console: 'say {z.pid}$'\n"
+    values = {} if pid is None else {"z.pid": pid}
+    found = results(
+        step(console=(B, B)), step("console", console=(B, len(CONSOLE)), values=values)
+    )
+    assert judged(tmp_path, yaml, found, CONSOLE).verdict is verdict
+
+
+def test_a_line_of_ten_megabytes_is_judged(tmp_path):
+    console = BOOT + b"\xff\0" * 5_000_000 + b"\r\nsay one\r\n"
+    yaml = RUN + "  - console: say one\n"
+    found = results(step(console=(B, B)), step("console", console=(B, len(console))))
+    assert judged(tmp_path, yaml, found, console).verdict is Verdict.PASSED
