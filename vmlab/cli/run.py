@@ -74,10 +74,8 @@ def _follow(runner: "Runner", pairs: "Sequence[Pair]", jobs: int, finished: "lis
 
 
 def _end(finished: "list[Run]", pairs: "Sequence[Pair]") -> None:
-    from rich.console import Console
-
     from vmlab.report import table
 
     order = {(pair[0].name, pair[1].id): number for number, pair in enumerate(pairs)}
     finished.sort(key=lambda run: order.get((run.scenario, run.kernel), 0))
-    table.show(finished, Console(highlight=False))
+    table.show(finished, table.printer())

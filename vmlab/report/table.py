@@ -21,6 +21,15 @@ STYLES = {
 _FINE = (Verdict.PASSED, Verdict.SKIPPED)
 
 
+_PIPE_WIDTH = 200  # characters; a pipe has no width, and rich would take 80
+
+
+def printer() -> Console:
+    """A console for the report: as wide as the terminal, wide enough in a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
 def show(runs: Sequence[Run], console: Console) -> None:
     """Prints failures, the table and the sums."""
     for run in runs:
@@ -61,9 +70,9 @@ def table(runs: Sequence[Run]) -> Table:
     kernels = list(dict.fromkeys(run.kernel for run in runs))
     found = {(run.scenario, run.kernel): run for run in runs}
     made = Table(box=None, pad_edge=False)
-    made.add_column("scenario")
+    made.add_column("scenario", no_wrap=True)
     for kernel in kernels:
-        made.add_column(kernel, no_wrap=True)
+        made.add_column(kernel, overflow="fold", min_width=len("crashed 12.3s"))
     for scenario in dict.fromkeys(run.scenario for run in runs):
         made.add_row(scenario, *(_cell(found.get((scenario, kernel))) for kernel in kernels))
     return made
