@@ -86,7 +86,7 @@ def test_all_problems_are_said_at_once(tmp_path):
 
 
 def test_a_file_that_cannot_be_read_is_said(tmp_path):
-    with pytest.raises(ScenarioError, match=r"case\.yaml:1:1: the file cannot be read: no such file"):
+    with pytest.raises(ScenarioError, match=r"case\.yaml:1:1: .* no such file"):
         load(tmp_path / "case.yaml", KNOWN)
 
 

@@ -40,7 +40,7 @@ def test_what_came_back_whole_and_as_wanted_passes(tmp_path):
 @pytest.mark.parametrize(
     ("found", "ended", "verdict", "reason"),
     [
-        (results(kernel=None, fault="the agent announced no plan"), Ended("reset", "the guest reset itself"),
+        (results(kernel=None, fault="no plan"), Ended("reset", "the guest reset itself"),
          Verdict.CRASHED, "never came to its first step"),
         (results(kernel=None, fault="no plan"), Ended("timeout", "still ran after 5 s"),
          Verdict.TIMEOUT, "still ran after 5 s"),
