@@ -179,9 +179,7 @@ def test_no_console_looks_at_its_own_window(tmp_path, window, verdict):
 def test_captures_go_into_patterns_literally(tmp_path, pid, verdict):
     yaml = "  - run: x\n    as: z\n  - console: 'say {z.pid}$'\n"
     values = {} if pid is None else {"z.pid": pid}
-    found = results(
-        step(console=(B, B)), step("console", console=(B, len(CONSOLE)), values=values)
-    )
+    found = results(step(console=(B, B)), step("console", console=(B, len(CONSOLE)), values=values))
     assert judged(tmp_path, yaml, found, CONSOLE).verdict is verdict
 
 

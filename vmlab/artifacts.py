@@ -24,7 +24,7 @@ class Artifacts:
     def image(self, arch: Arch) -> Path:
         """The tiny image of an architecture: an initramfs."""
         recipe = tiny.read_recipe(tiny.default_recipe())
-        agent = self.program(arch, _AGENT, "agent")
+        agent = self.agent(arch)
         shell = self.busybox(arch, recipe)
 
         def make(directory: Path) -> None:
@@ -35,6 +35,10 @@ class Artifacts:
         applets = shell.with_name("applets").read_text().split()
         name = content_key(recipe.text, agent.read_bytes(), shell.read_bytes())
         return self.cache.get("images", f"tiny-{arch.name}-{name}", make) / "initramfs"
+
+    def agent(self, arch: Arch) -> Path:
+        """The guest's first process."""
+        return self.program(arch, _AGENT, "agent")
 
     def busybox(self, arch: Arch, recipe: tiny.Recipe) -> Path:
         """busybox with the recipe's options; its applets' names stand beside it."""

@@ -12,9 +12,11 @@ from vmlab.guest.accel import accelerator
 from vmlab.project import Project
 from vmlab.runner import Backend, QemuBackend, Runner
 from vmlab.scenario import Expanded
+from vmlab.virtme import VirtmeBackend
 
 BACKENDS: dict[str, Callable[[Artifacts], Backend]] = {
     "qemu": lambda artifacts: QemuBackend(),
+    "virtme": VirtmeBackend,
 }
 ACCELS = ("auto", "kvm", "tcg")
 

@@ -28,7 +28,13 @@ CHANNELS = (
     Channel("6.12", ("trixie", "bookworm-backports"), ("x86_64",)),
 )
 LIBC_SUITE = "bookworm"  # unstable's musl makes i386 programs that crash at start with gcc 12
-EXTRA_PACKAGES = ("musl-dev", "linux-libc-dev")
+EXTRA_PACKAGES = (
+    "musl-dev",
+    "linux-libc-dev",
+    "bash",  # with its libraries: the init of virtme runs in it
+    "libc6",
+    "libtinfo6",
+)
 EXTRA_SOURCES = ("busybox",)
 
 _KERNEL_PACKAGES = re.compile(

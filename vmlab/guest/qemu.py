@@ -1,9 +1,10 @@
 """Boots one guest in QEMU: argv is built purely, one place starts the process."""
 
+import contextlib
 import shlex
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -103,8 +104,8 @@ def serial_args(run: RunDirectory, port_socket: Path | None = None) -> list[str]
         results = f"socket,path={_escaped(port_socket)},server=on,wait=off"
     args = []
     for name, where in (("console", f"file,path={_escaped(run.console)}"), ("results", results)):
-        args += ["-chardev", f"{where},id={name},logfile={_escaped(run.transcript)},logappend=on",
-                 "-serial", f"chardev:{name}"]  # fmt: skip
+        log = f"logfile={_escaped(run.transcript)},logappend=on"
+        args += ["-chardev", f"{where},id=vmlab-{name},{log}", "-serial", f"chardev:vmlab-{name}"]
     return args
 
 
@@ -140,8 +141,13 @@ def _clock_args(machine: Machine) -> list[str]:
     common = ["-accel", "tcg", "-cpu", "max,-rdrand,-rdseed", "-seed", str(machine.seed)]
     if machine.clock == "real":
         return common
+    return [*common, *icount_args(machine)]
+
+
+def icount_args(machine: Machine) -> list[str]:
+    """The virtual clock: time passes with instructions, and an idle guest's at once."""
     shift = ICOUNT_SHIFT[machine.arch.name]
-    return [*common, "-icount", f"shift={shift},sleep=off", "-rtc", "base=2020-01-01,clock=vm"]
+    return ["-icount", f"shift={shift},sleep=off", "-rtc", "base=2020-01-01,clock=vm"]
 
 
 def _control_args(boot: Boot) -> list[str]:
@@ -165,8 +171,15 @@ def run(boot: Boot, timeout_s: float, stopped: Callable[[], bool] = lambda: Fals
     seconds) or prints more than CONSOLE_LIMIT bytes is ended. Raises LabError without QEMU.
     """
     process = start(boot)
-    try:
+    with ended(process):
         return supervise(process, boot.run, timeout_s, stopped)
+
+
+@contextlib.contextmanager
+def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """The process does not outlive the block."""
+    try:
+        yield
     finally:
         process.kill()
         process.wait()
@@ -174,10 +187,15 @@ def run(boot: Boot, timeout_s: float, stopped: Callable[[], bool] = lambda: Fals
             process.stderr.close()
 
 
+def pasted(command: list[str]) -> str:
+    """A command as a line that can be pasted into a shell."""
+    return shlex.join(command) + "\n"
+
+
 def start(boot: Boot) -> "subprocess.Popen[bytes]":
     """Starts the guest's process and records its command. Raises LabError without QEMU."""
     command = argv(boot)
-    boot.run.argv.write_text(shlex.join(command) + "\n")
+    boot.run.argv.write_text(pasted(command))
     try:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE

@@ -100,15 +100,9 @@ def session(boot: qemu.Boot, files: dict[str, bytes]) -> Iterator[Session]:
     with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
         boot = replace(boot, control=Path(control))
         process = qemu.start(boot)
-        try:
-            with contextlib.closing(_connect(boot, process)) as opened:
-                opened.wait(_BOOT_S)
-                yield opened
-        finally:
-            process.kill()
-            process.wait()
-            if process.stderr:
-                process.stderr.close()
+        with qemu.ended(process), contextlib.closing(_connect(boot, process)) as opened:
+            opened.wait(_BOOT_S)
+            yield opened
 
 
 def _connect(boot: qemu.Boot, process: "subprocess.Popen[bytes]") -> Session:
