@@ -1,0 +1,18 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def fake_qemu(tmp_path, monkeypatch):
+    """Puts a stand-in for QEMU first in PATH; what it does wrong is said by VMLAB_FAKE."""
+    folder = tmp_path / "fake-bin"
+    folder.mkdir()
+    script = Path(__file__).with_name("fake_qemu.py")
+    for name in ("qemu-system-i386", "qemu-system-x86_64"):
+        (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder

@@ -1,0 +1,219 @@
+import hashlib
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vmlab.arch import ARCHES
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog, Kernel, Package, Unavailable, pins
+from vmlab.catalog.apt import Apt, Mirrors, mirrors
+from vmlab.catalog.find import Finder
+from vmlab.catalog.unpack import mend_headers
+from vmlab.errors import LabError
+
+IMAGE = "linux-image-6.1.0-50-amd64"
+
+
+def debian(tmp_path: Path, name: str, version: str, files: dict[str, str]) -> bytes:
+    """A real .deb file with these files."""
+    tree = tmp_path / f"{name}-{version}"
+    (tree / "DEBIAN").mkdir(parents=True)
+    control = f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n"
+    (tree / "DEBIAN/control").write_text(control + "Maintainer: a <a@b>\nDescription: x\n")
+    for path, text in files.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(text)
+    out = tmp_path / f"{name}-{version}.deb"
+    subprocess.run(["dpkg-deb", "-b", str(tree), str(out)], check=True, capture_output=True)
+    return out.read_bytes()
+
+
+class Archive:
+    """A mirror that is a directory; stands in for apt at its process boundary."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.index: list[Package] = []
+        self.updates: list[list[str]] = []
+
+    def add(self, name: str, version: str, content: bytes) -> Package:
+        file = f"pool/{name}_{version}.deb"
+        self.files[file] = content
+        digest = hashlib.sha256(content).hexdigest()
+        package = Package(name, version, "amd64", "bookworm", file, digest, len(content))
+        self.index.append(package)
+        return package
+
+    def download(self, file: str, suite: str, sha256: str, target: Path) -> None:
+        content = self.files.get(file)
+        if content is None:
+            raise LabError(f"downloading {file}: apt said: E: 404  Not Found")
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise LabError(f"downloading {file}: apt said: E: Hash Sum mismatch")
+        target.write_bytes(content)
+
+    def update(self, suites) -> None:
+        self.updates.append(list(suites))
+
+    def packages(self, suite, names):
+        return ((one, "") for one in self.index if one.suite == suite and names.fullmatch(one.name))
+
+
+@pytest.fixture
+def archive() -> Archive:
+    return Archive()
+
+
+def catalog(tmp_path: Path, archive: Archive, *kernels: Kernel) -> tuple[Catalog, list[str]]:
+    said: list[str] = []
+    made = Catalog(Cache(tmp_path / "cache"), pins.Pins(kernels, (), ()), said.append)
+    made._apt = lambda: archive  # type: ignore[method-assign,return-value,assignment]
+    made._finder = lambda: Finder(archive)  # type: ignore[method-assign,arg-type]
+    return made, said
+
+
+def kernel(package: Package) -> Kernel:
+    return Kernel(package.name.removeprefix("linux-image-"), ARCHES["x86_64"], True, (package,), ())
+
+
+def image(tmp_path: Path, identity: str, version: str) -> bytes:
+    return debian(
+        tmp_path, f"linux-image-{identity}", version,
+        {f"boot/vmlinuz-{identity}": "kernel", f"lib/modules/{identity}/a.ko": "module"},
+    )  # fmt: skip
+
+
+def test_a_kernel_is_fetched_once_and_its_parts_found(tmp_path, archive):
+    pinned = kernel(archive.add(IMAGE, "6.1.176-1", image(tmp_path, "6.1.0-50-amd64", "6.1.176-1")))
+    made, said = catalog(tmp_path, archive, pinned)
+    assert not made.cached(pinned)
+    assert made.obtain(pinned) == pinned
+    assert made.image(pinned).read_text() == "kernel"
+    assert (made.modules(pinned) / "a.ko").read_text() == "module"
+    assert made.cached(pinned)
+    archive.files.clear()
+    assert made.obtain(pinned) == pinned
+    assert len(said) == 1
+    assert archive.updates == []
+
+
+def test_a_pin_that_is_gone_falls_back_to_the_nearest_and_says_so(tmp_path, archive):
+    near = archive.add(
+        "linux-image-6.1.0-51-amd64", "6.1.180-1", image(tmp_path, "6.1.0-51-amd64", "6.1.180-1")
+    )
+    gone = kernel(replace(near, name=IMAGE, version="6.1.176-1", file="pool/gone.deb"))
+    made, said = catalog(tmp_path, archive, gone)
+    assert made.obtain(gone).id == "6.1.0-51-amd64"
+    assert made.obtain(gone).id == "6.1.0-51-amd64"
+    assert [line for line in said if "404" in line and "6.1.0-51-amd64 (6.1.180-1)" in line]
+
+
+def test_a_kernel_that_is_wholly_gone_is_unavailable(tmp_path, archive):
+    gone = kernel(Package(IMAGE, "1", "amd64", "bookworm", "pool/gone.deb", "0" * 64, 1))
+    made, _ = catalog(tmp_path, archive, gone)
+    with pytest.raises(Unavailable, match=r"404.*has no other 6\.1"):
+        made.obtain(gone)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected"),
+    [
+        (lambda content: content[:100], "Hash Sum mismatch"),
+        (lambda content: b"x" + content[1:], "Hash Sum mismatch"),
+    ],
+)
+def test_a_spoilt_download_is_never_unpacked(tmp_path, archive, spoil, expected):
+    pinned = kernel(archive.add(IMAGE, "1", image(tmp_path, "6.1.0-50-amd64", "1")))
+    archive.files[pinned.image[0].file] = spoil(archive.files[pinned.image[0].file])
+    archive.index.clear()
+    made, _ = catalog(tmp_path, archive, pinned)
+    with pytest.raises(Unavailable, match=expected):
+        made.obtain(pinned)
+    assert not made.cached(pinned)
+
+
+def test_a_file_that_is_no_package_is_said(tmp_path, archive):
+    pinned = kernel(archive.add(IMAGE, "1", b"rubbish"))
+    archive.index.clear()
+    made, _ = catalog(tmp_path, archive, pinned)
+    with pytest.raises(LabError, match="unpacking linux-image"):
+        made.unpacked(pinned.image[0])
+
+
+def test_the_lock_file_reads_back_as_it_was_written(tmp_path):
+    committed = pins.read(pins.committed())
+    path = tmp_path / "kernels.lock"
+    path.write_text(pins.text(committed))
+    assert pins.read(path) == committed
+    assert path.read_text() == pins.committed().read_text()
+
+
+def test_the_default_kernels_are_two_series_of_both_architectures():
+    defaults = [one for one in pins.read(pins.committed()).kernels if one.default]
+    assert {(one.series, one.arch.name) for one in defaults} == {
+        ("5.10", "i386"), ("5.10", "x86_64"), ("6.1", "i386"), ("6.1", "x86_64"),
+    }  # fmt: skip
+    assert all(one.headers for one in defaults)
+
+
+@pytest.mark.parametrize("text", ["no toml [", "[[kernel]]\nid = 'x'\n", "[[package]]\nx = 1\n"])
+def test_a_broken_lock_file_says_what_to_do(tmp_path, text):
+    (tmp_path / "lock").write_text(text)
+    with pytest.raises(LabError, match="vmlab kernels lock"):
+        pins.read(tmp_path / "lock")
+
+
+def sources(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d/debian.sources").write_text(text)
+    return tmp_path
+
+
+def test_mirrors_come_from_the_host_s_own_sources(tmp_path, monkeypatch):
+    monkeypatch.delenv("VMLAB_MIRROR", raising=False)
+    etc = sources(
+        tmp_path,
+        "# http://old.example/debian\nTypes: deb\nURIs: http://a.example/debian/\n\n"
+        "URIs: http://b.example/debian-security\n",
+    )
+    assert mirrors(etc) == Mirrors("http://a.example/debian", "http://b.example/debian-security")
+    assert mirrors(etc).of("bullseye-security") == "http://b.example/debian-security"
+    monkeypatch.setenv("VMLAB_MIRROR", "http://c.example/debian/")
+    assert mirrors(etc).main == "http://c.example/debian"
+
+
+def test_without_a_mirror_the_variable_is_named(tmp_path, monkeypatch):
+    monkeypatch.delenv("VMLAB_MIRROR", raising=False)
+    with pytest.raises(LabError, match="set VMLAB_MIRROR"):
+        mirrors(sources(tmp_path, "URIs: http://a.example/ubuntu\n"))
+
+
+def test_headers_name_one_another_by_relative_paths(tmp_path):
+    folder = tmp_path / "usr/src/linux-headers-x"
+    folder.mkdir(parents=True)
+    (folder / "Makefile").write_text("include /usr/src/linux-headers-x-common/Makefile\n")
+    mend_headers(tmp_path)
+    assert (folder / "Makefile").read_text() == (
+        "include $(dir $(lastword $(MAKEFILE_LIST)))../linux-headers-x-common/Makefile\n"
+    )
+
+
+def test_indexes_are_read_by_name_and_suite(tmp_path):
+    lists = tmp_path / "state/lists"
+    lists.mkdir(parents=True)
+    stanza = (
+        "Package: {0}\nVersion: 1\nArchitecture: amd64\nDepends: a (>= 1),\n b | c\n"
+        "Filename: pool/{0}.deb\nSize: 5\nSHA256: " + "0" * 64 + "\n"
+    )
+    text = "\n".join(stanza.format(name) for name in ("linux-image-6.1.0-50-amd64", "bash"))
+    (lists / "m_dists_bookworm_main_binary-amd64_Packages").write_text(text)
+    (lists / "m_dists_trixie_main_binary-amd64_Packages").write_text(stanza.format("bash"))
+    import re
+
+    apt = Apt(tmp_path, Mirrors("x", "y"))
+    found = list(apt.packages("bookworm", re.compile("bash")))
+    assert [(package.name, package.suite, depends) for package, depends in found] == [
+        ("bash", "bookworm", "a (>= 1),\n b | c")
+    ]

@@ -1,0 +1,126 @@
+"""What host and guest promise one another, held by the stand-in and by real guests alike."""
+
+import pytest
+
+from vmlab.arch import ARCHES
+from vmlab.artifacts import Artifacts
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog
+from vmlab.guest import program, qemu
+from vmlab.runner import read_results
+
+S = program.step
+
+
+class Lab:
+    """Boots a program and reads what came of it."""
+
+    def __init__(self, arch, kernel, image, directory):
+        self.arch, self.kernel, self.image, self.directory = arch, kernel, image, directory
+
+    def boot(self, steps, files=None, limit_ms=60_000, timeout_s=60.0):
+        run = qemu.RunDirectory(self.directory)
+        run.program.write_bytes(program.archive(steps, files or {}))
+        run.mode.write_text(str(limit_ms))
+        boot = qemu.Boot(qemu.Machine(self.arch), self.kernel, self.image, run)
+        ended = qemu.run(boot, timeout_s)
+        return ended, read_results(run), run.console.read_bytes()
+
+
+@pytest.fixture(params=["fake", *(pytest.param(name, marks=pytest.mark.guest) for name in ARCHES)])
+def lab(request, tmp_path):
+    if request.param == "fake":
+        request.getfixturevalue("fake_qemu")
+        return Lab(ARCHES["i386"], tmp_path / "vmlinuz", tmp_path / "initrd", tmp_path)
+    arch = ARCHES[request.param]
+    cache = Cache.default()
+    artifacts = Artifacts(cache, Catalog.open(cache))
+    kernel = [one for one in artifacts.catalog.select(None) if one.arch == arch][-1]
+    kernel = artifacts.catalog.obtain(kernel)
+    return Lab(arch, artifacts.catalog.image(kernel), artifacts.image(arch), tmp_path)
+
+
+def test_steps_run_in_order_with_output_captures_and_places_in_the_console(lab):
+    ended, found, console = lab.boot(
+        [
+            S("run", "echo one; echo key=value", name="r"),
+            S("write", "/dev/kmsg first message"),
+            S("write", "/dev/kmsg second message"),
+            S("run", "echo {r.key} ${r} {r.status} {none.such}; exit 3", expect="3"),
+            S("sleep", "", ms=300_000),
+            S("run", "false", expect="nonzero"),
+            S("run", "exit 9", expect="any"),
+        ],
+        limit_ms=1_000_000,
+    )
+    assert (ended.how, found.fault) == ("off", None)
+    assert [step.state for step in found.steps] == ["passed"] * 7
+    assert found.steps[0].output == "one\nkey=value"
+    assert dict(found.steps[0].values) == {"r.key": "value", "r.status": "0"}
+    assert found.steps[3].argument.startswith("echo value ${r} 0 {none.such}")
+    assert [step.outcome for step in found.steps] == [0, 0, 0, 3, 0, 1, 9]
+    assert found.steps[4].uptime - found.steps[3].uptime >= 300
+    between = console[found.steps[1].console[0] : found.steps[2].console[0]]
+    assert b"first message" in between
+    assert b"second message" not in between
+    assert b"second message" in console[slice(*found.steps[2].console)]
+
+
+def test_the_first_step_that_fails_is_the_last_that_runs(lab):
+    ended, found, _ = lab.boot([S("run", "exit 4"), S("run", "echo never"), S("sleep", "", ms=5)])
+    assert (ended.how, found.fault, found.begun) == ("off", None, 1)
+    assert [step.state for step in found.steps] == ["failed", "skipped", "skipped"]
+    assert found.steps[0].outcome == 4
+    assert found.steps[1].output == ""
+
+
+def test_a_script_of_several_lines_with_tabs_and_backslashes_arrives_as_it_is(lab):
+    script = "printf 'a\\tb\\n'\nif true; then\n\techo 'x\\\\y'\nfi\n"
+    _, found, _ = lab.boot([S("run", script)])
+    assert found.steps[0].state == "passed"
+    assert found.steps[0].output.splitlines()[0] == "a\tb"
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("name", ARCHES)
+class TestRealGuests:
+    """What only a kernel can show."""
+
+    @pytest.fixture
+    def lab(self, name, tmp_path):
+        arch = ARCHES[name]
+        cache = Cache.default()
+        artifacts = Artifacts(cache, Catalog.open(cache))
+        kernel = [one for one in artifacts.catalog.select(None) if one.arch == arch][-1]
+        kernel = artifacts.catalog.obtain(kernel)
+        return Lab(arch, artifacts.catalog.image(kernel), artifacts.image(arch), tmp_path)
+
+    def test_a_step_beyond_the_limit_of_guest_time_ends_the_run(self, lab):
+        ended, found, _ = lab.boot([S("sleep", "", ms=600_000)], limit_ms=5_000)
+        assert ended.how == "off"
+        assert found.fault is not None and "timeout of the steps" in found.fault
+        assert found.begun == 1
+
+    def test_a_panic_ends_the_guest_at_once(self, lab):
+        ended, found, console = lab.boot(
+            [S("run", "sleep 1"), S("write", "/proc/sysrq-trigger c"), S("sleep", "", ms=1)]
+        )
+        assert ended.how == "reset"
+        assert found.begun == 2 and len(found.steps) == 1
+        assert b"Kernel panic" in console
+
+    def test_an_init_that_is_killed_is_a_panic(self, lab):
+        ended, found, console = lab.boot([S("run", "kill -11 1; sleep 1")])
+        assert ended.how in ("off", "reset")
+        assert b"Attempted to kill init" in console or found.fault is None
+
+    def test_memory_that_runs_out_does_not_hang_the_lab(self, lab):
+        ended, _, console = lab.boot([S("run", "tail -c 500000000 /dev/zero", expect="any")])
+        assert ended.how in ("off", "reset")
+        assert b"Out of memory" in console or b"oom" in console.lower()
+
+    def test_a_guest_that_hangs_in_the_kernel_is_ended_in_time(self, lab):
+        busy = S("run", "while :; do :; done")
+        ended, found, _ = lab.boot([busy], limit_ms=10_000_000, timeout_s=20)
+        assert ended.how == "timeout"
+        assert found.begun == 1
