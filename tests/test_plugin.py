@@ -1,0 +1,111 @@
+import json
+
+import pytest
+
+import vmlab.lab  # noqa: F401 - imported here, it is the same module inside
+from vmlab.artifacts import Artifacts
+from vmlab.catalog import Catalog
+
+PASSES = """\
+name: passes
+about: says hello
+steps:
+  - write: /dev/kmsg hello world
+  - console: hello
+"""
+FAILS = """\
+name: fails
+about: looks for what is not there
+steps:
+  - write: /dev/kmsg hello world
+  - console: hello wurld
+"""
+
+
+@pytest.fixture
+def project(pytester, fake_qemu, monkeypatch):
+    """A project whose guests are the stand-in's; kernels and images are not made for it."""
+    monkeypatch.setenv("VMLAB_FAKE_RELEASE", "6.1.0-50-686")
+    pytester.makefile(".yaml", vmlab="")
+    folder = pytester.mkdir("scenarios")
+    (folder / "passes.yaml").write_text(PASSES)
+    (folder / "fails.yaml").write_text(FAILS)
+    (folder / "later.yaml").write_text(PASSES.replace("passes", "later") + "tags: [slow]\n")
+    monkeypatch.setattr(Catalog, "obtain", lambda self, kernel: kernel)
+    monkeypatch.setattr(Catalog, "image", lambda self, kernel: pytester.path)
+    monkeypatch.setattr(Artifacts, "image", lambda self, arch: pytester.path)
+    return pytester
+
+
+def run(project, *arguments):
+    return project.runpytest_inprocess("--vmlab-kernel", "6.1.0-50-686", *arguments)
+
+
+def test_each_file_and_kernel_is_an_item_and_plain_ones_only(project):
+    result = run(project, "--collect-only", "-q")
+    result.stdout.fnmatch_lines(
+        [
+            "scenarios/fails.yaml::fails?6.1.0-50-686?",
+            "scenarios/passes.yaml::passes?6.1.0-50-686?",
+        ]
+    )
+    assert "later" not in result.stdout.str()
+    run(project, "--collect-only", "-q", "--vmlab-all").stdout.fnmatch_lines(["*later.yaml*"])
+
+
+def test_a_verdict_is_an_outcome_and_a_failure_shows_step_line_and_console(project):
+    result = run(project)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*fails on 6.1.0-50-686 (i386)*",
+            "*step 2, line 5: console: hello wurld*",
+            "*wanted: hello wurld*",
+            "*seen: *hello world*",
+            "*console's end*",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+    assert "def runtest" not in result.stdout.str()
+
+
+def test_a_name_and_the_word_for_all_select(project):
+    run(project, "-k", "passes").assert_outcomes(passed=1, deselected=1)
+    project.makepyfile(test_other="def test_other(): pass")
+    run(project, "-k", "scenario").assert_outcomes(passed=1, failed=1, deselected=1)
+    run(project, "-m", "scenario", "-k", "not fails").assert_outcomes(passed=1, deselected=2)
+
+
+def test_a_skip_has_its_reason_and_can_be_made_a_failure(project):
+    path = project.path / "scenarios/passes.yaml"
+    skip = "skip_if:\n  - {kernel: '6.*', reason: not there yet}\n"
+    path.write_text(PASSES.replace("steps:", skip + "steps:"))
+    result = run(project, "-k", "passes", "-rs")
+    result.assert_outcomes(skipped=1, deselected=1)
+    result.stdout.fnmatch_lines(["*not there yet*"])
+    run(project, "-k", "passes", "--vmlab-strict-skips").assert_outcomes(failed=1, deselected=1)
+
+
+def test_a_file_that_is_wrong_is_an_error_with_its_place(project):
+    (project.path / "scenarios/passes.yaml").write_text(PASSES.replace("about", "abuot"))
+    result = run(project)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*passes.yaml:2:1: unknown key 'abuot'; the nearest is 'about'*"])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_provenance_goes_into_junit_output(project):
+    run(project, "--junitxml", "out.xml", "-k", "passes")
+    text = (project.path / "out.xml").read_text()
+    assert '<property name="verdict" value="passed"' in text
+    assert '<property name="kernel" value="6.1.0-50-686"' in text
+
+
+def test_a_run_leaves_console_results_verdict_and_command(project):
+    run(project, "-k", "fails")
+    (directory,) = (project.path / "vmlab-out").glob("*/fails-*")
+    verdict = json.loads((directory / "verdict.json").read_text())
+    assert (verdict["verdict"], verdict["step"], verdict["line"]) == ("failed", 2, 5)
+    assert "hello world" in (directory / "console").read_text()
+    assert "qemu-system-i386" in (directory / "argv").read_text()
+    assert (directory / "results").read_text().startswith("KTAP version 1")
