@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from vmlab import accel
 from vmlab.arch import ARCHES, Arch
 from vmlab.artifacts import Artifacts
 from vmlab.catalog import apt
 from vmlab.errors import LabError
-from vmlab.guest import accel
 
 QEMU_OLDEST = (7, 2)
 """The first QEMU that the lab was tried with."""

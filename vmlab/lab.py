@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vmlab import project as projects
+from vmlab.accel import accelerator
 from vmlab.artifacts import Artifacts
 from vmlab.catalog import Catalog
 from vmlab.errors import UsageError
 from vmlab.executor import Pair, matrix
-from vmlab.guest.accel import accelerator
 from vmlab.project import Project
 from vmlab.runner import Backend, QemuBackend, Runner
 from vmlab.scenario import Expanded

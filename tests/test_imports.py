@@ -1,0 +1,43 @@
+"""The direction of imports: each room knows only what is below it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "vmlab"
+
+# From the bottom up; a room may import what stands before it, and itself.
+ROOMS = (
+    "errors", "arch", "cache", "catalog", "build", "images", "artifacts", "guest", "scenario",
+    "accel", "verdict", "project", "runner", "virtme", "executor", "lab", "interactive", "report", "doctor",
+    "cli", "pytest_plugin",
+)  # fmt: skip
+LOW = {"guest": {"errors", "arch", "guest"}}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("vmlab"):
+            parts = node.module.split(".")
+            names |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {a.name.split(".")[1] for a in node.names if a.name.startswith("vmlab.")}
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_a_room_imports_only_what_is_below_it(path):
+    room = room_of(path)
+    if room == "__init__":
+        assert imported(path) == set()
+        return
+    below = LOW.get(room, set(ROOMS[: ROOMS.index(room) + 1]))
+    assert imported(path) <= below
