@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 # From the bottom up; a room may import what stands before it, and itself.
 ROOMS = (
     "errors", "arch", "cache", "catalog", "build", "images", "artifacts", "guest", "scenario",
-    "accel", "verdict", "project", "runner", "virtme", "executor", "lab", "interactive", "report", "doctor",
-    "cli", "pytest_plugin",
+    "accel", "verdict", "snapshots", "project", "runner", "virtme", "executor", "lab",
+    "interactive", "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {"guest": {"errors", "arch", "guest"}}
 

@@ -46,7 +46,7 @@ def try_kvm(arch: Arch, artifacts: Artifacts) -> str:
         with tempfile.TemporaryDirectory(prefix="vmlab-kvm-") as folder:
             run = qemu.RunDirectory(Path(folder))
             run.program.write_bytes(program.archive([program.step("sleep", "", ms=1)], {}))
-            run.mode.write_text("10000")
+            run.mode.write_text(program.mode(10_000, 1))
             machine = qemu.Machine(arch, clock="real", accel="kvm")
             image = artifacts.image(arch)
             boot = qemu.Boot(machine, artifacts.catalog.image(kernel), image, run)

@@ -69,6 +69,19 @@ class Cache:
                 self._make(path, make)
         return path
 
+    @contextlib.contextmanager
+    def workspace(self, kind: str, key: str) -> Iterator[Path]:
+        """A directory that one process at a time changes in place, and that a killed one leaves.
+
+        For what checks itself and is continued: downloads, apt's indexes. Raises LabError where
+        the cache cannot be written.
+        """
+        path = self.root / kind / key
+        with _explained(self.root), self._locked(kind, key):
+            path.mkdir(parents=True, exist_ok=True)
+            _touch(path)
+            yield path
+
     def entries(self) -> list[Entry]:
         """What is finished, by kind and key."""
         return [
@@ -86,6 +99,11 @@ class Cache:
                 with _explained(self.root), self._locked(entry.kind, entry.key):
                     self._remove(entry.path)
         return gone
+
+    def remove(self, kind: str, key: str) -> None:
+        """Takes one directory away; whoever has its files open keeps them."""
+        with _explained(self.root), self._locked(kind, key):
+            self._remove(self.root / kind / key)
 
     def _make(self, path: Path, make: Callable[[Path], None]) -> None:
         self._sweep(path)

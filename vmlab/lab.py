@@ -12,11 +12,12 @@ from vmlab.executor import Pair, matrix
 from vmlab.project import Project
 from vmlab.runner import Backend, QemuBackend, Runner
 from vmlab.scenario import Expanded
+from vmlab.snapshots import Snapshots
 from vmlab.virtme import VirtmeBackend
 
-BACKENDS: dict[str, Callable[[Artifacts], Backend]] = {
-    "qemu": lambda artifacts: QemuBackend(),
-    "virtme": VirtmeBackend,
+BACKENDS: dict[str, Callable[[Artifacts, Snapshots | None], Backend]] = {
+    "qemu": lambda artifacts, snapshots: QemuBackend(snapshots),
+    "virtme": lambda artifacts, snapshots: VirtmeBackend(artifacts),
 }
 ACCELS = ("auto", "kvm", "tcg")
 
@@ -27,6 +28,7 @@ class Options:
 
     backend: str = "qemu"
     accel: str = "auto"
+    snapshot: bool = True
 
 
 def prepare(
@@ -87,7 +89,9 @@ def kernel_problem(catalog: Catalog) -> Callable[[str], str | None]:
 def _backend(options: Options, artifacts: Artifacts) -> Backend:
     if options.backend not in BACKENDS:
         raise UsageError(f"unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
-    return BACKENDS[options.backend](artifacts)
+    wanted = options.snapshot
+    snapshots = Snapshots(artifacts.cache, artifacts.catalog.say) if wanted else None
+    return BACKENDS[options.backend](artifacts, snapshots)
 
 
 def _accel(options: Options, artifacts: Artifacts) -> "Callable[..., str]":

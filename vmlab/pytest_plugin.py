@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--vmlab-kernel", help="kernels, as `vmlab run --kernel` takes them")
     group.addoption("--vmlab-backend", default="qemu", help="qemu or virtme (qemu)")
     group.addoption("--vmlab-accel", default="auto", help="auto, kvm or tcg (auto)")
+    group.addoption("--vmlab-cold", action="store_true", help="boot, without snapshots")
     group.addoption("--vmlab-jobs", type=int, default=0, help="guests at once (one a core)")
     group.addoption("--vmlab-all", action="store_true", help="also scenarios tagged demo or slow")
     group.addoption(
@@ -168,7 +169,7 @@ class _Lab:
             self.runners[project.root] = lab.runner(
                 project,
                 Artifacts(cache, Catalog.open(cache)),
-                lab.Options(option.vmlab_backend, option.vmlab_accel),
+                lab.Options(option.vmlab_backend, option.vmlab_accel, not option.vmlab_cold),
             )
         return self.runners[project.root]
 

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from vmlab.errors import LabError
 from vmlab.guest import modprobe, program, qemu, results
 from vmlab.project import Project
 from vmlab.scenario import Expanded
+from vmlab.snapshots import Snapshots
 from vmlab.verdict import Judgement, Verdict, judge
 
 
@@ -67,13 +68,29 @@ class Job:
 
 
 class QemuBackend:
-    """Direct kernel boot with the tiny image."""
+    """Direct kernel boot with the tiny image, from a snapshot where there can be one."""
 
     name = "qemu"
 
+    def __init__(self, snapshots: Snapshots | None) -> None:
+        self._snapshots = snapshots
+
     def boot(self, job: Job, stopped: Callable[[], bool]) -> qemu.Ended:
         boot = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
-        return qemu.run(boot, job.timeout_s, stopped)
+        if self._snapshots is None:
+            return qemu.run(boot, job.timeout_s, stopped)
+        ended = self._begun(boot, self._snapshots, job.timeout_s, stopped)
+        if ended.how == "lost" and not stopped():
+            self._snapshots.discard(boot, ended.detail)
+            job.run.clear()
+            ended = self._begun(boot, self._snapshots, job.timeout_s, stopped)
+        return ended
+
+    def _begun(
+        self, boot: qemu.Boot, snapshots: Snapshots, timeout_s: float, stopped: Callable[[], bool]
+    ) -> qemu.Ended:
+        began = replace(boot, memory=snapshots.memory(boot))
+        return qemu.run(began, timeout_s, stopped)
 
 
 class Runner:
@@ -149,7 +166,7 @@ class Runner:
         )  # fmt: skip
         content = self.program_files(expanded, kernel)
         files.program.write_bytes(program.archive(expanded.program(), content))
-        files.mode.write_text(str(scenario.timeout))
+        files.mode.write_text(program.mode(scenario.timeout, machine.seed))
         image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
         job = Job(kernel, machine, image, vmlinuz, files, scenario.timeout / 1000)
         ended = self.backend.boot(job, self._stop.is_set)

@@ -26,6 +26,7 @@ def run(
     kernels: Annotated[str | None, typer.Option(hidden=True)] = None,
     backend: Annotated[str, typer.Option(help="qemu or virtme.")] = "qemu",
     accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
+    snapshot: Annotated[bool, typer.Option(help="Begin guests from snapshots.")] = True,
     tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the runs to this file.")] = None,
     jobs: Annotated[
@@ -38,7 +39,7 @@ def run(
 
     runner, pairs = lab.prepare(
         common.project(), common.artifacts(), scenarios or [], tag or [], kernel or kernels,
-        lab.Options(backend, accel),
+        lab.Options(backend, accel, snapshot),
     )  # fmt: skip
     finished: list[Run] = []
     try:

@@ -13,6 +13,15 @@ def step(verb: str, argument: str, expect: str = "0", name: str = "-", ms: int =
     return f"{verb}\t{expect}\t{name}\t{ms}\t{escaped}"
 
 
+FREEZE = "freeze"
+"""The mode in which a guest asks to be frozen before it looks for a program."""
+
+
+def mode(limit_ms: int, seed: int, option: str = "") -> str:
+    """How the agent is to run: guest time for all steps (0: any), the seed for its entropy."""
+    return f"{limit_ms} {seed} {option}".rstrip()
+
+
 def archive(steps: Sequence[str], files: Mapping[str, bytes]) -> bytes:
     """The program as an uncompressed ustar archive; equal inputs give equal bytes.
 

@@ -1,10 +1,11 @@
 """Boots one guest in QEMU: argv is built purely, one place starts the process."""
 
 import contextlib
+import json
 import shlex
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,19 @@ CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
 LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
 _POLL_S = 0.02
 
+# RAM in a shared file is not in the state (migration capability x-ignore-shared).
+IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
+RESTORE_CAPABILITIES = {
+    "capabilities": [
+        {"capability": "x-ignore-shared", "state": True},
+        {"capability": "events", "state": True},
+    ]
+}
+_RESTORE = ("-incoming", "defer", "-chardev", "stdio,id=restore,signal=off",
+            "-mon", "chardev=restore,mode=control")  # fmt: skip
+
 Clock = Literal["virtual", "real"]
+Process = subprocess.Popen[bytes]
 How = Literal["off", "reset", "timeout", "flooded", "lost"]
 
 
@@ -77,6 +90,19 @@ class RunDirectory:
     def argv(self) -> Path:
         return self.path / "argv"
 
+    def clear(self) -> None:
+        """Takes away what a guest left, for another to begin."""
+        for path in (self.console, self.results, self.transcript):
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A guest's RAM in a file: shared while a snapshot is made, else a private copy of one."""
+
+    ram: Path
+    state: Path | None = None  # the rest of a snapshot's state, to begin from
+
 
 @dataclass(frozen=True)
 class Boot:
@@ -86,7 +112,9 @@ class Boot:
     kernel: Path
     initramfs: Path
     run: RunDirectory
-    control: Path | None = None  # interactive: where the sockets are; a short path (sun_path)
+    control: Path | None = None  # where the sockets are, for who talks to the guest or to QEMU
+    memory: "Memory | None" = None
+    port: bool = False  # the results port is a socket too: an interactive guest
 
     @property
     def port_socket(self) -> Path:
@@ -113,6 +141,7 @@ def contract_args(run: RunDirectory) -> list[str]:
     """What the agent needs of QEMU besides its ports."""
     return [
         "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+        "-device", "pvpanic", "-action", "panic=pause",
         "-fw_cfg", f"name=opt/vmlab/program,file={_escaped(run.program)}",
         "-fw_cfg", f"name=opt/vmlab/mode,file={_escaped(run.mode)}",
     ]  # fmt: skip
@@ -125,14 +154,34 @@ def argv(boot: Boot) -> list[str]:
         "setpriv", "--pdeathsig", "KILL", "--",
         f"qemu-system-{machine.arch.qemu}",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-machine", "pc", "-m", f"{machine.memory_mib}M", "-smp", str(machine.cpus),
+        *_machine_args(boot),
         *_clock_args(machine),
         "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-        *serial_args(boot.run, boot.port_socket if boot.control else None),
+        *serial_args(boot.run, boot.port_socket if boot.port else None),
         *_control_args(boot),
         *contract_args(boot.run),
         "-kernel", str(boot.kernel), "-initrd", str(boot.initramfs), "-append", APPEND,
     ]  # fmt: skip
+
+
+def recipe(machine: Machine) -> list[str]:
+    """What of the command a snapshot depends on: all but the files of a run."""
+    nowhere = RunDirectory(Path("run"))
+    boot = Boot(machine, Path("kernel"), Path("initramfs"), nowhere, memory=Memory(Path("ram")))
+    return argv(boot)
+
+
+def _machine_args(boot: Boot) -> list[str]:
+    """Machine and memory; a guest that begins from a snapshot waits for the state's file."""
+    machine, memory = boot.machine, boot.memory
+    size = f"{machine.memory_mib}M"
+    common = ["-m", size, "-smp", str(machine.cpus)]
+    if memory is None:
+        return ["-machine", "pc", *common]
+    share = "off" if memory.state else "on"
+    ram = f"memory-backend-file,id=ram,size={size},mem-path={_escaped(memory.ram)},share={share}"
+    args = ["-object", ram, "-machine", "pc,memory-backend=ram", *common]
+    return [*args, *_RESTORE] if memory.state else args
 
 
 def _clock_args(machine: Machine) -> list[str]:
@@ -151,12 +200,11 @@ def icount_args(machine: Machine) -> list[str]:
 
 
 def _control_args(boot: Boot) -> list[str]:
-    """An interactive guest stops itself by pvpanic while it waits; the host goes on with it."""
+    """A guest that stops itself (by pvpanic) is gone on with through QMP."""
     if boot.control is None:
         return []
     qmp = f"socket,id=qmp,path={_escaped(boot.qmp_socket)},server=on,wait=off"
-    return ["-device", "pvpanic", "-action", "panic=pause", "-chardev", qmp, "-mon",
-            "chardev=qmp,mode=control"]  # fmt: skip
+    return ["-chardev", qmp, "-mon", "chardev=qmp,mode=control"]
 
 
 def _escaped(path: Path) -> str:
@@ -183,8 +231,10 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     finally:
         process.kill()
         process.wait()
-        if process.stderr:
-            process.stderr.close()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def pasted(command: list[str]) -> str:
@@ -192,11 +242,13 @@ def pasted(command: list[str]) -> str:
     return shlex.join(command) + "\n"
 
 
-def start(boot: Boot) -> "subprocess.Popen[bytes]":
+def start(boot: Boot) -> Process:
     """Starts the guest's process and records its command. Raises LabError without QEMU."""
     command = argv(boot)
     boot.run.argv.write_text(pasted(command))
     try:
+        if boot.memory and boot.memory.state:
+            return _restored(command, boot.memory.state)
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -205,6 +257,31 @@ def start(boot: Boot) -> "subprocess.Popen[bytes]":
             f"starting a guest: {error.filename} was not found; install the packages of "
             "packages.txt (./lab does), or see `vmlab doctor`"
         ) from error
+
+
+def _restored(command: list[str], state: Path) -> Process:
+    """Starts from a snapshot, and lets the guest go on once its state is in."""
+    with state.open("rb") as file:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            pass_fds=(file.fileno(),),
+        )  # fmt: skip
+        _command(process, "qmp_capabilities")
+        _command(process, "migrate-set-capabilities", RESTORE_CAPABILITIES)
+        _command(process, "migrate-incoming", {"uri": f"fd:{file.fileno()}"})
+    for line in process.stdout or ():
+        if b'"MIGRATION"' in line and b'"completed"' in line:
+            _command(process, "cont")
+            break
+    return process
+
+
+def _command(process: Process, name: str, arguments: "Mapping[str, object] | None" = None) -> None:
+    if process.stdin:
+        line = json.dumps({"execute": name, "arguments": arguments or {}})
+        with contextlib.suppress(BrokenPipeError):  # it is gone already: its status says why
+            process.stdin.write(line.encode() + b"\n")
+            process.stdin.flush()
 
 
 def supervise(

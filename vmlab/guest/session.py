@@ -96,9 +96,9 @@ def session(boot: qemu.Boot, files: dict[str, bytes]) -> Iterator[Session]:
     """Boots a guest with these files in its program and gives it once it waits for steps."""
     boot.run.program.write_bytes(program.archive([], files))
     option = "freeze" if boot.machine.clock == "virtual" else "poll"
-    boot.run.mode.write_text(f"0 interactive {option}")
+    boot.run.mode.write_text(program.mode(0, boot.machine.seed, f"interactive {option}"))
     with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
-        boot = replace(boot, control=Path(control))
+        boot = replace(boot, control=Path(control), port=True)
         process = qemu.start(boot)
         with qemu.ended(process), contextlib.closing(_connect(boot, process)) as opened:
             opened.wait(_BOOT_S)

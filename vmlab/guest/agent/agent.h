@@ -11,11 +11,19 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* pvpanic's port: with -action panic=pause the guest stops at this very instruction. */
+#define PVPANIC 0x505
+#define PVPANIC_PANICKED 1
+
 /* The directory that the program's files are unpacked into. */
 #define PROGRAM_DIR "/program"
 
 /* fwcfg.c: returns the file's content (malloc), NULL with errno where there is none. */
 char *fwcfg_read(const char *name, uint32_t *size);
+
+/* entropy.c: the kernel's random numbers depend on the seed alone. */
+void entropy_credit(void);
+void entropy_seed(const char *seed);
 
 /* archive.c */
 int archive_unpack(const char *archive, uint32_t size);

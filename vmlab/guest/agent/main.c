@@ -87,11 +87,29 @@ static char *unpack_program(void)
 	return steps;
 }
 
+/*
+ * "LIMIT_MS SEED", or "LIMIT_MS SEED interactive OPTION". In the mode "freeze" the guest stops
+ * here, and a snapshot is made of it; each guest that begins from it finds a mode of its own.
+ */
+static char *read_mode(void)
+{
+	uint32_t size;
+	char *mode = fwcfg_read(MODE_FILE, &size);
+
+	if (mode && !strcmp(mode, "freeze")) {
+		free(mode);
+		outb(PVPANIC_PANICKED, PVPANIC);
+		mode = fwcfg_read(MODE_FILE, &size);
+	}
+	if (!mode)
+		bail_out("reading " MODE_FILE, errno);
+	return mode;
+}
+
 int main(void)
 {
 	struct utsname kernel;
 	char *steps, *mode, *served;
-	uint32_t size;
 
 	if (iopl(3))
 		return 1;
@@ -102,11 +120,12 @@ int main(void)
 	setenv("PATH", PROGRAM_DIR ":/bin:/sbin:/usr/bin:/usr/sbin", 1);
 	setenv("HOME", "/tmp", 1);
 	uname(&kernel);
+	entropy_credit();
+	mode = read_mode();
+	entropy_seed(mode);
 	steps = unpack_program();
-	/* "LIMIT_MS", or "LIMIT_MS interactive OPTION" */
-	mode = fwcfg_read(MODE_FILE, &size);
-	children_start(mode ? strtoull(mode, NULL, 10) : 0);
-	served = mode ? strstr(mode, " interactive ") : NULL;
+	children_start(strtoull(mode, NULL, 10));
+	served = strstr(mode, " interactive ");
 	report("KTAP version 1\n# kernel=%s\n", kernel.release);
 	if (served)
 		steps_serve(served + strlen(" interactive "));

@@ -20,9 +20,6 @@
 #define SYSLOG_SIZE_UNREAD 9
 #define READ_LIMIT (256 * 1024)
 #define COMMAND_SIZE 65536
-/* pvpanic's port: with -action panic=pause the guest stops at this very instruction. */
-#define PVPANIC 0x505
-#define PVPANIC_PANICKED 1
 
 struct step {
 	char *verb, *expect, *name, *argument;

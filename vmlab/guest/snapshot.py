@@ -1,0 +1,165 @@
+"""Snapshots: a guest frozen just before it looks for its program, begun from again and again.
+
+The guest asks to be frozen itself, at a fixed instruction (pvpanic with -action panic=pause): a
+stop from outside lands on another one each time, and then no two runs are alike. RAM is a file of
+its own, which guests map privately; the rest is QEMU's migration state.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+from vmlab.errors import LabError
+from vmlab.guest import crash, program, qemu
+
+WARM_S = 90.0
+"""How long a cold boot may take on the host, seconds."""
+_POLL_S = 0.02
+_BLOCK = 1 << 20
+
+
+class SnapshotError(LabError):
+    """A snapshot that could not be made, or is not what it was."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of one snapshot."""
+
+    directory: Path
+
+    @property
+    def ram(self) -> Path:
+        return self.directory / "ram"
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "state"
+
+    @property
+    def sums(self) -> Path:
+        return self.directory / "sums.json"
+
+    @property
+    def console(self) -> Path:
+        """What the kernel printed until it was frozen."""
+        return self.directory / "console"
+
+    def memory(self) -> qemu.Memory:
+        """What a guest begins from."""
+        return qemu.Memory(self.ram, self.state)
+
+    def check(self) -> None:
+        """Raises SnapshotError where RAM or state are not as they were made."""
+        try:
+            wanted = json.loads(self.sums.read_text())
+            found = {path.name: digest(path) for path in (self.ram, self.state)}
+        except (OSError, ValueError) as error:
+            raise SnapshotError(f"snapshot {self.directory.name}: {error}") from error
+        for name, value in found.items():
+            if wanted.get(name) != value:
+                raise SnapshotError(f"snapshot {self.directory.name}: its {name} has changed")
+
+
+def digest(path: Path) -> str:
+    """The content's hash and size; holes are not read."""
+    made = hashlib.blake2b(digest_size=16)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        at = 0
+        while at < size:
+            try:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:  # nothing but a hole up to the end
+                break
+            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+            file.seek(at)
+            at = _add(made, file, at, end)
+    return f"{made.hexdigest()}-{size}"
+
+
+def _add(made: "hashlib.blake2b", file: BinaryIO, at: int, end: int) -> int:
+    """Hashes the blocks that are not zero, each with its place: holes make no difference."""
+    while at < end:
+        block = file.read(min(_BLOCK - at % _BLOCK, end - at))
+        if not block:
+            break
+        if block.count(0) != len(block):
+            made.update(b"%d:" % at)
+            made.update(block)
+        at += len(block)
+    return at
+
+
+def warm(boot: qemu.Boot, directory: Path) -> None:
+    """Boots once and leaves a snapshot in the directory. Raises SnapshotError."""
+    snapshot = Snapshot(directory)
+    run = qemu.RunDirectory(directory)
+    run.program.write_bytes(program.archive([], {}))
+    run.mode.write_text(program.FREEZE)
+    with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
+        frozen = replace(boot, run=run, control=Path(control), memory=qemu.Memory(snapshot.ram))
+        with snapshot.state.open("wb") as state:
+            process = qemu.start(frozen)
+            with qemu.ended(process):
+                _freeze(frozen, process, state.fileno())
+    found = crash.find(run.console.read_text(errors="replace"))
+    if found:
+        raise SnapshotError(f"the kernel is sick before any step: {found.kind}: {found.title}")
+    os.chmod(snapshot.ram, 0o444)
+    sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
+    snapshot.sums.write_text(json.dumps(sums) + "\n")
+
+
+def _freeze(boot: qemu.Boot, process: qemu.Process, state: int) -> None:
+    """Waits until the guest has stopped itself, and writes its state."""
+    deadline = time.monotonic() + WARM_S
+    monitor = _monitor(boot, process, deadline)
+    try:
+        _until(lambda: _status(monitor) == "guest-panicked", process, deadline)
+        monitor.cmd("migrate-set-capabilities", **qemu.IGNORE_SHARED)
+        monitor.send_fd_scm(state)  # the sandbox refuses exec:, so QEMU is given the open file
+        monitor.cmd("getfd", fdname="state")
+        monitor.cmd("migrate", uri="fd:state")
+        _until(lambda: _migrated(monitor), process, deadline)
+    finally:
+        monitor.close()
+
+
+def _status(monitor: QEMUMonitorProtocol) -> str:
+    return str(_answer(monitor, "query-status")["status"])
+
+
+def _migrated(monitor: QEMUMonitorProtocol) -> bool:
+    about = _answer(monitor, "query-migrate")
+    if about.get("status") == "failed":
+        raise SnapshotError(f"writing the snapshot's state: {about}")
+    return bool(about.get("status") == "completed")
+
+
+def _answer(monitor: QEMUMonitorProtocol, command: str) -> dict[str, Any]:
+    return cast(dict[str, Any], monitor.cmd(command))
+
+
+def _monitor(boot: qemu.Boot, process: qemu.Process, deadline: float) -> QEMUMonitorProtocol:
+    _until(boot.qmp_socket.exists, process, deadline)
+    monitor = QEMUMonitorProtocol(str(boot.qmp_socket))
+    monitor.connect()
+    return monitor
+
+
+def _until(true: Callable[[], bool], process: qemu.Process, deadline: float) -> None:
+    while not true():
+        if process.poll() is not None:
+            raise SnapshotError(f"QEMU ended with {process.returncode} before the guest was frozen")
+        if time.monotonic() > deadline:
+            raise SnapshotError(f"the guest did not come to be frozen in {WARM_S:g} s")
+        time.sleep(_POLL_S)

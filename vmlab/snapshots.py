@@ -1,0 +1,93 @@
+"""Snapshots in the cache: made by one cold boot, checked once by each process that uses them."""
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from vmlab.cache import Cache, content_key
+from vmlab.guest import qemu, snapshot
+from vmlab.guest.snapshot import Snapshot, SnapshotError
+
+KIND = "snapshots"
+
+
+class Snapshots:
+    """Gives each guest what it may begin from. Safe to use from several threads."""
+
+    def __init__(self, cache: Cache, say: Callable[[str], None]) -> None:
+        self._cache = cache
+        self._say = say
+        self._guard = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._checked: dict[str, Snapshot] = {}
+        self._without: dict[str, str] = {}
+
+    def memory(self, boot: qemu.Boot) -> qemu.Memory | None:
+        """What this guest begins from, None where it must boot cold; `say` is told why."""
+        if boot.machine.clock != "virtual" or boot.machine.cpus != 1:
+            return None
+        key = name(boot)
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key in self._without:
+                return None
+            if key not in self._checked:
+                try:
+                    self._checked[key] = self._whole(key, boot)
+                except SnapshotError as error:
+                    self._without[key] = str(error)
+                    self._say(f"booting cold: {error}")
+                    return None
+        return self._checked[key].memory()
+
+    def discard(self, boot: qemu.Boot, reason: str) -> None:
+        """Takes a snapshot that a guest could not begin from out of the cache."""
+        key = name(boot)
+        with self._guard:
+            self._checked.pop(key, None)
+        self._say(f"snapshot {key} is made anew: {reason}")
+        self._cache.remove(KIND, key)
+
+    def _whole(self, key: str, boot: qemu.Boot) -> Snapshot:
+        found = self._get(key, boot)
+        try:
+            found.check()
+        except SnapshotError as error:
+            self._say(f"made anew: {error}")
+            self._cache.remove(KIND, key)
+            found = self._get(key, boot)
+            found.check()
+        return found
+
+    def _get(self, key: str, boot: qemu.Boot) -> Snapshot:
+        def make(directory: Path) -> None:
+            self._say(f"warming a snapshot of {boot.kernel.name} ({boot.machine.memory_mib} MiB)")
+            snapshot.warm(boot, directory)
+
+        return Snapshot(self._cache.get(KIND, key, make))
+
+
+def name(boot: qemu.Boot) -> str:
+    """The kernel, and the hash of all that a snapshot depends on."""
+    machine = boot.machine
+    parts = (
+        qemu_identity(f"qemu-system-{machine.arch.qemu}"),
+        *(str(path.parent.name) + path.name for path in (boot.kernel.parent, boot.initramfs)),
+        boot.kernel.name, *qemu.recipe(machine),
+    )  # fmt: skip
+    return f"{boot.kernel.name}-{content_key(*parts)}"
+
+
+@cache
+def qemu_identity(program: str) -> str:
+    """Which QEMU this is: its words, and its file's size and time."""
+    where = shutil.which(program)
+    if where is None:
+        return "none"
+    about = Path(where).resolve().stat()
+    said = subprocess.run([where, "--version"], capture_output=True, text=True, check=False).stdout
+    return f"{said.partition(chr(10))[0]} {about.st_size} {about.st_mtime_ns}"
