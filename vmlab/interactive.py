@@ -3,6 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from vmlab.artifacts import Artifacts
@@ -13,6 +14,7 @@ from vmlab.guest.console import Console
 from vmlab.guest.results import StepResult
 from vmlab.guest.session import Session, session
 from vmlab.project import Project
+from vmlab.snapshots import Snapshots
 
 
 class StepFailed(VmlabError):
@@ -89,9 +91,16 @@ class Guest:
 
 @contextlib.contextmanager
 def boot(
-    project: Project, artifacts: Artifacts, kernel: Kernel, machine: qemu.Machine | None = None
+    project: Project,
+    artifacts: Artifacts,
+    kernel: Kernel,
+    machine: qemu.Machine | None = None,
+    snapshots: Snapshots | None = None,
 ) -> Iterator[Guest]:
-    """A booted guest with all modules and workloads of the project; it ends with the block."""
+    """A guest with all modules and workloads of the project; it ends with the block.
+
+    It begins from a snapshot where `snapshots` is given, else it boots.
+    """
     kernel = artifacts.catalog.obtain(kernel)
     machine = machine or qemu.Machine(kernel.arch)
     files = {
@@ -105,5 +114,7 @@ def boot(
     with tempfile.TemporaryDirectory(prefix="vmlab-guest-") as folder:
         run = qemu.RunDirectory(Path(folder))
         image, vmlinuz = artifacts.image(kernel.arch), artifacts.catalog.image(kernel)
-        with session(qemu.Boot(machine, vmlinuz, image, run), files) as inner:
+        cold = qemu.Boot(machine, vmlinuz, image, run)
+        begun = replace(cold, memory=snapshots.memory(cold)) if snapshots else cold
+        with session(begun, files) as inner:
             yield Guest(kernel, inner)

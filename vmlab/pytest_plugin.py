@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from vmlab.interactive import Guest
     from vmlab.runner import Run, Runner
     from vmlab.scenario import Expanded
+    from vmlab.snapshots import Snapshots
 
 MARK = "scenario"
 
@@ -173,6 +174,13 @@ class _Lab:
             )
         return self.runners[project.root]
 
+    def snapshots(self, runner: "Runner") -> "Snapshots | None":
+        from vmlab.snapshots import Snapshots
+
+        if self.config.option.vmlab_cold:
+            return None
+        return Snapshots(runner.artifacts.cache, runner.catalog.say)
+
     def kernels(self, runner: "Runner") -> "list[Kernel]":
         wish = self.config.option.vmlab_kernel
         return runner.catalog.select(wish or runner.project.settings.kernels)
@@ -215,6 +223,9 @@ def guest(request: pytest.FixtureRequest) -> "Iterator[Guest]":
     """A fresh guest for each kernel, with the project's modules and workloads in it."""
     from vmlab import interactive
 
-    runner = request.config.stash[_LAB].runner(request.path)
-    with interactive.boot(runner.project, runner.artifacts, request.param) as booted:
+    lab = request.config.stash[_LAB]
+    runner = lab.runner(request.path)
+    with interactive.boot(
+        runner.project, runner.artifacts, request.param, snapshots=lab.snapshots(runner)
+    ) as booted:
         yield booted

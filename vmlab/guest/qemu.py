@@ -248,7 +248,7 @@ def start(boot: Boot) -> Process:
     boot.run.argv.write_text(pasted(command))
     try:
         if boot.memory and boot.memory.state:
-            return _restored(command, boot.memory.state)
+            return _restored(command, boot.memory.state, go=not boot.port)
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
@@ -259,8 +259,11 @@ def start(boot: Boot) -> Process:
         ) from error
 
 
-def _restored(command: list[str], state: Path) -> Process:
-    """Starts from a snapshot, and lets the guest go on once its state is in."""
+def _restored(command: list[str], state: Path, go: bool) -> Process:
+    """Starts from a snapshot, and lets the guest go on once its state is in.
+
+    An interactive guest is gone on with by its session, once that can hear it.
+    """
     with state.open("rb") as file:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -271,7 +274,8 @@ def _restored(command: list[str], state: Path) -> Process:
         _command(process, "migrate-incoming", {"uri": f"fd:{file.fileno()}"})
     for line in process.stdout or ():
         if b'"MIGRATION"' in line and b'"completed"' in line:
-            _command(process, "cont")
+            if go:
+                _command(process, "cont")
             break
     return process
 

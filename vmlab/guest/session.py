@@ -101,6 +101,8 @@ def session(boot: qemu.Boot, files: dict[str, bytes]) -> Iterator[Session]:
         boot = replace(boot, control=Path(control), port=True)
         process = qemu.start(boot)
         with qemu.ended(process), contextlib.closing(_connect(boot, process)) as opened:
+            if boot.memory:
+                opened.resume()
             opened.wait(_BOOT_S)
             yield opened
 
