@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 ROOMS = (
     "errors", "arch", "cache", "catalog", "build", "images", "artifacts", "guest", "scenario",
     "accel", "verdict", "snapshots", "project", "runner", "virtme", "executor", "lab",
+    "determinism",
     "interactive", "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {"guest": {"errors", "arch", "guest"}}

@@ -29,6 +29,7 @@ class Options:
     backend: str = "qemu"
     accel: str = "auto"
     snapshot: bool = True
+    seed: int | None = None  # None: derived from scenario and kernel
 
 
 def prepare(
@@ -52,7 +53,10 @@ def prepare(
 
 def runner(project: Project, artifacts: Artifacts, options: Options) -> Runner:
     """What runs this project's scenarios. Raises UsageError for unknown options."""
-    return Runner(project, artifacts, _backend(options, artifacts), _accel(options, artifacts))
+    if options.seed is not None and not 0 <= options.seed < 1 << 32:
+        raise UsageError(f"seed {options.seed} is out of range; it is 0 to {(1 << 32) - 1}")
+    backend, accel = _backend(options, artifacts), _accel(options, artifacts)
+    return Runner(project, artifacts, backend, accel, options.seed)
 
 
 def load(

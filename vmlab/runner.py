@@ -13,6 +13,7 @@ from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.musl import CompileError
+from vmlab.cache import content_key
 from vmlab.catalog import Catalog, Kernel, Unavailable
 from vmlab.errors import LabError
 from vmlab.guest import modprobe, program, qemu, results
@@ -54,6 +55,9 @@ class Backend(Protocol):
 
     def boot(self, job: "Job", stopped: Callable[[], bool]) -> qemu.Ended: ...
 
+    def forget(self) -> None:
+        """Throws away what later guests would begin from."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -86,6 +90,10 @@ class QemuBackend:
             ended = self._begun(boot, self._snapshots, job.timeout_s, stopped)
         return ended
 
+    def forget(self) -> None:
+        if self._snapshots:
+            self._snapshots.forget()
+
     def _begun(
         self, boot: qemu.Boot, snapshots: Snapshots, timeout_s: float, stopped: Callable[[], bool]
     ) -> qemu.Ended:
@@ -102,11 +110,13 @@ class Runner:
         artifacts: Artifacts,
         backend: Backend,
         accel: Callable[[Arch], str] = lambda arch: "tcg",
+        seed: int | None = None,
     ) -> None:
         self.project = project
         self.artifacts = artifacts
         self.backend = backend
         self.accel = accel
+        self.seed = seed
         self._stop = threading.Event()
         self.stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
@@ -118,9 +128,13 @@ class Runner:
         """Ends the guests that run now."""
         self._stop.set()
 
-    def run(self, expanded: Expanded, kernel: Kernel) -> Run:
-        """Runs and judges; what the lab itself cannot do is a verdict too (broken)."""
-        directory = self.project.output / self.stamp / f"{expanded.name}-{kernel.id}"
+    def run(self, expanded: Expanded, kernel: Kernel, again: int | None = None) -> Run:
+        """Runs and judges; what the lab itself cannot do is a verdict too (broken).
+
+        `again` numbers the runs of one scenario on one kernel, where there are several.
+        """
+        suffix = "" if again is None else f"-{again}"
+        directory = self.project.output / self.stamp / f"{expanded.name}-{kernel.id}{suffix}"
         directory.mkdir(parents=True, exist_ok=True)
         files = qemu.RunDirectory(directory)
         began = time.monotonic()
@@ -163,6 +177,7 @@ class Runner:
         machine = qemu.Machine(
             kernel.arch, scenario.memory, scenario.cpus, scenario.clock,
             "kvm" if scenario.clock == "real" and self.accel(kernel.arch) == "kvm" else "tcg",
+            seed_of(expanded, kernel) if self.seed is None else self.seed,
         )  # fmt: skip
         content = self.program_files(expanded, kernel)
         files.program.write_bytes(program.archive(expanded.program(), content))
@@ -207,6 +222,11 @@ class Runner:
             if other.arch == kernel.arch and other.id != kernel.id and other.headers:
                 return other
         raise Unavailable(f"{kernel.id} is the only {kernel.arch.name} kernel with headers")
+
+
+def seed_of(expanded: Expanded, kernel: Kernel) -> int:
+    """The seed of a run that was given none: from the scenario's and the kernel's names."""
+    return int(content_key(expanded.name, kernel.id)[:8], 16)
 
 
 def read_results(files: qemu.RunDirectory) -> results.Results:

@@ -52,6 +52,14 @@ class Snapshots:
         self._say(f"snapshot {key} is made anew: {reason}")
         self._cache.remove(KIND, key)
 
+    def forget(self) -> None:
+        """Takes the snapshots that were used out of the cache."""
+        with self._guard:
+            keys = list(self._checked)
+            self._checked.clear()
+        for key in keys:
+            self._cache.remove(KIND, key)
+
     def _whole(self, key: str, boot: qemu.Boot) -> Snapshot:
         found = self._get(key, boot)
         try:

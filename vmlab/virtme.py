@@ -60,6 +60,9 @@ class VirtmeBackend:
         with qemu.ended(process):
             return _as_qemu(qemu.supervise(process, job.run, job.timeout_s, stopped), job)
 
+    def forget(self) -> None:
+        """Every guest boots: there is nothing to forget."""
+
     def root(self, arch: Arch) -> Path:
         """A root directory with bash, busybox and the agent; nothing in it is changed by guests."""
         artifacts = self._artifacts

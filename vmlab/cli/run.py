@@ -27,6 +27,7 @@ def run(
     backend: Annotated[str, typer.Option(help="qemu or virtme.")] = "qemu",
     accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
     snapshot: Annotated[bool, typer.Option(help="Begin guests from snapshots.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Derived from the names without.")] = None,
     tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the runs to this file.")] = None,
     jobs: Annotated[
@@ -39,7 +40,7 @@ def run(
 
     runner, pairs = lab.prepare(
         common.project(), common.artifacts(), scenarios or [], tag or [], kernel or kernels,
-        lab.Options(backend, accel, snapshot),
+        lab.Options(backend, accel, snapshot, seed),
     )  # fmt: skip
     finished: list[Run] = []
     try:

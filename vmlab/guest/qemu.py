@@ -56,7 +56,7 @@ class Machine:
     cpus: int = 1
     clock: Clock = "virtual"
     accel: Literal["tcg", "kvm"] = "tcg"
-    seed: int = 1
+    seed: int = 1  # for the guest's entropy; the agent takes it in when it begins its program
 
 
 @dataclass(frozen=True)
@@ -181,13 +181,13 @@ def _machine_args(boot: Boot) -> list[str]:
     share = "off" if memory.state else "on"
     ram = f"memory-backend-file,id=ram,size={size},mem-path={_escaped(memory.ram)},share={share}"
     args = ["-object", ram, "-machine", "pc,memory-backend=ram", *common]
-    return [*args, *_RESTORE] if memory.state else args
+    return [*args, *(_RESTORE if memory.state else ["-S"])]
 
 
 def _clock_args(machine: Machine) -> list[str]:
     if machine.accel == "kvm":
-        return ["-accel", "kvm", "-cpu", "host", "-seed", str(machine.seed)]
-    common = ["-accel", "tcg", "-cpu", "max,-rdrand,-rdseed", "-seed", str(machine.seed)]
+        return ["-accel", "kvm", "-cpu", "host", "-seed", "1"]
+    common = ["-accel", "tcg", "-cpu", "max,-rdrand,-rdseed", "-seed", "1"]
     if machine.clock == "real":
         return common
     return [*common, *icount_args(machine)]

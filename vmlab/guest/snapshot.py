@@ -5,6 +5,7 @@ stop from outside lands on another one each time, and then no two runs are alike
 its own, which guests map privately; the rest is QEMU's migration state.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from vmlab.errors import LabError
@@ -120,40 +122,43 @@ def warm(boot: qemu.Boot, directory: Path) -> None:
 
 
 def _freeze(boot: qemu.Boot, process: qemu.Process, state: int) -> None:
-    """Waits until the guest has stopped itself, and writes its state."""
+    """Waits until the guest has stopped itself, and writes its state.
+
+    The guest waits for the first command, and QEMU is not spoken to while it boots: what the host
+    does then would be seen in the snapshot.
+    """
     deadline = time.monotonic() + WARM_S
-    monitor = _monitor(boot, process, deadline)
+    _until(boot.qmp_socket.exists, process, deadline)
+    monitor = QEMUMonitorProtocol(str(boot.qmp_socket))
     try:
-        _until(lambda: _status(monitor) == "guest-panicked", process, deadline)
+        monitor.connect()
+        monitor.cmd("cont")
+        _until_stopped(monitor, deadline)
         monitor.cmd("migrate-set-capabilities", **qemu.IGNORE_SHARED)
         monitor.send_fd_scm(state)  # the sandbox refuses exec:, so QEMU is given the open file
         monitor.cmd("getfd", fdname="state")
         monitor.cmd("migrate", uri="fd:state")
         _until(lambda: _migrated(monitor), process, deadline)
+    except (QMPError, OSError, TimeoutError) as error:
+        raise SnapshotError(
+            f"the guest did not come to be frozen: {error or 'no event'}"
+        ) from error
     finally:
-        monitor.close()
+        with contextlib.suppress(QMPError, OSError):
+            monitor.close()
 
 
-def _status(monitor: QEMUMonitorProtocol) -> str:
-    return str(_answer(monitor, "query-status")["status"])
+def _until_stopped(monitor: QEMUMonitorProtocol, deadline: float) -> None:
+    event = None
+    while event is None or event["event"] != "STOP":
+        event = monitor.pull_event(wait=max(0.1, deadline - time.monotonic()))
 
 
 def _migrated(monitor: QEMUMonitorProtocol) -> bool:
-    about = _answer(monitor, "query-migrate")
+    about = cast(dict[str, Any], monitor.cmd("query-migrate"))
     if about.get("status") == "failed":
         raise SnapshotError(f"writing the snapshot's state: {about}")
     return bool(about.get("status") == "completed")
-
-
-def _answer(monitor: QEMUMonitorProtocol, command: str) -> dict[str, Any]:
-    return cast(dict[str, Any], monitor.cmd(command))
-
-
-def _monitor(boot: qemu.Boot, process: qemu.Process, deadline: float) -> QEMUMonitorProtocol:
-    _until(boot.qmp_socket.exists, process, deadline)
-    monitor = QEMUMonitorProtocol(str(boot.qmp_socket))
-    monitor.connect()
-    return monitor
 
 
 def _until(true: Callable[[], bool], process: qemu.Process, deadline: float) -> None:

@@ -1,0 +1,93 @@
+"""Whether runs repeat to the byte: many runs of one scenario, compared, under load."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab.catalog import Kernel
+from vmlab.runner import Runner
+from vmlab.scenario import Expanded
+from vmlab.verdict import Verdict
+
+REMADE_EVERY = 25
+"""Each so many runs, or before the last one, the snapshot is thrown away and made anew."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first line in which a run differs from the first run."""
+
+    run: int
+    file: str
+    line: int
+    first: str
+    other: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one kernel's runs."""
+
+    kernel: str
+    runs: int
+    identical: int
+    difference: Difference | None
+    trouble: str = ""  # why runs could not be compared
+
+    @property
+    def fine(self) -> bool:
+        return self.identical == self.runs and not self.trouble
+
+
+def verify(
+    runner: Runner, expanded: Expanded, kernel: Kernel, runs: int, remake: Callable[[], None]
+) -> Outcome:
+    """Runs a scenario so many times; `remake` throws the snapshots away."""
+    first: dict[str, bytes] = {}
+    identical = 0
+    difference = None
+    for number in range(1, runs + 1):
+        if number % min(REMADE_EVERY, runs - 1) == 0:
+            remake()
+        run = runner.run(expanded, kernel, number)
+        if run.judgement.verdict in (Verdict.BROKEN, Verdict.SKIPPED):
+            return Outcome(kernel.id, runs, identical, None, run.judgement.reason)
+        found = _files(Path(run.dir))
+        first = first or found
+        if found == first:
+            identical += 1
+        elif difference is None:
+            difference = compare(number, first, found)
+    return Outcome(kernel.id, runs, identical, difference)
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    return {name: (directory / name).read_bytes() for name in ("console", "results")}
+
+
+def compare(number: int, first: dict[str, bytes], other: dict[str, bytes]) -> Difference | None:
+    """The first difference of two runs' files, None where they are alike."""
+    for name in first:
+        ours, theirs = first[name].splitlines(), other[name].splitlines()
+        for line in range(max(len(ours), len(theirs))):
+            left = ours[line] if line < len(ours) else b"(the end)"
+            right = theirs[line] if line < len(theirs) else b"(the end)"
+            if left != right:
+                texts = (left.decode(errors="replace"), right.decode(errors="replace"))
+                return Difference(number, name, line + 1, *texts)
+    return None
+
+
+@contextlib.contextmanager
+def busy_core() -> Iterator[None]:
+    """Keeps one of the host's cores busy meanwhile."""
+    spin = "setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-c", "while True: pass"
+    process = subprocess.Popen(spin)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
