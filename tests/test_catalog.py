@@ -1,5 +1,7 @@
+import contextlib
 import hashlib
 import subprocess
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from vmlab.cache import Cache
 from vmlab.catalog import Catalog, Kernel, Package, Unavailable, pins
 from vmlab.catalog.apt import Apt, Mirrors, mirrors
 from vmlab.catalog.find import Finder
+from vmlab.catalog.records import Gone
 from vmlab.catalog.unpack import mend_headers
 from vmlab.errors import LabError
 
@@ -46,13 +49,17 @@ class Archive:
         self.index.append(package)
         return package
 
-    def download(self, file: str, suite: str, sha256: str, target: Path) -> None:
-        content = self.files.get(file)
+    @contextlib.contextmanager
+    def fetched(self, record: Package):
+        content = self.files.get(record.file)
         if content is None:
-            raise LabError(f"downloading {file}: apt said: E: 404  Not Found")
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise LabError(f"downloading {file}: apt said: E: Hash Sum mismatch")
-        target.write_bytes(content)
+            raise Gone(f"downloading {record.file}: 404")
+        if hashlib.sha256(content).hexdigest() != record.sha256:
+            raise LabError(f"downloading {record.file}: Hash Sum mismatch")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / Path(record.file).name
+            file.write_bytes(content)
+            yield file
 
     def update(self, suites) -> None:
         self.updates.append(list(suites))
@@ -127,10 +134,10 @@ def test_a_kernel_that_is_wholly_gone_is_unavailable(tmp_path, archive):
 def test_a_spoilt_download_is_never_unpacked(tmp_path, archive, spoil, expected):
     pinned = kernel(archive.add(IMAGE, "1", image(tmp_path, "6.1.0-50-amd64", "1")))
     archive.files[pinned.image[0].file] = spoil(archive.files[pinned.image[0].file])
-    archive.index.clear()
     made, _ = catalog(tmp_path, archive, pinned)
-    with pytest.raises(Unavailable, match=expected):
+    with pytest.raises(LabError, match=expected) as raised:
         made.obtain(pinned)
+    assert not isinstance(raised.value, Unavailable)
     assert not made.cached(pinned)
 
 
@@ -201,7 +208,7 @@ def test_headers_name_one_another_by_relative_paths(tmp_path):
 
 
 def test_indexes_are_read_by_name_and_suite(tmp_path):
-    lists = tmp_path / "state/lists"
+    lists = tmp_path / "apt/root/state/lists"
     lists.mkdir(parents=True)
     stanza = (
         "Package: {0}\nVersion: 1\nArchitecture: amd64\nDepends: a (>= 1),\n b | c\n"
@@ -212,7 +219,7 @@ def test_indexes_are_read_by_name_and_suite(tmp_path):
     (lists / "m_dists_trixie_main_binary-amd64_Packages").write_text(stanza.format("bash"))
     import re
 
-    apt = Apt(tmp_path, Mirrors("x", "y"))
+    apt = Apt(Cache(tmp_path), Mirrors("x", "y"))
     found = list(apt.packages("bookworm", re.compile("bash")))
     assert [(package.name, package.suite, depends) for package, depends in found] == [
         ("bash", "bookworm", "a (>= 1),\n b | c")

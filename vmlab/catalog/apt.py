@@ -3,20 +3,32 @@
 Nothing is installed on the host; signatures are checked against Debian's archive keys.
 """
 
+import contextlib
+import functools
 import os
 import re
+import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import ARCHES
-from vmlab.catalog.records import Package, Source
+from vmlab.cache import Cache
+from vmlab.catalog.progress import Say, progress, silent
+from vmlab.catalog.records import Gone, Package, Source
 from vmlab.errors import LabError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR = "VMLAB_MIRROR"
 _URI = re.compile(r"\bhttps?://\S+?/debian(?P<security>-security)?(?=/?\s|/?$)", re.MULTILINE)
+HELPER = "/usr/lib/apt/apt-helper"
+_NOT_FOUND = re.compile(r"\b(?:404|410) |File not found|No such file")
+_PROXY = re.compile(r"Acquire::\w+::Proxy", re.IGNORECASE)
+_NEXT_STEPS = {
+    "Hash Sum mismatch": "try again; if it stays so, set VMLAB_MIRROR to another mirror",
+    "No space left": "free some space at {root} (`vmlab cache prune`)",
+}
 _FIELD = re.compile(r"^([A-Za-z0-9-]+): *(.*(?:\n .*)*)", re.MULTILINE)
 
 # Testing and unstable are at times past their Valid-Until; what is signed is still checked.
@@ -73,38 +85,70 @@ def mirrors(etc: Path = Path("/etc/apt")) -> Mirrors:
 
 
 class Apt:
-    """apt with everything it owns under `root`."""
+    """apt with everything it owns in the cache. One may be used by many processes at once."""
 
-    def __init__(self, root: Path, sources: Mirrors) -> None:
-        self.root = root
+    def __init__(self, cache: Cache, sources: Mirrors, say: Say = silent) -> None:
+        self.cache = cache
         self.mirrors = sources
+        self.say = say
 
-    def download(self, file: str, suite: str, sha256: str, target: Path) -> None:
-        """Fetches one file of the archive, checked. Raises LabError with apt's words."""
-        uri = f"{self.mirrors.of(suite)}/{file}"
-        command = ["/usr/lib/apt/apt-helper", "download-file", uri, str(target), f"SHA256:{sha256}"]
-        self._run(command, f"downloading {Path(file).name}")
+    @contextlib.contextmanager
+    def fetched(self, record: Package | Source) -> Iterator[Path]:
+        """One file of the archive, whole and of the pinned checksum, for as long as it is held.
 
-    def update(self, suites: Sequence[str]) -> None:
-        """Fetches the indexes of these suites. Some may fail: what came is used."""
-        self._configure(suites)
-        command = ["apt-get", "update", "-q"]
-        environment = {**os.environ, "APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C"}
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        if not list(self._lists()):
-            raise LabError(
-                f"fetching the indexes of {', '.join(suites)}: apt said: {_said(done)}; "
-                "is the mirror reachable?"
-            )
+        What an interrupted download left is continued. Raises Gone where the archive has no such
+        file, LabError with apt's words for everything else.
+        """
+        name = Path(record.file).name
+        with self.cache.workspace("downloads", record.key) as directory:
+            file = directory / name
+            left = file.exists()
+            try:
+                self._download(record, file)
+            except LabError:
+                if not left or file.exists():
+                    raise
+                self.say(f"{name}: what an earlier download left was spoilt; from the start")
+                self._download(record, file)
+            yield file
+            shutil.rmtree(directory)
+
+    def update(self, suites: Sequence[str], sources: bool = False) -> None:
+        """Fetches the indexes of these suites, with those of source packages if wanted.
+
+        Some may fail: what came is used. Raises LabError where no suite has an index.
+        """
+        self.say(f"fetching the indexes of {', '.join(suites)}")
+        with self.cache.workspace("apt", "root") as root:
+            lines = [
+                f"{kind} [signed-by={KEYRING}] {self.mirrors.of(suite)} {suite} main\n"
+                for suite in suites
+                for kind in (("deb", "deb-src") if sources else ("deb",))
+            ]
+            environment = _configure(root, "".join(lines))
+            attempt = f"fetching the indexes of {', '.join(suites)}"
+            done = _output(["apt-get", "update", "-q"], environment, attempt)
+        if not any(True for suite in suites for _ in self._lists(suite, "Packages")):
+            raise LabError(f"{attempt}: apt said: {_said(done)}; is the mirror reachable?")
+
+    def _download(self, record: Package | Source, file: Path) -> None:
+        uri = f"{self.mirrors.of(record.suite)}/{record.file}"
+        command = [HELPER, "download-file", uri, str(file), f"SHA256:{record.sha256}"]
+        attempt = f"downloading {file.name}"
+        with progress(file, record.size, self.say):
+            done = _output(command, _configure(file.parent, ""), attempt)
+        if done.returncode:
+            said = _said(done)
+            for failed in file.parent.glob("*.FAILED"):
+                failed.unlink()
+            if _NOT_FOUND.search(said):
+                shutil.rmtree(file.parent)
+                raise Gone(f"{attempt}: the archive has it no longer (404)")
+            raise LabError(f"{attempt}: apt said: {said}; {_next_step(said, self.cache)}")
 
     def packages(self, suite: str, names: "re.Pattern[str]") -> Iterator[tuple[Package, str]]:
         """The packages of a suite whose name matches, each with its Depends."""
-        for path in self._lists():
-            if not path.name.endswith("_Packages") or f"_dists_{suite}_" not in path.name:
-                continue
+        for path in self._lists(suite, "Packages"):
             for stanza in path.read_text().split("\n\n"):
                 if names.fullmatch(stanza.partition("\n")[0].removeprefix("Package: ")):
                     entry = _fields(stanza)
@@ -112,43 +156,53 @@ class Apt:
 
     def sources(self, suite: str, name: str) -> Iterator[Source]:
         """The upstream tar files of a source package."""
-        for path in self._lists():
-            if not path.name.endswith("_Sources") or f"_dists_{suite}_" not in path.name:
-                continue
+        for path in self._lists(suite, "Sources"):
             for stanza in path.read_text().split("\n\n"):
                 if stanza.startswith(f"Package: {name}\n"):
                     yield _source(_fields(stanza), suite)
 
-    def _lists(self) -> Iterator[Path]:
-        return (self.root / "state" / "lists").glob("*_dists_*")
+    def _lists(self, suite: str, kind: str) -> Iterator[Path]:
+        lists = self.cache.root / "apt" / "root" / "state" / "lists"
+        return lists.glob(f"*_dists_{suite}_*_{kind}")
 
-    def _configure(self, suites: Sequence[str]) -> None:
-        for folder in ("state/lists/partial", "cache/archives/partial", "etc", "log"):
-            (self.root / folder).mkdir(parents=True, exist_ok=True)
-        (self.root / "status").touch()
-        words = " ".join(f'"{arch.debian}";' for arch in ARCHES.values())
-        (self.root / "apt.conf").write_text(
-            _CONFIG.format(root=self.root, keyring=KEYRING, architectures=words)
-        )
-        lines = [
-            f"{kind} [signed-by={KEYRING}] {self.mirrors.of(suite)} {suite} main\n"
-            for suite in suites
-            for kind in ("deb", "deb-src")
-        ]
-        (self.root / "etc" / "sources.list").write_text("".join(lines))
 
-    def _run(self, command: Sequence[str], attempt: str) -> None:
-        self._configure([])
-        environment = {**os.environ, "APT_CONFIG": str(self.root / "apt.conf"), "LC_ALL": "C"}
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, check=False, env=environment,
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-        except FileNotFoundError as error:
-            raise LabError(f"{attempt}: {error.filename} was not found; is apt here?") from error
-        if done.returncode:
-            raise LabError(f"{attempt}: apt said: {_said(done)}")
+def _configure(root: Path, sources: str) -> dict[str, str]:
+    """Makes `root` apt's own root; returns the environment that leads apt there."""
+    for folder in ("state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "log"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    (root / "status").touch()
+    words = " ".join(f'"{arch.debian}";' for arch in ARCHES.values())
+    config = _CONFIG.format(root=root, keyring=KEYRING, architectures=words)
+    (root / "apt.conf").write_text(config + _proxies())
+    (root / "etc" / "sources.list").write_text(sources)
+    return {**os.environ, "APT_CONFIG": str(root / "apt.conf"), "LC_ALL": "C"}
+
+
+@functools.cache
+def _proxies() -> str:
+    """The host's own proxy settings, in apt's words."""
+    done = _output(["apt-config", "dump"], {**os.environ, "LC_ALL": "C"}, "asking apt")
+    lines = done.stdout.splitlines()
+    return "".join(f"{line}\n" for line in lines if _PROXY.match(line))
+
+
+def _output(
+    command: Sequence[str], environment: Mapping[str, str], attempt: str
+) -> "subprocess.CompletedProcess[str]":
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise LabError(f"{attempt}: {error.filename} was not found; is apt here?") from error
+
+
+def _next_step(said: str, cache: Cache) -> str:
+    for word, step in _NEXT_STEPS.items():
+        if word in said:
+            return step.format(root=cache.root)
+    return "is the mirror reachable?"
 
 
 def _said(done: "subprocess.CompletedProcess[str]") -> str:

@@ -1,5 +1,6 @@
 """The catalog: kernels and packages by their pins, fetched and unpacked on demand."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,28 +10,23 @@ from vmlab.catalog import pins as pinning
 from vmlab.catalog import unpack
 from vmlab.catalog.apt import Apt, mirrors
 from vmlab.catalog.find import Finder
-from vmlab.catalog.records import Kernel, Package, Source, Unavailable
+from vmlab.catalog.progress import Say, silent
+from vmlab.catalog.records import Gone, Kernel, Package, Source, Unavailable
 from vmlab.catalog.select import select
 from vmlab.errors import LabError
-
-Say = Callable[[str], None]
-
-
-def _silent(line: str) -> None:
-    """Progress goes nowhere."""
 
 
 class Catalog:
     """What the lab can boot. Listing needs no network; what is fetched stays in the cache."""
 
-    def __init__(self, cache: Cache, pins: pinning.Pins, say: Say = _silent) -> None:
+    def __init__(self, cache: Cache, pins: pinning.Pins, say: Say = silent) -> None:
         self.cache = cache
         self.pins = pins
         self.say = say
         self._instead: dict[str, Kernel] = {}
 
     @classmethod
-    def open(cls, cache: Cache, say: Say = _silent) -> "Catalog":
+    def open(cls, cache: Cache, say: Say = silent) -> "Catalog":
         """The catalog of the lock file that travels with the lab."""
         return cls(cache, pinning.read(pinning.committed()), say)
 
@@ -57,10 +53,9 @@ class Catalog:
         kernel = self._instead.get(kernel.id, kernel)
         try:
             self._fetch(kernel)
-        except LabError as gone:
-            near = self._finder().near_kernel(kernel, gone)
+        except Gone as gone:
+            near = self._first_near(kernel, gone)
             self.say(f"{kernel.id}: {gone}; using the nearest, {near.id} ({near.version})")
-            self._fetch(near)
             self._instead[kernel.id] = near
             return near
         return kernel
@@ -121,13 +116,29 @@ class Catalog:
         if kernel.headers:
             self.headers(kernel)
 
+    def _first_near(self, kernel: Kernel, gone: Gone) -> Kernel:
+        """The nearest kernel that the archive really has; it may list some that are gone too."""
+        for near in self._finder().near_kernels(kernel):
+            try:
+                self._fetch(near)
+            except Gone as also:
+                self.say(f"{near.id}: {also}")
+                continue
+            return near
+        raise Unavailable(
+            f"{kernel.id}: {gone}, and the archive has no other {kernel.series}"
+        ) from gone
+
     def _nearest_package(self, package: Package) -> Path:
         try:
             return self.unpacked(package)
-        except LabError as gone:
-            near = self._finder().near_package(package, gone)
-            self.say(f"{package.name} {package.version}: {gone}; using {near.version}")
-            return self.unpacked(near)
+        except Gone as gone:
+            for near in self._finder().near_packages(package):
+                with contextlib.suppress(Gone):
+                    found = self.unpacked(near)
+                    self.say(f"{package.name} {package.version}: {gone}; using {near.version}")
+                    return found
+            raise Unavailable(f"{gone}, and {package.suite} has no other version") from gone
 
     def _source(self, source: Source) -> Path:
         def make(directory: Path) -> None:
@@ -142,13 +153,11 @@ class Catalog:
         self, record: Package | Source, directory: Path, extract: Callable[[Path, Path], None]
     ) -> None:
         self.say(f"fetching {Path(record.file).name} ({record.size / 1e6:.1f} MB)")
-        file = directory / Path(record.file).name
-        self._apt().download(record.file, record.suite, record.sha256, file)
-        extract(file, directory)
-        file.unlink()
+        with self._apt().fetched(record) as file:
+            extract(file, directory)
 
     def _apt(self) -> Apt:
-        return Apt(self.cache.root / "apt", mirrors())
+        return Apt(self.cache, mirrors(), self.say)
 
     def _finder(self) -> Finder:
         return Finder(self._apt())

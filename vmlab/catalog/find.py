@@ -2,14 +2,15 @@
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from debian.debian_support import Version
 
 from vmlab.arch import ARCHES, Arch
 from vmlab.catalog.apt import Apt
-from vmlab.catalog.records import Kernel, Package, Source, Unavailable
+from vmlab.catalog.records import Kernel, Package, Source
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,10 @@ class Channel:
     suites: tuple[str, ...]
     arches: tuple[str, ...]
     default: bool = False
+
+    def holds(self, release: str) -> bool:
+        """Whether a release is of this series."""
+        return release.startswith(f"{self.series}.")
 
 
 CHANNELS = (
@@ -42,6 +47,7 @@ _KERNEL_PACKAGES = re.compile(
     r"|linux-(?:binary|modules|base)-\d.*-(?:686|amd64)"
 )
 _HEADERS_PARTS = ("linux-headers-", "linux-kbuild-")
+Versioned = TypeVar("Versioned")
 _LEFT_OUT = re.compile(r"-(?:rt|cloud|dbg|unsigned)")
 
 
@@ -63,34 +69,28 @@ class Finder:
                     for kernel in self._in_suite(channel, suite, ARCHES[name])
                 ]
 
-    def near_kernel(self, kernel: Kernel, gone: Exception) -> Kernel:
-        """The nearest kernel of the same series and architecture. Raises Unavailable."""
+    def near_kernels(self, kernel: Kernel) -> list[Kernel]:
+        """Other kernels of the same series and architecture, the nearest first."""
+        others: list[Kernel] = []
         for channel in CHANNELS:
-            if channel.series != kernel.series:
-                continue
-            self._update(channel.suites)
-            for suite in channel.suites:
-                others = self._in_suite(channel, suite, kernel.arch)
-                near = [other for other in others if other.image != kernel.image]
-                if near:
-                    return near[0]
-        raise Unavailable(f"{kernel.id}: {gone}, and the archive has no other {kernel.series}")
+            if channel.holds(kernel.id):
+                self._update(channel.suites)
+                for suite in channel.suites:
+                    others += self._in_suite(channel, suite, kernel.arch)
+        others = [other for other in others if other.image != kernel.image]
+        near = nearest_first(kernel.version, others, lambda other: other.version)
+        return sorted(near, key=lambda other: bool(kernel.headers) and not other.headers)
 
-    def near_package(self, package: Package, gone: Exception) -> Package:
-        """The newest version in the package's suite. Raises Unavailable."""
+    def near_packages(self, package: Package) -> list[Package]:
+        """Other versions in the package's suite, the nearest first."""
         self._update([package.suite])
-        near = [
-            other
-            for other in self._named(package.suite, package.name, package.architecture)
-            if other.sha256 != package.sha256
-        ]
-        if not near:
-            raise Unavailable(f"{package.name}: {gone}, and {package.suite} has no other version")
-        return near[0]
+        others = self._named(package.suite, package.name, package.architecture)
+        others = [other for other in others if other.sha256 != package.sha256]
+        return nearest_first(package.version, others, lambda other: other.version)
 
     def extras(self) -> tuple[tuple[Package, ...], tuple[Source, ...]]:
         """The packages and sources that user programs are built from."""
-        self._update([LIBC_SUITE])
+        self._apt.update([LIBC_SUITE], sources=True)
         packages = tuple(
             self._named(LIBC_SUITE, name, arch.debian)[0]
             for name in EXTRA_PACKAGES
@@ -132,6 +132,22 @@ class Finder:
     @functools.cache  # noqa: B019 - the finder lives as long as one command
     def _packages_of(self, suite: str) -> list[tuple[Package, str]]:
         return list(self._apt.packages(suite, _KERNEL_PACKAGES))
+
+
+def nearest_first(
+    version: str, others: Sequence[Versioned], version_of: Callable[[Versioned], str]
+) -> list[Versioned]:
+    """By how many of the others lie between each and the version; of two as near the newer."""
+    wanted = Version(version)
+    order = sorted(others, key=lambda other: Version(version_of(other)))
+    older = [other for other in order if Version(version_of(other)) < wanted]
+    distance = {id(other): place - len(older) for place, other in enumerate(order)}
+    return sorted(order, key=lambda other: _steps(distance[id(other)]))
+
+
+def _steps(distance: int) -> float:
+    """0 is the next newer one, -1 the next older one, which comes after it."""
+    return distance if distance >= 0 else -distance - 0.5
 
 
 def _newest_first(packages: "Iterator[Package] | Sequence[Package]") -> list[Package]:

@@ -1,21 +1,19 @@
 """Makes the lock file anew from what the archive has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from vmlab.cache import Cache
 from vmlab.catalog.apt import Apt, mirrors
 from vmlab.catalog.catalog import Catalog
 from vmlab.catalog.find import Finder
 from vmlab.catalog.pins import Pins
-from vmlab.catalog.records import Kernel
-from vmlab.errors import LabError
-
-Say = Callable[[str], None]
+from vmlab.catalog.progress import Say
+from vmlab.catalog.records import Gone, Kernel
 
 
 def locked(cache: Cache, say: Say) -> Pins:
     """Pins made anew from what the archive has now; each kernel was fetched to prove it."""
-    finder = Finder(Apt(cache.root / "apt", mirrors()))
+    finder = Finder(Apt(cache, mirrors(), say))
     packages, sources = finder.extras()
     kernels: list[Kernel] = []
     for candidates in finder.kernels():
@@ -32,7 +30,7 @@ def _first_whole(cache: Cache, candidates: Sequence[Kernel], say: Say) -> Kernel
             Catalog(cache, empty, say).image(kernel)
             if kernel.headers:
                 Catalog(cache, empty, say).headers(kernel)
-        except LabError as gone:
+        except Gone as gone:
             say(f"{kernel.id}: {gone}")
             continue
         return kernel

@@ -6,6 +6,10 @@ from vmlab.arch import Arch
 from vmlab.errors import LabError
 
 
+class Gone(LabError):
+    """The archive no longer has a pinned file; another version may be there."""
+
+
 class Unavailable(LabError):
     """A kernel or package that the archive has in no version near the wanted one."""
 
