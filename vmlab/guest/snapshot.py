@@ -9,6 +9,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import struct
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,13 +21,20 @@ from typing import Any, BinaryIO, cast
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
+from vmlab.arch import Arch
 from vmlab.errors import LabError
 from vmlab.guest import crash, program, qemu
 
 WARM_S = 90.0
 """How long a cold boot may take on the host, seconds."""
+MARGIN_NS = 200_000
+"""More than passes in the guest between its last look at the clock and its stop."""
+LONGEST_JUMP_NS = 60_000_000_000
+
 _POLL_S = 0.02
-_BLOCK = 1 << 20
+_FROZEN = re.compile(r"# frozen tsc=(\d+)")
+_ICOUNT = b"timer/icount\0\0\0\1"  # the section's name and version; then bias and count
+_BLOCK = 1 << 16
 
 
 class SnapshotError(LabError):
@@ -72,33 +81,28 @@ class Snapshot:
 
 
 def digest(path: Path) -> str:
-    """The content's hash and size; holes are not read."""
+    """The content's hash and size. Holes are not read, and zeros are as good as holes."""
     made = hashlib.blake2b(digest_size=16)
     size = path.stat().st_size
     with path.open("rb") as file:
         at = 0
-        while at < size:
-            try:
-                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:  # nothing but a hole up to the end
-                break
-            end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+        while (at := _next_data(file, at)) < size:
+            at -= at % _BLOCK
             file.seek(at)
-            at = _add(made, file, at, end)
+            block = file.read(_BLOCK)
+            if block.count(0) != len(block):
+                made.update(b"%d:" % at)
+                made.update(block)
+            at += len(block)
     return f"{made.hexdigest()}-{size}"
 
 
-def _add(made: "hashlib.blake2b", file: BinaryIO, at: int, end: int) -> int:
-    """Hashes the blocks that are not zero, each with its place: holes make no difference."""
-    while at < end:
-        block = file.read(min(_BLOCK - at % _BLOCK, end - at))
-        if not block:
-            break
-        if block.count(0) != len(block):
-            made.update(b"%d:" % at)
-            made.update(block)
-        at += len(block)
-    return at
+def _next_data(file: BinaryIO, at: int) -> int:
+    """The next place that is no hole; the file's end where there is none."""
+    try:
+        return os.lseek(file.fileno(), at, os.SEEK_DATA)
+    except OSError:
+        return os.fstat(file.fileno()).st_size
 
 
 def warm(boot: qemu.Boot, directory: Path) -> None:
@@ -116,9 +120,31 @@ def warm(boot: qemu.Boot, directory: Path) -> None:
     found = crash.find(run.console.read_text(errors="replace"))
     if found:
         raise SnapshotError(f"the kernel is sick before any step: {found.kind}: {found.title}")
+    set_clock(snapshot, run, boot.machine.arch)
     os.chmod(snapshot.ram, 0o444)
     sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
     snapshot.sums.write_text(json.dumps(sums) + "\n")
+
+
+def set_clock(snapshot: Snapshot, run: qemu.RunDirectory, arch: Arch) -> None:
+    """Sets the virtual clock in the state to just after the time that the guest read last.
+
+    Between the guest's stop and QEMU's knowing of it, QEMU may take the guest for idle and let the
+    clock jump to the next timer, or not: two snapshots would run differently. The clock is the
+    count of instructions, in nanoseconds, and a bias for idle time; the bias is what is set. (QEMU
+    7.2: softmmu/icount.c, icount_start_warp_timer; the guest's TSC is that clock.)
+    """
+    said = _FROZEN.search(run.results.read_text(errors="replace"))
+    state = bytearray(snapshot.state.read_bytes())
+    at = state.find(_ICOUNT) + len(_ICOUNT)
+    if said is None or at < len(_ICOUNT):
+        raise SnapshotError("the snapshot does not tell its clock")
+    bias, count = struct.unpack_from(">qq", state, at)
+    wanted = int(said[1]) + MARGIN_NS - (count << qemu.ICOUNT_SHIFT[arch.name])
+    if not -MARGIN_NS <= bias - wanted <= LONGEST_JUMP_NS:
+        raise SnapshotError(f"the snapshot's clock is {bias - wanted} ns off the guest's")
+    struct.pack_into(">q", state, at, wanted)
+    snapshot.state.write_bytes(state)
 
 
 def _freeze(boot: qemu.Boot, process: qemu.Process, state: int) -> None:

@@ -98,6 +98,8 @@ static char *read_mode(void)
 
 	if (mode && !strcmp(mode, "freeze")) {
 		free(mode);
+		/* From this time the host sets the snapshot's clock, which may have gone on since. */
+		report("# frozen tsc=%llu\n", (unsigned long long)__builtin_ia32_rdtsc());
 		outb(PVPANIC_PANICKED, PVPANIC);
 		mode = fwcfg_read(MODE_FILE, &size);
 	}

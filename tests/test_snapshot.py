@@ -1,0 +1,150 @@
+import os
+import shutil
+
+import pytest
+
+from vmlab.arch import ARCHES
+from vmlab.artifacts import Artifacts
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog
+from vmlab.guest import program, qemu
+from vmlab.guest.snapshot import Snapshot, SnapshotError, digest
+from vmlab.runner import read_results
+from vmlab.snapshots import KIND, Snapshots, name
+
+S = program.step
+
+
+@pytest.fixture
+def made(tmp_path) -> Snapshot:
+    """A snapshot's files, small; what QEMU would make of them does not matter here."""
+    import json
+
+    snapshot = Snapshot(tmp_path)
+    with snapshot.ram.open("wb") as ram:
+        ram.truncate(1 << 22)
+        ram.seek(1 << 20)
+        ram.write(b"content")
+    snapshot.state.write_bytes(b"state")
+    sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
+    snapshot.sums.write_text(json.dumps(sums))
+    return snapshot
+
+
+def test_a_whole_snapshot_is_whole_also_as_a_copy_without_holes(made, tmp_path):
+    made.check()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in (made.ram, made.state, made.sums):
+        (copy / path.name).write_bytes(path.read_bytes())
+    Snapshot(copy).check()
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda one: flip(one.ram, (1 << 20) + 3),
+        lambda one: flip(one.ram, 5),
+        lambda one: flip(one.state, 0),
+        lambda one: os.truncate(one.ram, 1 << 21),
+        lambda one: os.truncate(one.state, 2),
+        lambda one: one.ram.unlink(),
+        lambda one: one.sums.unlink(),
+        lambda one: one.sums.write_text("{"),
+        lambda one: one.sums.write_text("{}"),
+    ],
+)
+def test_a_snapshot_that_is_not_what_it_was_is_noticed(made, spoil):
+    spoil(made)
+    with pytest.raises(SnapshotError):
+        made.check()
+
+
+def boot(machine: qemu.Machine, tmp_path) -> qemu.Boot:
+    folder = tmp_path / "kernel-key"
+    return qemu.Boot(
+        machine, folder / "boot" / "vmlinuz-1", folder / "initramfs", qemu.RunDirectory(tmp_path)
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"memory_mib": 256}, {"arch": ARCHES["x86_64"]}, {"cpus": 2}, {"clock": "real"}],
+)
+def test_a_snapshot_s_name_depends_on_the_machine_and_not_on_the_seed(tmp_path, other):
+    base = {"arch": ARCHES["i386"]}
+    one = name(boot(qemu.Machine(**base), tmp_path))
+    assert one == name(boot(qemu.Machine(**base, seed=5), tmp_path))
+    assert name(boot(qemu.Machine(**(base | other)), tmp_path)) != one
+
+
+def test_a_snapshot_s_name_does_not_depend_on_the_run(tmp_path):
+    machine = qemu.Machine(ARCHES["i386"])
+    first = boot(machine, tmp_path)
+    other = qemu.Boot(
+        qemu.Machine(ARCHES["i386"], seed=9), first.kernel, first.initramfs,
+        qemu.RunDirectory(tmp_path / "elsewhere"),
+    )  # fmt: skip
+    assert name(first) == name(other)
+
+
+@pytest.mark.parametrize("machine", [{"clock": "real"}, {"cpus": 2}])
+def test_what_cannot_begin_from_a_snapshot_boots_cold(tmp_path, machine):
+    snapshots = Snapshots(Cache(tmp_path), lambda line: None)
+    assert snapshots.memory(boot(qemu.Machine(ARCHES["i386"], **machine), tmp_path)) is None
+
+
+@pytest.mark.guest
+class TestRealSnapshots:
+    @pytest.fixture
+    def cold(self, tmp_path):
+        cache = Cache.default()
+        artifacts = Artifacts(cache, Catalog.open(cache))
+        kernel = artifacts.catalog.obtain(artifacts.catalog.select("6.1.0-50-686")[0])
+        run = qemu.RunDirectory(tmp_path)
+        steps = [
+            S("run", "head -c 16 /dev/urandom | hexdump; echo hi > /dev/kmsg; cat /proc/uptime"),
+            S("sleep", "", ms=30_000),
+            S("run", "uname -r; ls /program"),
+        ]
+        run.program.write_bytes(program.archive(steps, {"file": b"x"}))
+        run.mode.write_text(program.mode(100_000, 1))
+        image, vmlinuz = artifacts.image(kernel.arch), artifacts.catalog.image(kernel)
+        return qemu.Boot(qemu.Machine(kernel.arch), vmlinuz, image, run)
+
+    def outcome(self, cold, memory, seed=1):
+        from dataclasses import replace
+
+        cold.run.clear()
+        cold.run.mode.write_text(program.mode(100_000, seed))
+        assert qemu.run(replace(cold, memory=memory), 60).how == "off"
+        return cold.run.console.read_bytes(), cold.run.results.read_bytes()
+
+    def test_runs_repeat_to_the_byte_also_from_a_snapshot_made_anew(self, cold, tmp_path):
+        cache = Cache(tmp_path / "cache")
+        first = Snapshots(cache, print).memory(cold)
+        one = self.outcome(cold, first)
+        assert self.outcome(cold, first) == one
+        shutil.rmtree(cache.root / KIND)
+        assert self.outcome(cold, Snapshots(cache, print).memory(cold)) == one
+        assert self.outcome(cold, Snapshots(cache, print).memory(cold), seed=2) != one
+        found = read_results(cold.run)
+        assert found.fault is None
+        assert found.steps[2].output == "6.1.0-50-686\nfile\nsteps"
+        assert first is not None and first.state is not None
+
+    def test_a_damaged_snapshot_is_said_and_made_anew(self, cold, tmp_path):
+        cache = Cache(tmp_path / "cache")
+        memory = Snapshots(cache, print).memory(cold)
+        good = self.outcome(cold, memory)
+        memory.ram.chmod(0o644)
+        flip(memory.ram, 40 << 20)
+        said: list[str] = []
+        assert self.outcome(cold, Snapshots(cache, said.append).memory(cold)) == good
+        assert [line for line in said if "its ram has changed" in line]
