@@ -62,7 +62,7 @@ struct snapshot {
 };
 
 static struct task_struct *thread;
-static char name[TASK_COMM_LEN];
+static char name[VMLAB_COMM_LEN];
 static int what, state;
 
 unsigned int kthread_monitor_zombies(void)
@@ -109,7 +109,7 @@ static int fill(struct snapshot *now)
 		entry->pid = task->pid;
 		entry->ppid = vmlab_task_parent(task)->pid;
 		entry->state = vmlab_task_state(task);
-		entry->zombie = vmlab_task_is_zombie(task);
+		entry->zombie = entry->state == VMLAB_ZOMBIE;
 		now->zombies += entry->zombie;
 	}
 	vmlab_tasklist_unlock();
@@ -244,8 +244,7 @@ static int check_comm(void)
 		printk(KERN_ERR LOG "parameter comm: the name is empty\n");
 		return -EINVAL;
 	}
-	strncpy(name, comm, sizeof(name) - 1);
-	if (strlen(comm) >= sizeof(name))
+	if (snprintf(name, sizeof(name), "%s", comm) >= (int)sizeof(name))
 		printk(KERN_WARNING LOG "parameter comm: cut to \"%s\"\n", name);
 	return 0;
 }

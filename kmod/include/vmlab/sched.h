@@ -7,6 +7,8 @@
  *   3.15    EXIT_ZOMBIE and EXIT_DEAD changed places: a zombie is 32
  *   4.11    for_each_process moved to linux/sched/signal.h
  *   5.14    state became __state
+ *
+ * TASK_COMM_LEN is younger than the field, which has held 16 bytes all the while.
  */
 #ifndef VMLAB_SCHED_H
 #define VMLAB_SCHED_H
@@ -17,27 +19,39 @@
 #include <linux/sched/signal.h>
 #endif
 
-/* The state by which a reader knows the task: how it exited, or else how it waits. */
+#include "compiler.h"
+
+#define VMLAB_COMM_LEN sizeof(((struct task_struct *)0)->comm)
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(2, 6, 9)
+#define VMLAB_ZOMBIE TASK_ZOMBIE
+#else
+#define VMLAB_ZOMBIE EXIT_ZOMBIE
+#endif
+
+/*
+ * The state by which a reader knows the task: how it exited, or else how it waits. The bits of
+ * both are distinct on every kernel, so that VMLAB_ZOMBIE means a zombie and nothing else. Each
+ * field is read once: asked twice, a task that exits meanwhile would be two things in one line.
+ */
 static inline long vmlab_task_state(struct task_struct *task)
 {
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(2, 6, 11)
+	long exited = READ_ONCE(task->exit_state);
+
+	if (exited)
+		return exited;
+#endif
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(5, 14, 0)
-	return task->exit_state ? task->exit_state : READ_ONCE(task->__state);
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(2, 6, 11)
-	return task->exit_state ? task->exit_state : task->state;
+	return READ_ONCE(task->__state);
 #else
-	return task->state;
+	return READ_ONCE(task->state);
 #endif
 }
 
 static inline int vmlab_task_is_zombie(struct task_struct *task)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(2, 6, 11)
-	return task->exit_state == EXIT_ZOMBIE;
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(2, 6, 9)
-	return task->state == EXIT_ZOMBIE;
-#else
-	return task->state == TASK_ZOMBIE;
-#endif
+	return vmlab_task_state(task) == VMLAB_ZOMBIE;
 }
 
 #endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * linux/compiler.h: READ_ONCE, one read that the compiler does not repeat. 2.6.32 has ACCESS_ONCE
+ * for it, and older kernels have nothing; 3.19 has READ_ONCE.
+ */
+#ifndef VMLAB_COMPILER_H
+#define VMLAB_COMPILER_H
+
+#include <linux/compiler.h>
+
+#ifndef READ_ONCE
+#define READ_ONCE(x) (*(volatile __typeof__(x) *)&(x))
+#endif
+
+#endif
