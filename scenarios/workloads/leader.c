@@ -20,7 +20,7 @@ int main(int argc, char **argv)
 {
 	pthread_t made;
 
-	option_count(argc, argv, "a leader that ends before its thread; SIGUSR1 ends it", 1, 1);
+	no_options(argc, argv, "a leader that ends before its thread; SIGUSR1 ends it");
 	block_signal(SIGUSR1);
 	errno = pthread_create(&made, NULL, thread, NULL);
 	if (errno)

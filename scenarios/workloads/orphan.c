@@ -1,27 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A zombie whose parent ends at SIGUSR1 without having waited: it goes to init. */
+/*
+ * A zombie and its living brother, whose parent ends at SIGUSR1 without having waited: both go to
+ * init, which reaps the zombie.
+ */
 #include "workload.h"
 
-static void parent(int to)
+static pid_t child(void (*what)(void))
 {
 	pid_t pid = fork();
 
 	if (pid < 0)
 		fail("fork");
-	if (!pid)
+	if (!pid) {
+		what();
 		_exit(0);
-	wait_for_state(pid, 'Z');
-	if (write(to, &pid, sizeof(pid)) != sizeof(pid))
-		fail("telling the pid");
+	}
+	return pid;
+}
+
+static void end(void)
+{
+}
+
+static void parent(int to)
+{
+	pid_t pids[2];
+
+	pids[0] = child(end);
+	pids[1] = child(stay);
+	wait_for_state(pids[0], 'Z');
+	if (write(to, pids, sizeof(pids)) != sizeof(pids))
+		fail("telling the pids");
 	stay();
 }
 
 int main(int argc, char **argv)
 {
-	pid_t middle, zombie;
+	pid_t middle, pids[2];
 	int ends[2];
 
-	option_count(argc, argv, "a zombie; SIGUSR1 ends its parent", 1, 1);
+	no_options(argc, argv, "a zombie and its living brother; SIGUSR1 ends their parent");
 	block_signal(SIGUSR1);
 	if (pipe(ends))
 		fail("pipe");
@@ -30,16 +48,18 @@ int main(int argc, char **argv)
 		fail("fork");
 	if (!middle)
 		parent(ends[1]);
-	if (read(ends[0], &zombie, sizeof(zombie)) != sizeof(zombie))
-		fail("learning the pid");
+	close(ends[1]);
+	if (read(ends[0], pids, sizeof(pids)) != sizeof(pids))
+		fail("learning the pids");
 	say("parent=%d", middle);
-	say("zombie=%d", zombie);
+	say("zombie=%d", pids[0]);
+	say("living=%d", pids[1]);
 	say("ready");
 	wait_for_signal(SIGUSR1);
 	kill(middle, SIGKILL);
 	waitpid(middle, NULL, 0);
-	while (state_of(zombie))
+	while (state_of(pids[0]))
 		sleep_ms(1);
-	say("gone=%d", zombie);
+	say("gone=%d", pids[0]);
 	stay();
 }

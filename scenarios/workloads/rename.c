@@ -6,11 +6,11 @@
 
 int main(int argc, char **argv)
 {
-	char name[16];
+	char name[32]; /* the kernel keeps 15 characters of it */
 	pid_t *pids;
 	int number;
 
-	option_count(argc, argv, "a process that changes its name at each SIGUSR1", 1, 1);
+	no_options(argc, argv, "a process that changes its name at each SIGUSR1");
 	block_signal(SIGUSR1);
 	pids = fork_children(1);
 	wait_for_state(*pids, 'Z');

@@ -44,7 +44,20 @@ static inline void sleep_ms(long ms)
 		;
 }
 
-/* The only option of most workloads: --count N. */
+/* For a workload that has no options but --help. */
+static inline void no_options(int argc, char **argv, const char *about)
+{
+	if (argc == 1)
+		return;
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		printf("usage: %s\n%s\n", argv[0], about);
+		exit(0);
+	}
+	fprintf(stderr, "usage: %s; \"%s\" is more than it takes\n", argv[0], argv[1]);
+	exit(2);
+}
+
+/* The only option of the others: --count N. */
 static inline int option_count(int argc, char **argv, const char *about, int least, int most)
 {
 	char *end;
