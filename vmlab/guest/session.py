@@ -12,7 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
+from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from vmlab.errors import VmlabError
@@ -22,6 +24,7 @@ from vmlab.guest.console import Console
 _WAITING = "# waiting\n"
 _BOOT_S = 60
 _STARTUP_PAUSE_S = 0.02
+_STOP_PAUSE_S = 0.001
 
 
 class GuestLost(VmlabError):
@@ -54,9 +57,24 @@ class Session:
         return self.results().steps[-1]
 
     def resume(self) -> None:
-        """Lets the guest go on, whose clock stands while it waits."""
-        if self._boot.machine.clock == "virtual":
-            self._qmp.cmd("cont")
+        """Lets the guest go on, whose clock stands while it waits.
+
+        It says that it waits just before it stops: going on too early would leave it stopped.
+        """
+        if self._boot.machine.clock != "virtual":
+            return
+        deadline = time.monotonic() + _BOOT_S
+        while self._running():
+            if time.monotonic() > deadline:
+                raise GuestLost(f"the guest did not stop after its step{self._tail()}")
+            time.sleep(_STOP_PAUSE_S)
+        self._qmp.cmd("cont")
+
+    def _running(self) -> bool:
+        try:
+            return bool(cast(dict[str, Any], self._qmp.cmd("query-status"))["running"])
+        except (QMPError, OSError) as error:
+            raise GuestLost(f"the guest ended{self._tail()}") from error
 
     def wait(self, timeout_s: float) -> None:
         """Reads results until the agent waits for a step."""
