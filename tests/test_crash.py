@@ -21,6 +21,26 @@ from vmlab.guest import crash
         ("divide error: 0000 [#1] SMP", "divide error"),
         ("WARNING: CPU: 0 PID: 80 at hello/hello.c:4 hello_init+0x30/0x1000 [hello]", "warning"),
         ("WARNING: at kernel/softirq.c:143 local_bh_enable+0x53/0x90()", "warning"),
+        ("WARNING: fs/buffer.c:1183 at mark_buffer_dirty+0x299/0x3f0, CPU#1: sh/61", "warning"),
+        ("BUG: warning at kernel/softirq.c:141/local_bh_enable()", "warning"),
+        ("BUG: at mm/slab.c:777 kmem_find_general_cachep()", "warning"),
+        ("[ BUG: bad unlock balance detected! ]", "lockdep"),
+        ("[ BUG: held lock freed! ]", "lockdep"),
+        ("WARNING: insmod/80 still has locks held!", "lockdep"),
+        ("INFO: trying to register non-static key.", "lockdep"),
+        ("INFO: task udevd:5612 blocked in I/O wait for more than 143 seconds.", "hung task"),
+        ("bad: scheduling while atomic!", "scheduling while atomic"),
+        ("Debug: sleeping function called from invalid context at mm/slab.c:2000",
+         "sleeping function"),
+        ("NMI Watchdog detected LOCKUP on CPU0, eip c0100000, registers:", "hard lockup"),
+        ("rcu_sched kthread starved for 2100 jiffies! g1 c0", "RCU stall"),
+        ("BUG: workqueue lockup - pool cpus=0 stuck for 31s!", "workqueue lockup"),
+        ("BUG kmalloc-64: Poison overwritten", "slab corruption"),
+        ("sh invoked oom-killer: gfp_mask=0x100cca, order=0, oom_score_adj=0", "out of memory"),
+        ("stack segment: 0000 [#1]", "oops"),
+        ("do_IRQ: stack overflow: 300", "stack overflow"),
+        ("CPU 0: Machine Check Exception: 0000000000000004", "machine check"),
+        ("VFS: Close: file count is 0", "refcount"),
         ("Badness in kobject_get at lib/kobject.c:397", "warning"),
         ("BUG: soft lockup - CPU#0 stuck for 22s! [MyTask:81]", "soft lockup"),
         ("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [sh:80]", "soft lockup"),
@@ -59,6 +79,12 @@ def test_trouble_is_named(line, kind, prefix):
         "NMI watchdog: Enabled. Permanently consumes one hw-PMU counter.",
         "rcu: \tRCU event tracing is enabled.",
         "Task List::Process PID = 1,::PPID = 0,::State = 1 ::Zombie=NON-ZOMBIE",
+        "Intel machine check architecture supported.",
+        "CPU: Intel Machine check reporting enabled on CPU#0.",
+        "traps: workload[80] general protection fault ip:8048000 sp:bf000000 error:0",
+        "WARNING: Spectre v2 mitigation leaves CPU vulnerable to RSB attacks",
+        "This is not a bug; warning: none of it is.",
+        "INFO: lockdep is turned off.",
         "mce: CPU supports 10 MCE banks",
         "ACPI: BIOS BUGs are worked around",
         "kthread_monitor: parameter report: \"BUG: x\" is none of all, zombies, summary",
@@ -67,6 +93,24 @@ def test_trouble_is_named(line, kind, prefix):
 )  # fmt: skip
 def test_harmless_lines_are_no_trouble(line):
     assert crash.find(f"[    1.000000] {line}\n") is None
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "Freeing memory: ",
+        "\x00\ufffd\x1b[2J",
+        "** 44 printk messages dropped ** [   50.750742] ",
+        "hello[    1.000000] ",
+    ],
+)
+def test_trouble_after_what_was_not_ended_is_found(before):
+    found = crash.find(f"{before}Kernel panic - not syncing: Fatal exception\n")
+    assert found == crash.Crash("panic", "Kernel panic - not syncing: Fatal exception", 1)
+
+
+def test_a_weak_word_in_mid_line_is_none():
+    assert crash.find("hello: says WARNING: CPU: 0 PID: 1 and BUG: x\n") is None
 
 
 def test_the_first_trouble_counts():

@@ -60,13 +60,46 @@ def test_what_came_back_whole_and_as_wanted_passes(tmp_path):
         (results(step(), kernel="6.1.0-49-686"), OFF, Verdict.BROKEN, "6.1.0-49-686"),
         (results(begun=1), Ended("flooded", "the console grew past 16 MiB"),
          Verdict.FAILED, "16 MiB"),
-        (results(), OFF, Verdict.BROKEN, "0 steps came back, and 1 were sent"),
+        (results(step(), kernel=None), OFF, Verdict.BROKEN, "do not say which kernel"),
+        (results(step(state="skipped")), OFF, Verdict.BROKEN, "none before it had failed"),
+        (results(step("sleep")), OFF, Verdict.BROKEN, "'sleep' came back in the place of 'run'"),
+        (results(step(outcome=1)), OFF, Verdict.FAILED, "exit status 1, and success was wanted"),
+        (results(step(), begun=2), OFF, Verdict.BROKEN, "2 steps began and 1 came back"),
+        (results(step()), Ended("reset", "the guest reset itself"),
+         Verdict.CRASHED, "after its last step: the guest reset itself"),
+        (results(step()), Ended("timeout", "still ran after 5 s"), Verdict.TIMEOUT, "still ran"),
+        (results(), OFF, Verdict.BROKEN, "0 came back, and 1 were sent"),
     ],
 )  # fmt: skip
 def test_absence_of_a_result_is_never_a_pass(tmp_path, found, ended, verdict, reason):
     judgement = judged(tmp_path, RUN, found, ended=ended)
     assert judgement.verdict is verdict
     assert reason in judgement.reason
+
+
+def test_a_crash_of_another_kernel_than_wanted_counts_for_none(tmp_path):
+    found = results(kernel="6.1.0-49-686", fault="x")
+    judgement = judged(tmp_path, RUN, found, b"Kernel panic - not syncing: x\n")
+    assert judgement.verdict is Verdict.BROKEN
+
+
+def test_a_lost_guest_s_last_lines_are_shown(tmp_path):
+    judgement = judged(tmp_path, RUN, results(begun=1, fault="x"), ended=Ended("lost", "signal 11"))
+    assert (judgement.verdict, judgement.step) == (Verdict.BROKEN, 1)
+    assert judgement.seen.endswith("say hello early")
+
+
+@pytest.mark.parametrize(
+    ("given", "verdict"), [("{r.nope}", Verdict.FAILED), ("5", Verdict.PASSED)]
+)
+def test_a_command_that_ran_with_a_reference_left_in_it_fails(tmp_path, given, verdict):
+    yaml = "  - run: x\n    as: r\n  - run: test {r.nope} != 1\n"
+    last = {"r.status": "0"}
+    ran = StepResult("run", f"test {given} != 1", "passed", 0, 1.0, 1, "", (0, 0), last)
+    judgement = judged(tmp_path, yaml, results(step(), ran))
+    assert judgement.verdict is verdict
+    if verdict is Verdict.FAILED:
+        assert judgement.reason == "no step gave r.nope; the values at that time: r.status"
 
 
 def test_a_sick_kernel_is_never_a_pass_and_the_running_step_is_named(tmp_path):
@@ -188,3 +221,10 @@ def test_a_line_of_ten_megabytes_is_judged(tmp_path):
     yaml = RUN + "  - console: say one\n"
     found = results(step(console=(B, B)), step("console", console=(B, len(console))))
     assert judged(tmp_path, yaml, found, console).verdict is Verdict.PASSED
+
+
+def test_what_must_not_be_printed_is_found_however_far_in_a_line(tmp_path):
+    console = b"x" * 50_000 + b" say one\n"
+    found = results(step("no_console", console=(0, len(console))))
+    judgement = judged(tmp_path, "  - no_console: say one\n    for: 1s\n", found, console)
+    assert judgement.verdict is Verdict.FAILED

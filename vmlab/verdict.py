@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from vmlab.guest import crash
 from vmlab.guest.qemu import Ended
 from vmlab.guest.results import Results, StepResult
-from vmlab.scenario.expand import Expanded
+from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.model import Console
-from vmlab.scenario.references import with_captures
+from vmlab.scenario.references import found, with_captures
 
 TAIL_LINES = 12
 _LONGEST_LINE = 4096
@@ -52,20 +52,17 @@ def judge(
     expanded: Expanded, kernel_id: str, results: Results, console: bytes, ended: Ended
 ) -> Judgement:
     """Judges one run. The first thing that is wrong, in the order of the steps, is the reason."""
-    if ended.how == "lost":
-        return Judgement(Verdict.BROKEN, ended.detail)
     text = console.decode(errors="replace")
-    found = crash.find(text)
-    if found:
-        where = _running(expanded, results)
-        return _at(
-            expanded, where, Verdict.CRASHED, f"{found.kind}: {found.title}", seen=tail(text)
-        )
+    where = _running(expanded, results)
+    if ended.how == "lost":
+        return _at(expanded, where, Verdict.BROKEN, ended.detail, seen=tail(text))
     if results.kernel is not None and results.kernel != kernel_id:
         reason = f"the guest runs kernel {results.kernel}, and {kernel_id} was wanted"
         return Judgement(Verdict.BROKEN, reason)
+    if trouble := crash.find(text):
+        reason = f"{trouble.kind}: {trouble.title}"
+        return _at(expanded, where, Verdict.CRASHED, reason, seen=tail(text))
     if ended.how == "flooded":
-        where = _running(expanded, results)
         return _at(expanded, where, Verdict.FAILED, ended.detail, seen=tail(text))
     if failure := _first_failure(expanded, results, console):
         return failure
@@ -85,9 +82,17 @@ def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Jud
     if results.fault is not None:
         reason = f"{results.fault}; {ended.detail or 'the guest powered off'}"
         return _at(expanded, where, Verdict.CRASHED, reason, seen=tail(text))
-    if len(results.steps) != len(expanded.steps):
-        reason = f"{len(results.steps)} steps came back, and {len(expanded.steps)} were sent"
+    if not len(results.steps) == results.begun == len(expanded.steps):
+        reason = (
+            f"{results.begun} steps began and {len(results.steps)} came back, "
+            f"and {len(expanded.steps)} were sent"
+        )
         return Judgement(Verdict.BROKEN, reason)
+    if results.kernel is None:
+        return Judgement(Verdict.BROKEN, "the results do not say which kernel ran", seen=tail(text))
+    if ended.how != "off":
+        reason = f"after its last step: {ended.detail or ended.how}"
+        return Judgement(Verdict.CRASHED, reason, seen=tail(text))
     return Judgement(Verdict.PASSED)
 
 
@@ -115,12 +120,10 @@ def _first_failure(expanded: Expanded, results: Results, console: bytes) -> Judg
     since = 0  # where the last action began
     after = 0  # where the last match of a console step ended
     for index, (step, result) in enumerate(zip(expanded.steps, results.steps, strict=False)):
-        if result.state == "skipped":
-            return None
+        if failure := _result(expanded, index, result):
+            return failure
         if step.step.action:
             since = after = result.console[0]
-        if result.state == "failed":
-            return _outcome(expanded, index, result)
         if failure := _output(expanded, index, result):
             return failure
         if step.verb == "console":
@@ -132,6 +135,40 @@ def _first_failure(expanded: Expanded, results: Results, console: bytes) -> Judg
         elif failure := _no_console(expanded, index, result, console):
             return failure
     return None
+
+
+def _result(expanded: Expanded, index: int, result: StepResult) -> Judgement | None:
+    """What is wrong with a step by the agent's own account. Its ok is not taken on trust."""
+    step = expanded.steps[index]
+    if result.verb != step.verb:
+        reason = f"the result of a step {result.verb!r} came back in the place of {step.verb!r}"
+        return _at(expanded, index, Verdict.BROKEN, reason)
+    if result.state == "skipped":
+        reason = "the agent skipped this step, and none before it had failed"
+        return _at(expanded, index, Verdict.BROKEN, reason)
+    if missing := _not_given(step, result):
+        return _at(expanded, index, Verdict.FAILED, missing)
+    if result.state == "failed" or not _expected(step.step.expect, result.outcome):
+        return _outcome(expanded, index, result)
+    return None
+
+
+def _expected(expect: str, outcome: int) -> bool:
+    known = {"any": True, "nonzero": outcome != 0}
+    return known[expect] if expect in known else outcome == int(expect)
+
+
+def _not_given(step: RunStep, result: StepResult) -> str | None:
+    """A step that ran with a reference in it which no earlier step had given a value."""
+    if "console" in step.verb:
+        return None
+    wanted = {f"{name}.{key}" for name, key in found(step.argument) if key is not None}
+    left = {f"{name}.{key}" for name, key in found(result.argument) if key is not None}
+    return _no_value(min(wanted & left), result.values) if wanted & left else None
+
+
+def _no_value(reference: str, values: Mapping[str, str]) -> str:
+    return f"no step gave {reference}; the values at that time: {', '.join(values) or 'none'}"
 
 
 def _outcome(expanded: Expanded, index: int, result: StepResult) -> Judgement:
@@ -226,19 +263,24 @@ def _pattern(text: str, values: Mapping[str, str]) -> "re.Pattern[str] | str":
     try:
         return re.compile(with_captures(text, values), re.MULTILINE)
     except KeyError as missing:
-        known = ", ".join(values) or "none"
-        return f"no step gave {missing.args[0]}; the values at that time: {known}"
+        return _no_value(str(missing.args[0]), values)
     except re.error as error:
         return f"with the captures put in, the pattern is none: {error}"
 
 
 def _lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
-    """The lines of a part of the console, each with the place where it ends."""
+    """The lines of a part of the console, each with the place where it ends.
+
+    A line longer than the kernel's own ever are comes in pieces: nothing of it is left out, and no
+    pattern is tried on megabytes.
+    """
     lines = []
     at = begin
     for raw in console[begin:end].splitlines(keepends=True):
-        at += len(raw)
-        lines.append((raw.rstrip(b"\r\n")[:_LONGEST_LINE].decode(errors="replace"), at))
+        for start in range(0, len(raw), _LONGEST_LINE):
+            piece = raw[start : start + _LONGEST_LINE]
+            at += len(piece)
+            lines.append((piece.rstrip(b"\r\n").decode(errors="replace"), at))
     return lines
 
 

@@ -4,9 +4,12 @@ Formats of i386 and x86_64, 2.6 to 7.x; each entry names where the kernel prints
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-_PREFIX = re.compile(r"^(?:<\d+>)?(?:\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?)?")
+_STAMP = r"\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?"
+_BEFORE = re.compile(rf"[^\x20-\x7e]*(?:<\d+>)?(?:{_STAMP})?")
+_LATE_STAMP = re.compile(rf".{{1,200}}?{_STAMP}")  # a line that was not ended stands before it
 _LONGEST = 1000  # characters of a line that are looked at
 
 
@@ -39,31 +42,39 @@ KINDS = (
     _kind("KFENCE", r"BUG: KFENCE: "),
     _kind("UBSAN", r"UBSAN: "),
     _kind("kmemleak", r"kmemleak: \d+ new suspected memory leaks"),
-    # kernel/locking/lockdep.c; before 4.x between brackets, with INFO:
+    # kernel/locking/lockdep.c; before 4.12 between brackets, with INFO: or BUG:
     _kind(
         "lockdep",
-        r"(?:\[ INFO: |INFO: |WARNING: )(?:possible (?:circular|recursive|irq lock inversion)"
-        r"|inconsistent lock state|suspicious RCU usage|bad unlock balance"
+        r"(?:\[ (?:INFO|BUG): |INFO: |WARNING: )(?:possible (?:circular|recursive|irq lock inv)"
+        r"|inconsistent lock state|suspicious RCU usage|bad (?:unlock|contention) balance"
+        r"|held lock freed|lock held (?:when returning|at task exit)|.{1,40} still has locks held"
+        r"|Invalid wait context|Nested lock was not taken|trying to register non-static key"
         r"|(?:HARD|SOFT)IRQ-(?:safe|READ-safe))",
     ),
-    # kernel/watchdog.c
+    # kernel/watchdog.c; arch/x86/kernel/nmi.c of 2.6
     _kind("soft lockup", r"(?:watchdog: )?BUG: soft lockup"),
-    _kind("hard lockup", r"(?:NMI watchdog: |watchdog: )?(?:BUG: )?Watchdog detected hard LOCKUP"),
+    _kind(
+        "hard lockup",
+        r"(?:(?:NMI )?watchdog: )?(?:BUG: )?(?:NMI )?Watchdog detected (?:hard )?LOCKUP",
+    ),
     _kind("hard lockup", r"Kernel panic - not syncing: (?:Hard LOCKUP|softlockup)"),
     # kernel/hung_task.c, kernel/rcu
-    _kind("hung task", r"INFO: task .* blocked for more than \d+ seconds"),
+    _kind("hung task", r"INFO: task .* blocked (?:in I/O wait )?for more than \d+ seconds"),
     _kind("RCU stall", r"(?:rcu: )?INFO: \S+ (?:self-)?detected (?:expedited )?stalls?"),
-    _kind("RCU stall", r"(?:rcu: )?INFO: \S+ detected stall on CPU"),
-    _kind("RCU stall", r"rcu: .*kthread starved for \d+ jiffies"),
-    # kernel/sched
-    _kind("scheduling while atomic", r"BUG: (?:scheduling while atomic|atomic scheduling)"),
+    _kind("RCU stall", r"(?:rcu: )?\S+ kthread starved for \d+ jiffies"),
+    # kernel/sched; "bad:" and nothing before 2.6.13
+    _kind("scheduling while atomic", r"(?:BUG: |bad: )?(?:scheduling while atomic|atomic schedul)"),
     _kind("sleeping function", r"(?:BUG|Debug): sleeping function called from (?:invalid|illegal)"),
     _kind("workqueue leak", r"BUG: workqueue leaked (?:lock|atomic)"),
+    _kind("workqueue lockup", r"BUG: workqueue lockup"),
     # mm
     _kind("bad page", r"BUG: Bad (?:page|rss-counter)|Bad page state"),
-    _kind("slab corruption", r"BUG \S+ (?:\(.*\))?: .*(?:overwritten|Poison|Redzone|[Oo]bject)"),
+    _kind("slab corruption", r"BUG \S+(?: \(.*?\))?: .*(?:overwritten|Poison|Redzone|[Oo]bject)"),
     _kind("slab corruption", r"[Ss]lab (?:corruption|error)"),
-    _kind("out of memory", r"(?:Out of memory|Memory cgroup out of memory)"),
+    _kind(
+        "out of memory",
+        r"(?:Out of memory|Memory cgroup out of memory)|.{1,16} invoked oom-killer: ",
+    ),
     # lib/list_debug.c, lib/refcount.c
     _kind("list corruption", r"list_(?:add|del) corruption"),
     _kind("refcount", r"refcount_t: (?:underflow|overflow|saturated|addition|decrement)"),
@@ -72,32 +83,69 @@ KINDS = (
     _kind("NULL dereference", r"BUG: kernel NULL pointer dereference"),
     _kind("page fault", r"(?:BUG: )?[Uu]nable to handle (?:kernel )?(?:paging|page fault)"),
     _kind("page fault", r"BUG: unable to handle "),
-    _kind("stack overflow", r"BUG: (?:\S+ )?stack guard page was hit|.*kernel stack overflow"),
+    _kind("stack overflow", r"BUG: (?:\S+ )?stack guard page was hit"),
+    _kind("stack overflow", r".{0,80}kernel stack overflow|do_IRQ: stack overflow"),
     _kind("stack overflow", r"Kernel panic - not syncing: (?:stack-protector|corrupted stack end)"),
     _kind("double fault", r"(?:PANIC: )?double fault|traps: PANIC: double fault"),
     _kind("general protection fault", r"(?:Oops: )?general protection fault"),
     _kind("divide error", r"(?:Oops: )?divide error: \d+"),
-    _kind("BUG", r"kernel BUG at |Kernel BUG at |(?:Oops: )?invalid opcode: \d+"),
+    _kind("BUG", r"[Kk]ernel BUG at |(?:Oops: )?invalid opcode: \d+"),
     _kind(
-        "machine check", r"(?:mce: \[Hardware Error\]: )?Machine check events? logged|CPU.* Machine"
+        "machine check",
+        r"mce: \[Hardware Error\]: Machine check events? logged"
+        r"|(?:mce: )?(?:\[Hardware Error\]: )?CPU ?\d+: Machine Check",
     ),
     # init/main.c, kernel/exit.c, kernel/panic.c
     _kind("init killed", r"Kernel panic - not syncing: Attempted to kill init"),
     _kind("no root", r"(?:Kernel panic - not syncing: )?VFS: Unable to mount root fs"),
     _kind("no init", r"Kernel panic - not syncing: (?:No working init|No init found)"),
     _kind("panic", r"Kernel panic"),
-    _kind("oops", r"Oops: [0-9a-f]{4}|Oops: \d+|Oops: "),
-    _kind("warning", r"WARNING: (?:CPU: \d+ PID: \d+ )?at |WARNING: CPU: \d+ PID: \d+|Badness in "),
+    # any other trap: its name, an error code, the count of oopses
+    _kind("oops", r"Oops: |[A-Za-z ,-]{1,60}: [0-9a-f]{4} \[#\d+\]"),
+    # kernel/panic.c __warn: from 6.18 on the file comes first; BUG: until 2.6.20
+    _kind(
+        "warning",
+        r"WARNING: (?:CPU: \d+ PID: \d+ )?at |WARNING: CPU: \d+ PID: \d+"
+        r"|WARNING: \S+:\d+ at |WARNING: kernel stack (?:regs|frame)"
+        r"|Badness in |BUG: (?:warning )?at ",
+    ),
+    _kind("refcount", r"VFS: Close: file count is (?:0|zero)"),
     _kind("netdevice hang", r"unregister_netdevice: waiting for "),
-    _kind("BUG", r"BUG: "),
+    _kind("BUG", r"BUG: |\[ BUG: "),
 )
+
+# Words that no healthy kernel prints: also in the middle of a line, after one that was not ended.
+LOUD = (
+    _kind("init killed", r"Kernel panic - not syncing: Attempted to kill init"),
+    _kind("panic", r"Kernel panic - not syncing"),
+    _kind("page fault", r"BUG: unable to handle "),
+    _kind("oops", r"Oops: [0-9a-f]{4} \[#\d+\]"),
+)
+
+_ANY = re.compile("|".join(f"(?:{kind.pattern.pattern})" for kind in KINDS))
+_ANY_LOUD = re.compile("|".join(f"(?:{kind.pattern.pattern})" for kind in LOUD))
 
 
 def find(console: str) -> Crash | None:
     """The first line that says the kernel is sick, None where none does."""
-    for number, line in enumerate(console.splitlines(), start=1):
-        text = _PREFIX.sub("", line[:_LONGEST])
-        for kind in KINDS:
-            if kind.pattern.match(text):
-                return Crash(kind.name, text.rstrip(), number)
+    for number, line in enumerate(console.split("\n"), start=1):
+        for text in _messages(line):
+            if _ANY.match(text):
+                return _named(text, KINDS, number)
+        if loud := _ANY_LOUD.search(line):
+            return _named(line[loud.start() : loud.start() + _LONGEST], LOUD, number)
     return None
+
+
+def _messages(line: str) -> Iterator[str]:
+    """What a line says, without its level and timestamp."""
+    begin = line[:_LONGEST]
+    before = _BEFORE.match(begin)
+    yield begin[before.end() :] if before else begin
+    if late := _LATE_STAMP.match(begin):
+        yield begin[late.end() :]
+
+
+def _named(text: str, kinds: tuple[Kind, ...], line: int) -> Crash:
+    kind = next(kind for kind in kinds if kind.pattern.match(text))
+    return Crash(kind.name, text.rstrip(), line)
