@@ -40,6 +40,13 @@ def test_whole_results_are_read():
     assert (sleep.verb, sleep.argument, sleep.state) == ("sleep", "", "skipped")
 
 
+def test_the_words_of_a_skip_in_a_step_s_own_text_skip_nothing():
+    said = f"KTAP version 1\n1..1\n{M}# begin 1\n{M}# uptime=1.0 printk=1 outcome=0\n"
+    found = results.parse(said + "ok 1 - run echo # SKIP an earlier step failed\n")
+    assert (found.fault, found.steps[0].state) == (None, "passed")
+    assert found.steps[0].argument == "echo # SKIP an earlier step failed"
+
+
 def test_places_in_the_console_come_from_the_marks():
     found = results.parse(WHOLE, [10, 25, 25, 90])
     assert [step.console for step in found.steps] == [(10, 25), (25, 90), (90, 90)]

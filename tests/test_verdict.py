@@ -83,6 +83,12 @@ def test_a_crash_of_another_kernel_than_wanted_counts_for_none(tmp_path):
     assert judgement.verdict is Verdict.BROKEN
 
 
+def test_without_places_in_the_console_nothing_is_judged_by_it(tmp_path):
+    found = Results(KERNEL, (step("console"),), 1, "its order cannot be told", placed=False)
+    judgement = judged(tmp_path, "  - console: say hello\n", found)
+    assert (judgement.verdict, judgement.reason) == (Verdict.BROKEN, "its order cannot be told")
+
+
 def test_a_lost_guest_s_last_lines_are_shown(tmp_path):
     judgement = judged(tmp_path, RUN, results(begun=1, fault="x"), ended=Ended("lost", "signal 11"))
     assert (judgement.verdict, judgement.step) == (Verdict.BROKEN, 1)
@@ -120,7 +126,12 @@ def test_a_sick_kernel_is_never_a_pass_and_the_running_step_is_named(tmp_path):
         ("  - insmod: m\n", step("insmod", 17, "failed"), "EEXIST (file exists), and success"),
         ("  - run: x\n    status: nonzero\n", step(state="failed"),
          "success, and an exit status that is not 0 was wanted"),
+        ("  - insmod: m\n", step("insmod", 524, "failed"), "ENOTSUPP (of the kernel's own), and"),
+        ("  - insmod: m\n", step("insmod", 137, "failed"), "death by SIGKILL, and success"),
+        ("  - insmod: m\n    errno: EPROBE_DEFER\n", step("insmod", 999, "failed"),
+         "errno 999, which has no name, and EPROBE_DEFER (of the kernel's own) was wanted"),
         ("  - spawn: x\n", step("spawn", 110, "failed"), "no line `ready` in time"),
+        ("  - spawn: x\n", step("spawn", 61, "failed"), "the command ended with success before"),
     ],
 )  # fmt: skip
 def test_an_outcome_that_was_not_wanted_is_told_in_words(tmp_path, yaml, result, reason):

@@ -238,7 +238,7 @@ def read_results(files: qemu.RunDirectory) -> results.Results:
     if offsets is None:
         found = results.parse(text)
         fault = "the console holds the results' mark, so its order cannot be told"
-        return results.Results(found.kernel, found.steps, found.begun, found.fault or fault)
+        return replace(found, fault=found.fault or fault, placed=False)
     return results.parse(text, offsets)
 
 

@@ -6,7 +6,6 @@ A run starts as crashed and earns its way up: absence of a result is never a pas
 import difflib
 import enum
 import errno
-import os
 import re
 import signal
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from vmlab.guest import crash
 from vmlab.guest.qemu import Ended
 from vmlab.guest.results import Results, StepResult
+from vmlab.scenario import errnos
 from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.model import Console
 from vmlab.scenario.references import found, with_captures
@@ -22,6 +22,10 @@ from vmlab.scenario.references import found, with_captures
 TAIL_LINES = 12
 _LONGEST_LINE = 4096
 _SHOWN = 300
+_NOT_READY = {
+    errno.ETIMEDOUT: "no line `ready` in time",
+    errno.ENODATA: "the command ended with success before it said `ready`",
+}
 
 
 class Verdict(enum.StrEnum):
@@ -64,6 +68,8 @@ def judge(
         return _at(expanded, where, Verdict.CRASHED, reason, seen=tail(text))
     if ended.how == "flooded":
         return _at(expanded, where, Verdict.FAILED, ended.detail, seen=tail(text))
+    if not results.placed:
+        return _at(expanded, where, Verdict.BROKEN, results.fault or "", seen=tail(text))
     if failure := _first_failure(expanded, results, console):
         return failure
     return _whole(expanded, results, text, ended)
@@ -179,8 +185,8 @@ def _outcome(expanded: Expanded, index: int, result: StepResult) -> Judgement:
     expect = step.step.expect
     wanted = names[expect] if expect in names else what(int(expect))
     got = what(result.outcome)
-    if step.verb == "spawn" and result.outcome == 110:
-        got = "no line `ready` in time"
+    if step.verb == "spawn":
+        got = _NOT_READY.get(result.outcome, got)
     seen = _shown(result.output) if result.output else ""
     return _at(
         expanded, index, Verdict.FAILED, f"{got}, and {wanted} was wanted", wanted, seen or got
@@ -188,9 +194,9 @@ def _outcome(expanded: Expanded, index: int, result: StepResult) -> Judgement:
 
 
 def _errno_text(number: int) -> str:
-    if number == 0:
-        return "success"
-    return f"{errno.errorcode.get(number, number)} ({os.strerror(number).lower()})"
+    """An oops in a module's own call kills the process that made it."""
+    killed = 128 + signal.SIGKILL, 128 + signal.SIGSEGV
+    return _status_text(number) if number in killed else errnos.text(number)
 
 
 def _status_text(number: int) -> str:

@@ -38,12 +38,16 @@ class StepResult:
 
 @dataclass(frozen=True)
 class Results:
-    """`fault` says why these results are not whole; they are whole where it is None."""
+    """`fault` says why these results are not whole; they are whole where it is None.
+
+    Without `placed` the steps' places in the console are not known.
+    """
 
     kernel: str | None  # as the guest's uname says it
     steps: tuple[StepResult, ...]
     begun: int  # number of the last step that began, 0 for none
     fault: str | None
+    placed: bool = True
 
 
 class _Malformed(Exception):
@@ -145,7 +149,7 @@ class _Reader:
 
     def on_result(self, found: re.Match[str]) -> None:
         number = len(self.steps) + 1
-        skipped = found[5] is not None
+        skipped = found[5] is not None and self.end is None  # else the words are the step's own
         if int(found[2]) != number or (self.end is None and not skipped):
             raise _Malformed(
                 f"unexpected result line {found[0][:80]!r} after {len(self.steps)} steps"
@@ -158,7 +162,7 @@ class _Reader:
         last = self.steps[-1] if self.steps else None
         return StepResult(
             verb=found[3],
-            argument=unescape(found[4] or ""),
+            argument=unescape((found[4] or "") + ("" if skipped else found[5] or "")),
             state="skipped" if skipped else passed,
             outcome=int(self.end[3]) if self.end else 0,
             uptime=float(self.end[1]) if self.end else (last.uptime if last else 0.0),

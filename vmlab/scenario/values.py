@@ -1,10 +1,11 @@
 """The types of a scenario's values: strings become these once, at the edge."""
 
-import errno
 import re
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+
+from vmlab.scenario import errnos
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000}
@@ -41,8 +42,8 @@ def errno_number(text: str) -> str:
     """What the agent is told to expect: the number of an errno's name, or `any`."""
     if text == "any":
         return text
-    number = getattr(errno, text, None) if text.startswith("E") else None
-    if not isinstance(number, int):
+    number = errnos.NUMBERS.get(text)
+    if number is None:
         raise ValueError(f"{text!r} is no errno; write its name, as in EINVAL, or any")
     return str(number)
 
@@ -85,7 +86,7 @@ Memory = Annotated[
 Errno = Annotated[
     str,
     AfterValidator(errno_number),
-    WithJsonSchema({"type": "string", "pattern": "^(any|E[A-Z0-9]+)$"}),
+    WithJsonSchema({"type": "string", "pattern": "^(any|E[A-Z0-9_]+)$"}),
 ]
 Status = Annotated[
     str,

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -253,7 +254,10 @@ struct child *child_spawn(const char *name, const char *command)
 	return child;
 }
 
-/* Returns 0 once it says `ready`, its exit status where it ends before, ETIMEDOUT after ms. */
+/*
+ * Returns 0 once it says `ready`, ETIMEDOUT after ms; where it ends before, its exit status, or
+ * ENODATA if that is 0: it is not there for the steps that count on it.
+ */
 int child_wait_ready(struct child *child, uint64_t ms)
 {
 	uint64_t until = now_us() + ms * 1000;
@@ -263,7 +267,9 @@ int child_wait_ready(struct child *child, uint64_t ms)
 	drain(child);
 	if (child->ready)
 		return 0;
-	return child->ended ? exit_status(child) : ETIMEDOUT;
+	if (!child->ended)
+		return ETIMEDOUT;
+	return exit_status(child) ? exit_status(child) : ENODATA;
 }
 
 /* Runs a shell command to its end; returns its exit status. */
@@ -278,14 +284,26 @@ int child_run(const char *name, const char *command)
 	return wait_end(child);
 }
 
-/* Makes a call in a process of its own, so that one that hangs or dies leaves the agent alive. */
+/*
+ * Makes a call in a process of its own, so that one that hangs or dies leaves the agent alive.
+ * Its errno comes back in shared memory: an exit status would cut those above 255 (ENOTSUPP).
+ */
 int child_call(int (*call)(char *argument), char *argument)
 {
+	int *error = mmap(NULL, sizeof(*error), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct child *child;
-	int output;
+	int output, status;
 
+	if (error == MAP_FAILED)
+		bail_out("shared memory", errno);
 	child = start("-", &output);
-	if (!child->pid)
-		_exit(call(argument));
-	return wait_end(child);
+	if (!child->pid) {
+		*error = call(argument);
+		_exit(0);
+	}
+	status = wait_end(child);
+	if (!status)
+		status = *error;
+	munmap(error, sizeof(*error));
+	return status;
 }
