@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,24 @@ def test_a_guest_dies_with_a_lab_that_is_killed(tmp_path, fake_qemu, monkeypatch
     os.kill(lab.pid, signal.SIGKILL)
     lab.wait()
     assert eventually(lambda: not guests(marker))
+
+
+def test_ctrl_c_reaches_the_lab_and_not_its_guests(tmp_path, fake_qemu, monkeypatch):
+    monkeypatch.setenv("VMLAB_FAKE", "hang")
+    one = boot(tmp_path)
+    process = qemu.start(one)
+    with qemu.ended(process):
+        assert os.getpgid(process.pid) != os.getpgrp()
+
+
+def test_a_state_that_qemu_does_not_read_in_time_is_said(tmp_path, fake_qemu, monkeypatch):
+    monkeypatch.setenv("VMLAB_FAKE", "hang")
+    monkeypatch.setattr(qemu, "RESTORE_S", 0.5)
+    (tmp_path / "state").write_bytes(b"x")
+    memory = qemu.Memory(tmp_path / "ram", tmp_path / "state")
+    ended = qemu.run(replace(boot(tmp_path), memory=memory), 60)
+    assert ended == qemu.Ended("lost", "QEMU did not read the snapshot's state in 0.5 s")
+    assert guests(f"{tmp_path}/console") == []
 
 
 def guests(marker: str) -> list[int]:

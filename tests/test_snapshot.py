@@ -1,5 +1,7 @@
+import json
 import os
 import shutil
+from typing import ClassVar
 
 import pytest
 
@@ -7,8 +9,9 @@ from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
+from vmlab.errors import LabError
 from vmlab.guest import program, qemu
-from vmlab.guest.snapshot import Snapshot, SnapshotError, digest
+from vmlab.guest.snapshot import BootError, Snapshot, SnapshotError, digest
 from vmlab.runner import read_results
 from vmlab.snapshots import KIND, Snapshots, name
 
@@ -18,8 +21,6 @@ S = program.step
 @pytest.fixture
 def made(tmp_path) -> Snapshot:
     """A snapshot's files, small; what QEMU would make of them does not matter here."""
-    import json
-
     snapshot = Snapshot(tmp_path)
     with snapshot.ram.open("wb") as ram:
         ram.truncate(1 << 22)
@@ -98,6 +99,61 @@ def test_a_snapshot_s_name_does_not_depend_on_the_run(tmp_path):
 def test_what_cannot_begin_from_a_snapshot_boots_cold(tmp_path, machine):
     snapshots = Snapshots(Cache(tmp_path), lambda line: None)
     assert snapshots.memory(boot(qemu.Machine(ARCHES["i386"], **machine), tmp_path)) is None
+
+
+@pytest.fixture
+def warmed(tmp_path, monkeypatch):
+    """Snapshots whose making is counted and does what `fail` says; no guest boots for them."""
+
+    class Warmed(Snapshots):
+        made = 0
+        fail: Exception | None = None
+        said: ClassVar[list[str]] = []
+
+    def warm(one, directory, stopped):
+        Warmed.made += 1
+        if Warmed.fail:
+            raise Warmed.fail
+        snapshot = Snapshot(directory)
+        snapshot.ram.write_bytes(b"ram")
+        snapshot.state.write_bytes(b"state")
+        sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
+        snapshot.sums.write_text(json.dumps(sums))
+
+    monkeypatch.setattr("vmlab.guest.snapshot.warm", warm)
+    return Warmed(Cache(tmp_path), Warmed.said.append)
+
+
+def test_only_the_snapshot_that_a_guest_had_is_thrown_away(warmed, tmp_path):
+    machine = boot(qemu.Machine(ARCHES["i386"]), tmp_path)
+    first = warmed.memory(machine)
+    warmed.discard(first, "bad")
+    second = warmed.memory(machine)
+    assert (second == first, warmed.made) == (False, 2)
+    warmed.discard(first, "said late by a guest of the first")
+    assert warmed.memory(machine) == second
+    other = Snapshots(Cache(tmp_path), print)
+    assert other.memory(machine) == second
+    other.discard(first, "another process that knows only the first")
+    assert (second.ram.exists(), warmed.made) == (True, 2)
+
+
+def test_a_kernel_that_does_not_come_up_is_tried_once(warmed, tmp_path):
+    machine = boot(qemu.Machine(ARCHES["i386"]), tmp_path)
+    type(warmed).fail = BootError(qemu.Ended("reset", "the guest reset itself"), b"panic")
+    for _ in range(3):
+        with pytest.raises(BootError, match="reset itself"):
+            warmed.memory(machine)
+    assert warmed.made == 1
+
+
+@pytest.mark.parametrize("error", [SnapshotError("no"), LabError("no"), OSError(28, "no space")])
+def test_what_else_goes_wrong_means_a_cold_boot_and_is_said(warmed, tmp_path, error):
+    machine = boot(qemu.Machine(ARCHES["i386"]), tmp_path)
+    type(warmed).fail = error
+    assert [warmed.memory(machine) for _ in range(2)] == [None, None]
+    assert (warmed.made, len([line for line in warmed.said if "booting cold" in line])) == (1, 1)
+    assert [path for path in (tmp_path / KIND).iterdir() if path.is_dir()] == []
 
 
 @pytest.mark.guest

@@ -100,10 +100,17 @@ class Cache:
                     self._remove(entry.path)
         return gone
 
-    def remove(self, kind: str, key: str) -> None:
-        """Takes one directory away; whoever has its files open keeps them."""
+    def remove(
+        self, kind: str, key: str, really: Callable[[Path], bool] = lambda path: True
+    ) -> None:
+        """Takes one directory away; whoever has its files open keeps them.
+
+        `really` is asked under the lock: one that was made anew meanwhile may stay.
+        """
+        path = self.root / kind / key
         with _explained(self.root), self._locked(kind, key):
-            self._remove(self.root / kind / key)
+            if really(path):
+                self._remove(path)
 
     def _make(self, path: Path, make: Callable[[Path], None]) -> None:
         self._sweep(path)

@@ -17,6 +17,7 @@ from vmlab.cache import content_key
 from vmlab.catalog import Catalog, Kernel, Unavailable
 from vmlab.errors import LabError
 from vmlab.guest import modprobe, program, qemu, results
+from vmlab.guest.snapshot import BootError
 from vmlab.project import Project
 from vmlab.scenario import Expanded
 from vmlab.snapshots import Snapshots
@@ -70,6 +71,11 @@ class Job:
     run: qemu.RunDirectory
     timeout_s: float
 
+    @property
+    def kind(self) -> tuple[str, qemu.Machine]:
+        """What of it decides whether the kernel comes up."""
+        return self.kernel.id, replace(self.machine, seed=0)
+
 
 class QemuBackend:
     """Direct kernel boot with the tiny image, from a snapshot where there can be one."""
@@ -83,12 +89,11 @@ class QemuBackend:
         boot = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
         if self._snapshots is None:
             return qemu.run(boot, job.timeout_s, stopped)
-        ended = self._begun(boot, self._snapshots, job.timeout_s, stopped)
-        if ended.how == "lost" and not stopped():
-            self._snapshots.discard(boot, ended.detail)
-            job.run.clear()
-            ended = self._begun(boot, self._snapshots, job.timeout_s, stopped)
-        return ended
+        try:
+            return self._begun(boot, self._snapshots, job.timeout_s, stopped)
+        except BootError as error:
+            job.run.console.write_bytes(error.console)
+            return error.ended
 
     def forget(self) -> None:
         if self._snapshots:
@@ -97,8 +102,16 @@ class QemuBackend:
     def _begun(
         self, boot: qemu.Boot, snapshots: Snapshots, timeout_s: float, stopped: Callable[[], bool]
     ) -> qemu.Ended:
-        began = replace(boot, memory=snapshots.memory(boot))
-        return qemu.run(began, timeout_s, stopped)
+        """A guest that is lost may have had a bad snapshot: once more from one made anew."""
+        began = replace(boot, memory=snapshots.memory(boot, stopped))
+        ended = qemu.run(began, timeout_s, stopped)
+        if ended.how == "lost" and began.memory and not stopped():
+            snapshots.discard(began.memory, ended.detail)
+            boot.run.clear()
+            ended = qemu.run(
+                replace(boot, memory=snapshots.memory(boot, stopped)), timeout_s, stopped
+            )
+        return ended
 
 
 class Runner:
@@ -118,6 +131,7 @@ class Runner:
         self.accel = accel
         self.seed = seed
         self._stop = threading.Event()
+        self._no_boots: dict[tuple[str, qemu.Machine], Judgement] = {}
         self.stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
 
     @property
@@ -184,10 +198,15 @@ class Runner:
         files.mode.write_text(program.mode(scenario.timeout, machine.seed))
         image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
         job = Job(kernel, machine, image, vmlinuz, files, scenario.timeout / 1000)
+        if spared := self._no_boots.get(job.kind):
+            return spared, 0.0
         ended = self.backend.boot(job, self._stop.is_set)
         found = read_results(files)
         console = files.console.read_bytes() if files.console.exists() else b""
         judged = judge(expanded, kernel.id, found, console, ended)
+        if not (ended.restored or files.began() or self._stop.is_set()):
+            reason = f"not tried: this kernel did not come up before: {judged.reason}"
+            self._no_boots[job.kind] = replace(judged, reason=reason)
         return judged, found.steps[-1].uptime if found.steps else 0.0
 
     def program_files(self, expanded: Expanded, kernel: Kernel) -> dict[str, bytes]:

@@ -8,8 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from vmlab.cache import Cache, content_key
+from vmlab.errors import LabError
 from vmlab.guest import qemu, snapshot
-from vmlab.guest.snapshot import Snapshot, SnapshotError
+from vmlab.guest.snapshot import BootError, Snapshot, SnapshotError
 
 KIND = "snapshots"
 
@@ -22,59 +23,80 @@ class Snapshots:
         self._say = say
         self._guard = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._checked: dict[str, Snapshot] = {}
-        self._without: dict[str, str] = {}
+        self._checked: dict[str, qemu.Memory] = {}
+        self._without: set[str] = set()
+        self._failed: dict[str, BootError] = {}
 
-    def memory(self, boot: qemu.Boot) -> qemu.Memory | None:
-        """What this guest begins from, None where it must boot cold; `say` is told why."""
+    def memory(
+        self, boot: qemu.Boot, stopped: Callable[[], bool] = lambda: False
+    ) -> qemu.Memory | None:
+        """What this guest begins from, None where it must boot cold; `say` is told why.
+
+        Raises BootError where a guest does not come to its program, and tries only once.
+        """
         if boot.machine.clock != "virtual" or boot.machine.cpus != 1:
             return None
         key = name(boot)
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         with lock:
-            if key in self._without:
-                return None
-            if key not in self._checked:
-                try:
-                    self._checked[key] = self._whole(key, boot)
-                except SnapshotError as error:
-                    self._without[key] = str(error)
-                    self._say(f"booting cold: {error}")
-                    return None
-        return self._checked[key].memory()
+            if key in self._failed:
+                raise self._failed[key]
+            if key not in self._checked and key not in self._without:
+                self._try(key, boot, stopped)
+            return self._checked.get(key)
 
-    def discard(self, boot: qemu.Boot, reason: str) -> None:
-        """Takes a snapshot that a guest could not begin from out of the cache."""
-        key = name(boot)
+    def _try(self, key: str, boot: qemu.Boot, stopped: Callable[[], bool]) -> None:
+        try:
+            self._checked[key] = self._whole(key, boot, stopped).memory()
+        except BootError as error:
+            self._failed[key] = error
+            raise
+        except LabError as error:
+            self._without.add(key)
+            self._say(f"booting cold: {error}")
+
+    def discard(self, memory: qemu.Memory, reason: str) -> None:
+        """Takes a snapshot that a guest could not begin from out of the cache.
+
+        One that was made anew since that guest began stays.
+        """
+        key = memory.ram.parent.name
         with self._guard:
+            if self._checked.get(key, memory) != memory:
+                return
             self._checked.pop(key, None)
         self._say(f"snapshot {key} is made anew: {reason}")
-        self._cache.remove(KIND, key)
+        self._remove(memory)
 
     def forget(self) -> None:
         """Takes the snapshots that were used out of the cache."""
         with self._guard:
-            keys = list(self._checked)
+            gone = list(self._checked.values())
             self._checked.clear()
-        for key in keys:
-            self._cache.remove(KIND, key)
+        for memory in gone:
+            self._remove(memory)
 
-    def _whole(self, key: str, boot: qemu.Boot) -> Snapshot:
-        found = self._get(key, boot)
+    def _remove(self, memory: qemu.Memory) -> None:
+        self._cache.remove(
+            KIND, memory.ram.parent.name, lambda path: Snapshot(path).made() in (0, memory.made)
+        )
+
+    def _whole(self, key: str, boot: qemu.Boot, stopped: Callable[[], bool]) -> Snapshot:
+        found = self._get(key, boot, stopped)
         try:
             found.check()
         except SnapshotError as error:
             self._say(f"made anew: {error}")
             self._cache.remove(KIND, key)
-            found = self._get(key, boot)
+            found = self._get(key, boot, stopped)
             found.check()
         return found
 
-    def _get(self, key: str, boot: qemu.Boot) -> Snapshot:
+    def _get(self, key: str, boot: qemu.Boot, stopped: Callable[[], bool]) -> Snapshot:
         def make(directory: Path) -> None:
             self._say(f"warming a snapshot of {boot.kernel.name} ({boot.machine.memory_mib} MiB)")
-            snapshot.warm(boot, directory)
+            snapshot.warm(boot, directory, stopped)
 
         return Snapshot(self._cache.get(KIND, key, make))
 

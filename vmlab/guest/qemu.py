@@ -2,7 +2,11 @@
 
 import contextlib
 import json
+import os
+import re
+import select
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +21,8 @@ ICOUNT_SHIFT = {"i386": 3, "x86_64": 1}  # these boot about as fast as without i
 APPEND = "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on"
 CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
 LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
+RESTORE_S = 30.0
+"""How long QEMU may take to read a snapshot's state, host seconds, with many guests at once."""
 _POLL_S = 0.02
 
 # RAM in a shared file is not in the state (migration capability x-ignore-shared).
@@ -27,6 +33,7 @@ RESTORE_CAPABILITIES = {
         {"capability": "events", "state": True},
     ]
 }
+_COMPLETED = re.compile(rb'"MIGRATION".*"completed"')
 _RESTORE = ("-incoming", "defer", "-chardev", "stdio,id=restore,signal=off",
             "-mon", "chardev=restore,mode=control")  # fmt: skip
 
@@ -45,6 +52,11 @@ class Ended:
 
     how: How
     detail: str = ""
+    restored: bool = False  # it began from a snapshot: its kernel has booted once
+
+
+class StuckError(LabError):
+    """QEMU was started from a snapshot and did not come to run."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +102,10 @@ class RunDirectory:
     def argv(self) -> Path:
         return self.path / "argv"
 
+    def began(self) -> bool:
+        """Whether the agent has said anything."""
+        return self.results.exists() and self.results.stat().st_size > 0
+
     def clear(self) -> None:
         """Takes away what a guest left, for another to begin."""
         for path in (self.console, self.results, self.transcript):
@@ -102,6 +118,7 @@ class Memory:
 
     ram: Path
     state: Path | None = None  # the rest of a snapshot's state, to begin from
+    made: int = 0  # tells a snapshot from one made later under the same name
 
 
 @dataclass(frozen=True)
@@ -218,7 +235,10 @@ def run(boot: Boot, timeout_s: float, stopped: Callable[[], bool] = lambda: Fals
     The run directory holds program and mode before. A guest that outlives `timeout_s` (host
     seconds) or prints more than CONSOLE_LIMIT bytes is ended. Raises LabError without QEMU.
     """
-    process = start(boot)
+    try:
+        process = start(boot)
+    except StuckError as error:
+        return Ended("lost", str(error))
     with ended(process):
         return supervise(process, boot.run, timeout_s, stopped)
 
@@ -243,41 +263,61 @@ def pasted(command: list[str]) -> str:
 
 
 def start(boot: Boot) -> Process:
-    """Starts the guest's process and records its command. Raises LabError without QEMU."""
+    """Starts the guest's process and records its command. Raises LabError without QEMU.
+
+    It has a process group of its own: Ctrl-C reaches the lab alone, which then ends it.
+    """
     command = argv(boot)
     boot.run.argv.write_text(pasted(command))
-    try:
-        if boot.memory and boot.memory.state:
-            return _restored(command, boot.memory.state, go=not boot.port)
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-    except FileNotFoundError as error:
-        raise LabError(
-            f"starting a guest: {error.filename} was not found; install the packages of "
-            "packages.txt (./lab does), or see `vmlab doctor`"
-        ) from error
+    for needed in ("setpriv", f"qemu-system-{boot.machine.arch.qemu}"):
+        if shutil.which(needed) is None:
+            raise LabError(
+                f"starting a guest: {needed} was not found; install the packages of "
+                "packages.txt (./lab does), or see `vmlab doctor`"
+            )
+    if boot.memory and boot.memory.state:
+        return _restored(command, boot.memory.state, go=not boot.port)
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        process_group=0,
+    )  # fmt: skip
 
 
 def _restored(command: list[str], state: Path, go: bool) -> Process:
     """Starts from a snapshot, and lets the guest go on once its state is in.
 
-    An interactive guest is gone on with by its session, once that can hear it.
+    An interactive guest is gone on with by its session, once that can hear it. Raises StuckError
+    where the state does not come in.
     """
     with state.open("rb") as file:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            pass_fds=(file.fileno(),),
+            pass_fds=(file.fileno(),), process_group=0,
         )  # fmt: skip
         _command(process, "qmp_capabilities")
         _command(process, "migrate-set-capabilities", RESTORE_CAPABILITIES)
         _command(process, "migrate-incoming", {"uri": f"fd:{file.fileno()}"})
-    for line in process.stdout or ():
-        if b'"MIGRATION"' in line and b'"completed"' in line:
-            if go:
-                _command(process, "cont")
-            break
+    if not _came_in(process, time.monotonic() + RESTORE_S):
+        with ended(process):
+            raise StuckError(f"QEMU did not read the snapshot's state in {RESTORE_S:g} s")
+    if go:
+        _command(process, "cont")
     return process
+
+
+def _came_in(process: Process, deadline: float) -> bool:
+    """Whether QEMU said in time that the migration is complete, or ended."""
+    said = b""
+    assert process.stdout is not None
+    while not _COMPLETED.search(said):
+        left = deadline - time.monotonic()
+        if not select.select([process.stdout], [], [], max(0.0, left))[0]:
+            return False
+        block = os.read(process.stdout.fileno(), 65536)
+        if not block:
+            return True  # it is gone already: its status says why
+        said += block
+    return True
 
 
 def _command(process: Process, name: str, arguments: "Mapping[str, object] | None" = None) -> None:
@@ -306,11 +346,15 @@ def supervise(
         if time.monotonic() > deadline:
             return Ended("timeout", f"the guest still ran after {timeout_s:g} s of the host's time")
         if run.console.exists() and run.console.stat().st_size > CONSOLE_LIMIT:
-            return Ended("flooded", f"the console grew past {CONSOLE_LIMIT >> 20} MiB")
-    return _of_status(status, process)
+            return FLOODED
+    return of_status(status, process)
 
 
-def _of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
+FLOODED = Ended("flooded", f"the console grew past {CONSOLE_LIMIT >> 20} MiB")
+
+
+def of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
+    """What a guest's exit status says of its end."""
     if status == LEFT:
         return Ended("off")
     if status == 0:

@@ -31,7 +31,9 @@ MARGIN_NS = 200_000
 """More than passes in the guest between its last look at the clock and its stop."""
 LONGEST_JUMP_NS = 60_000_000_000
 
+MIGRATE_S = 60.0
 _POLL_S = 0.02
+_EVENT_S = 1.0
 _FROZEN = re.compile(r"# frozen tsc=(\d+)")
 _ICOUNT = b"timer/icount\0\0\0\1"  # the section's name and version; then bias and count
 _BLOCK = 1 << 16
@@ -39,6 +41,15 @@ _BLOCK = 1 << 16
 
 class SnapshotError(LabError):
     """A snapshot that could not be made, or is not what it was."""
+
+
+class BootError(SnapshotError):
+    """The guest did not come to where it is frozen: it would not come to a program either."""
+
+    def __init__(self, ended: qemu.Ended, console: bytes) -> None:
+        super().__init__(f"the guest did not come to its program: {ended.detail}")
+        self.ended = ended
+        self.console = console
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,14 @@ class Snapshot:
 
     def memory(self) -> qemu.Memory:
         """What a guest begins from."""
-        return qemu.Memory(self.ram, self.state)
+        return qemu.Memory(self.ram, self.state, self.made())
+
+    def made(self) -> int:
+        """When it was made, nanoseconds since the epoch; 0 where it is not whole."""
+        try:
+            return self.sums.stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def check(self) -> None:
         """Raises SnapshotError where RAM or state are not as they were made."""
@@ -105,8 +123,11 @@ def _next_data(file: BinaryIO, at: int) -> int:
         return os.fstat(file.fileno()).st_size
 
 
-def warm(boot: qemu.Boot, directory: Path) -> None:
-    """Boots once and leaves a snapshot in the directory. Raises SnapshotError."""
+def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda: False) -> None:
+    """Boots once and leaves a snapshot in the directory; `stopped` is asked now and then.
+
+    Raises BootError where the guest does not come to it, SnapshotError for everything else.
+    """
     snapshot = Snapshot(directory)
     run = qemu.RunDirectory(directory)
     run.program.write_bytes(program.archive([], {}))
@@ -116,12 +137,11 @@ def warm(boot: qemu.Boot, directory: Path) -> None:
         with snapshot.state.open("wb") as state:
             process = qemu.start(frozen)
             with qemu.ended(process):
-                _freeze(frozen, process, state.fileno())
+                _freeze(frozen, process, state.fileno(), stopped)
     found = crash.find(run.console.read_text(errors="replace"))
     if found:
         raise SnapshotError(f"the kernel is sick before any step: {found.kind}: {found.title}")
     set_clock(snapshot, run, boot.machine.arch)
-    os.chmod(snapshot.ram, 0o444)
     sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
     snapshot.sums.write_text(json.dumps(sums) + "\n")
 
@@ -147,7 +167,9 @@ def set_clock(snapshot: Snapshot, run: qemu.RunDirectory, arch: Arch) -> None:
     snapshot.state.write_bytes(state)
 
 
-def _freeze(boot: qemu.Boot, process: qemu.Process, state: int) -> None:
+def _freeze(
+    boot: qemu.Boot, process: qemu.Process, state: int, stopped: Callable[[], bool]
+) -> None:
     """Waits until the guest has stopped itself, and writes its state.
 
     The guest waits for the first command, and QEMU is not spoken to while it boots: what the host
@@ -159,25 +181,45 @@ def _freeze(boot: qemu.Boot, process: qemu.Process, state: int) -> None:
     try:
         monitor.connect()
         monitor.cmd("cont")
-        _until_stopped(monitor, deadline)
+        while _event(monitor) != "STOP":
+            _check(boot.run, process, deadline, stopped)
         monitor.cmd("migrate-set-capabilities", **qemu.IGNORE_SHARED)
         monitor.send_fd_scm(state)  # the sandbox refuses exec:, so QEMU is given the open file
         monitor.cmd("getfd", fdname="state")
         monitor.cmd("migrate", uri="fd:state")
-        _until(lambda: _migrated(monitor), process, deadline)
+        _until(lambda: _migrated(monitor), process, time.monotonic() + MIGRATE_S)
     except (QMPError, OSError, TimeoutError) as error:
-        raise SnapshotError(
-            f"the guest did not come to be frozen: {error or 'no event'}"
-        ) from error
+        raise SnapshotError(f"freezing the guest: QEMU said: {error or 'nothing'}") from error
     finally:
         with contextlib.suppress(QMPError, OSError):
             monitor.close()
 
 
-def _until_stopped(monitor: QEMUMonitorProtocol, deadline: float) -> None:
-    event = None
-    while event is None or event["event"] != "STOP":
-        event = monitor.pull_event(wait=max(0.1, deadline - time.monotonic()))
+def _event(monitor: QEMUMonitorProtocol) -> str | None:
+    try:
+        event = monitor.pull_event(wait=_EVENT_S)
+    except TimeoutError:
+        return None
+    return str(event["event"]) if event else None
+
+
+def _check(
+    run: qemu.RunDirectory, process: qemu.Process, deadline: float, stopped: Callable[[], bool]
+) -> None:
+    """Raises BootError where the guest will not come to be frozen."""
+    if stopped():
+        raise SnapshotError("the lab was stopped")
+    ended = None
+    if process.poll() is not None:
+        ended = qemu.of_status(process.returncode, process)
+    elif run.console.stat().st_size > qemu.CONSOLE_LIMIT:
+        ended = qemu.FLOODED
+    elif time.monotonic() > deadline:
+        ended = qemu.Ended("timeout", f"it did not come to its program in {WARM_S:g} s")
+    if ended and ended.how == "lost":
+        raise SnapshotError(ended.detail)
+    if ended:
+        raise BootError(ended, run.console.read_bytes())
 
 
 def _migrated(monitor: QEMUMonitorProtocol) -> bool:
@@ -190,7 +232,8 @@ def _migrated(monitor: QEMUMonitorProtocol) -> bool:
 def _until(true: Callable[[], bool], process: qemu.Process, deadline: float) -> None:
     while not true():
         if process.poll() is not None:
-            raise SnapshotError(f"QEMU ended with {process.returncode} before the guest was frozen")
+            ended = qemu.of_status(process.returncode, process)
+            raise SnapshotError(f"freezing the guest: {ended.detail or 'it ended before'}")
         if time.monotonic() > deadline:
-            raise SnapshotError(f"the guest did not come to be frozen in {WARM_S:g} s")
+            raise SnapshotError("freezing the guest: QEMU did not answer in time")
         time.sleep(_POLL_S)

@@ -1,0 +1,86 @@
+import pytest
+
+from vmlab.arch import ARCHES
+from vmlab.artifacts import Artifacts
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog
+from vmlab.executor import execute
+from vmlab.guest import qemu
+from vmlab.lab import load
+from vmlab.project import Project, Settings
+from vmlab.runner import Runner
+from vmlab.verdict import Verdict
+
+SCENARIO = "name: {name}\nabout: x\nmemory: {memory}\nsteps:\n  - run: true\n"
+
+
+class Backend:
+    """Boots nothing: leaves in the run directory what it is told to."""
+
+    name = "stand-in"
+
+    def __init__(self, ended: qemu.Ended, results: str = "", console: bytes = b"[ 0.1] hello\n"):
+        self.ended, self.results, self.console, self.boots = ended, results, console, 0
+
+    def boot(self, job, stopped):
+        self.boots += 1
+        job.run.console.write_bytes(self.console)
+        if self.results:
+            job.run.results.write_text(self.results)
+        return self.ended
+
+    def forget(self):
+        pass
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs two scenarios alike and one with more memory on one kernel, in that order."""
+    cache = Cache(tmp_path / "cache")
+    catalog = Catalog.open(cache)
+    monkeypatch.setattr(Catalog, "obtain", lambda self, kernel: kernel)
+    monkeypatch.setattr(Catalog, "image", lambda self, kernel: tmp_path)
+    monkeypatch.setattr(Artifacts, "image", lambda self, arch: tmp_path)
+    project = Project(tmp_path, Settings())
+    (tmp_path / "scenarios").mkdir()
+    for name, memory in (("a", "192M"), ("b", "192M"), ("c", "256M")):
+        text = SCENARIO.format(name=name, memory=memory)
+        (tmp_path / "scenarios" / f"{name}.yaml").write_text(text)
+
+    def run(backend):
+        runner = Runner(project, Artifacts(cache, catalog), backend)
+        kernel = next(one for one in catalog.kernels if one.arch == ARCHES["i386"])
+        pairs = [(one, kernel) for one in load(project, catalog, [], [])]
+        runs = list(execute(runner, pairs, 1, lambda pair: None))
+        return [(one.judgement.verdict, one.judgement.reason) for one in runs]
+
+    return run
+
+
+def test_after_a_failed_boot_others_like_it_are_not_tried_and_say_so(run):
+    backend = Backend(qemu.Ended("reset", "the guest reset itself"))
+    first, second, third = run(backend)
+    why = "the guest never came to its first step: the guest reset itself"
+    assert first == (Verdict.CRASHED, why)
+    assert second == (Verdict.CRASHED, f"not tried: this kernel did not come up before: {why}")
+    assert third == first, "another machine is tried"
+    assert backend.boots == 2
+
+
+@pytest.mark.parametrize(
+    "backend",
+    [
+        Backend(qemu.Ended("reset", restored=True)),
+        Backend(qemu.Ended("off"), results="Bail out! unpacking the program: no space\n"),
+    ],
+    ids=["restored", "its program was bad"],
+)
+def test_what_says_nothing_of_the_boot_spares_nobody(run, backend):
+    assert not [reason for _, reason in run(backend) if "not tried" in reason]
+    assert backend.boots == 3
+
+
+def test_a_lost_qemu_is_broken_also_for_those_not_tried(run):
+    verdicts = run(Backend(qemu.Ended("lost", "QEMU ended with status 1: no such machine")))
+    assert [verdict for verdict, _ in verdicts] == [Verdict.BROKEN] * 3
+    assert "not tried" in verdicts[1][1]
