@@ -94,6 +94,14 @@ def test_a_file_that_is_wrong_is_an_error_with_its_place(project):
     assert "Traceback" not in result.stdout.str()
 
 
+def test_settings_that_are_wrong_are_an_error_once_and_not_an_empty_run(project):
+    (project.path / "vmlab.yaml").write_text("kernel: newest\n")
+    result = run(project)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*vmlab.yaml:1:1: kernel: *"])
+    assert "Traceback" not in result.stdout.str()
+
+
 def test_provenance_goes_into_junit_output(project):
     run(project, "--junitxml", "out.xml", "-k", "passes")
     text = (project.path / "out.xml").read_text()

@@ -60,15 +60,20 @@ class Project:
         return sorted((self.root / self.settings.scenarios).glob("*.yaml"))
 
 
+def root_of(start: Path) -> Path | None:
+    """The directory of the project that a directory is in, None where there is none."""
+    return next((one for one in (start, *start.parents) if (one / FILE).is_file()), None)
+
+
 def find(start: Path) -> Project:
-    """The project that a directory is in. Raises UsageError where there is none."""
-    for folder in (start, *start.parents):
-        if (folder / FILE).is_file():
-            return Project(folder, _settings(folder / FILE))
-    raise UsageError(
-        f"no {FILE} in {start} or above; go to a project's directory, or begin one with an "
-        f"empty {FILE} (its modules are looked for in kmod/, its scenarios in scenarios/)"
-    )
+    """The project that a directory is in. Raises UsageError where there is none or it is bad."""
+    folder = root_of(start)
+    if folder is None:
+        raise UsageError(
+            f"no {FILE} in {start} or above; go to a project's directory, or begin one with an "
+            f"empty {FILE} (its modules are looked for in kmod/, its scenarios in scenarios/)"
+        )
+    return Project(folder, _settings(folder / FILE))
 
 
 def chosen(project: Project, names: Sequence[str]) -> list[Path]:

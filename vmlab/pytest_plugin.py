@@ -52,15 +52,38 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if file_path.suffix != ".yaml":
         return None
-    from vmlab.project import find
+    from vmlab.project import find, root_of
 
-    try:
-        project = find(file_path.parent)
-    except UsageError:
+    root = root_of(file_path.parent)
+    if root is None:
         return None
+    try:
+        project = find(root)
+    except UsageError as error:
+        return _bad_project(root, str(error), parent)
     if file_path.parent != project.root / project.settings.scenarios:
         return None
     return ScenarioFile.from_parent(parent, path=file_path)
+
+
+def _bad_project(root: Path, message: str, parent: pytest.Collector) -> "BadProject | None":
+    """An error in the place of all the scenarios that cannot be told: once, not for each file."""
+    told = parent.config.stash[_LAB].bad
+    if root in told:
+        return None
+    told.add(root)
+    made: BadProject = BadProject.from_parent(parent, path=root / "vmlab.yaml")
+    made.message = message
+    return made
+
+
+class BadProject(pytest.File):
+    """A project whose vmlab.yaml cannot be used."""
+
+    message: str
+
+    def collect(self) -> Iterable[pytest.Item]:
+        raise self.CollectError(self.message)
 
 
 class ScenarioFile(pytest.File):
@@ -155,6 +178,7 @@ class _Lab:
     runners: "dict[Path, Runner]" = field(default_factory=dict)
     pool: ThreadPoolExecutor | None = None
     runs: "dict[str, Future[Run]]" = field(default_factory=dict)
+    bad: set[Path] = field(default_factory=set)  # roots of projects that cannot be read
 
     def runner(self, path: Path) -> "Runner":
         from vmlab import lab
