@@ -9,12 +9,12 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 
 # From the bottom up; a room may import what stands before it, and itself.
 ROOMS = (
-    "errors", "arch", "cache", "catalog", "build", "images", "artifacts", "guest", "scenario",
-    "accel", "verdict", "snapshots", "project", "runner", "virtme", "executor", "lab",
-    "determinism",
+    "errors", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts", "guest",
+    "scenario", "accel", "verdict", "snapshots", "project", "runner", "virtme", "executor", "lab",
+    "determinism", "explore",
     "interactive", "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
-LOW = {"guest": {"errors", "arch", "guest"}}
+LOW = {"guest": {"errors", "arch", "perturb", "guest"}, "perturb": {"perturb"}}
 
 
 def room_of(path: Path) -> str:

@@ -1,7 +1,9 @@
 """Many runs at once, each in a guest of its own; what is finished is told as it comes."""
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import TypeVar
 
 from vmlab.catalog import Kernel
 from vmlab.runner import Run, Runner
@@ -9,6 +11,8 @@ from vmlab.scenario import Expanded
 from vmlab.verdict import Verdict
 
 Pair = tuple[Expanded, Kernel]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def matrix(runner: Runner, scenarios: Sequence[Expanded], kernels: Sequence[Kernel]) -> list[Pair]:
@@ -30,32 +34,35 @@ def wants(runner: Runner, expanded: Expanded, kernel: Kernel) -> bool:
 def execute(
     runner: Runner, pairs: Sequence[Pair], jobs: int, begun: Callable[[Pair], None]
 ) -> Iterator[Run]:
-    """Yields each run as it ends, `jobs` guests at a time; `begun` hears of each start.
+    """Runs the pairs, `jobs` guests at a time, see `each`."""
+    return each(lambda pair: runner.run(*pair), pairs, jobs, begun, runner.stop)
 
-    When the caller leaves early, what waits is dropped; guests end with their supervisor.
+
+def each(
+    run: Callable[[T], R],
+    tasks: Iterable[T],
+    jobs: int,
+    begun: Callable[[T], None],
+    stop: Callable[[], None],
+) -> Iterator[R]:
+    """Yields each result as it comes, `jobs` at a time; `begun` hears of each start.
+
+    When the caller leaves early, what waits is dropped, and `stop` ends what runs.
     """
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = iter(pairs)
-        running: set[Future[Run]] = set()
+        waiting = iter(tasks)
+        running: set[Future[R]] = set()
         try:
             while True:
-                for pair in _next(waiting, jobs - len(running)):
-                    begun(pair)
-                    running.add(pool.submit(runner.run, *pair))
+                for task in itertools.islice(waiting, jobs - len(running)):
+                    begun(task)
+                    running.add(pool.submit(run, task))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         finally:
-            runner.stop()
-
-
-def _next(pairs: Iterator[Pair], count: int) -> Iterator[Pair]:
-    for _ in range(count):
-        pair = next(pairs, None)
-        if pair is None:
-            return
-        yield pair
+            stop()
 
 
 def exit_status(runs: Sequence[Run]) -> int:

@@ -30,6 +30,7 @@ class Options:
     accel: str = "auto"
     snapshot: bool = True
     seed: int | None = None  # None: derived from scenario and kernel
+    perturb: bool = False  # whether the seed shifts runs in time too
 
 
 def prepare(
@@ -56,7 +57,7 @@ def runner(project: Project, artifacts: Artifacts, options: Options) -> Runner:
     if options.seed is not None and not 0 <= options.seed < 1 << 32:
         raise UsageError(f"seed {options.seed} is out of range; it is 0 to {(1 << 32) - 1}")
     backend, accel = _backend(options, artifacts), _accel(options, artifacts)
-    return Runner(project, artifacts, backend, accel, options.seed)
+    return Runner(project, artifacts, backend, accel, options.seed, options.perturb)
 
 
 def load(

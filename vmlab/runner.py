@@ -18,6 +18,7 @@ from vmlab.catalog import Catalog, Kernel, Unavailable
 from vmlab.errors import LabError
 from vmlab.guest import modprobe, program, qemu, results
 from vmlab.guest.snapshot import BootError
+from vmlab.perturb import perturbation
 from vmlab.project import Project
 from vmlab.scenario import Expanded
 from vmlab.snapshots import Snapshots
@@ -74,7 +75,7 @@ class Job:
     @property
     def kind(self) -> tuple[str, qemu.Machine]:
         """What of it decides whether the kernel comes up."""
-        return self.kernel.id, replace(self.machine, seed=0)
+        return self.kernel.id, replace(self.machine, seed=0, perturbation=None)
 
 
 class QemuBackend:
@@ -124,12 +125,14 @@ class Runner:
         backend: Backend,
         accel: Callable[[Arch], str] = lambda arch: "tcg",
         seed: int | None = None,
+        perturb: bool = False,
     ) -> None:
         self.project = project
         self.artifacts = artifacts
         self.backend = backend
         self.accel = accel
         self.seed = seed
+        self.perturb = perturb  # whether runs are shifted in time, as their seeds say
         self._stop = threading.Event()
         self._no_boots: dict[tuple[str, qemu.Machine], Judgement] = {}
         self.stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
@@ -142,17 +145,24 @@ class Runner:
         """Ends the guests that run now."""
         self._stop.set()
 
-    def run(self, expanded: Expanded, kernel: Kernel, again: int | None = None) -> Run:
+    def run(
+        self,
+        expanded: Expanded,
+        kernel: Kernel,
+        again: int | None = None,
+        seed: int | None = None,
+    ) -> Run:
         """Runs and judges; what the lab itself cannot do is a verdict too (broken).
 
-        `again` numbers the runs of one scenario on one kernel, where there are several.
+        `again` numbers the runs of one scenario on one kernel, where there are several; `seed` is
+        this run's own.
         """
         suffix = "" if again is None else f"-{again}"
         directory = self.project.output / self.stamp / f"{expanded.name}-{kernel.id}{suffix}"
         directory.mkdir(parents=True, exist_ok=True)
         files = qemu.RunDirectory(directory)
         began = time.monotonic()
-        judgement, guest_s = self._judged(expanded, kernel, files)
+        judgement, guest_s = self._judged(expanded, kernel, files, seed)
         run = Run(
             expanded.name, kernel.id, kernel.arch.name, self.backend.name, judgement,
             time.monotonic() - began, guest_s, str(directory),
@@ -168,13 +178,13 @@ class Runner:
         return None
 
     def _judged(
-        self, expanded: Expanded, kernel: Kernel, files: qemu.RunDirectory
+        self, expanded: Expanded, kernel: Kernel, files: qemu.RunDirectory, seed: int | None
     ) -> tuple[Judgement, float]:
         try:
             if reason := self.skip_reason(expanded, kernel):
                 return Judgement(Verdict.SKIPPED, reason), 0.0
             kernel = self.catalog.obtain(kernel)
-            return self._booted(expanded, kernel, files)
+            return self._booted(expanded, kernel, files, seed)
         except Unavailable as error:
             return Judgement(Verdict.SKIPPED, str(error)), 0.0
         except ModuleBuildError as error:
@@ -185,17 +195,13 @@ class Runner:
             return Judgement(Verdict.BROKEN, str(error)), 0.0
 
     def _booted(
-        self, expanded: Expanded, kernel: Kernel, files: qemu.RunDirectory
+        self, expanded: Expanded, kernel: Kernel, files: qemu.RunDirectory, seed: int | None
     ) -> tuple[Judgement, float]:
         scenario = expanded.scenario
-        machine = qemu.Machine(
-            kernel.arch, scenario.memory, scenario.cpus, scenario.clock,
-            "kvm" if scenario.clock == "real" and self.accel(kernel.arch) == "kvm" else "tcg",
-            seed_of(expanded, kernel) if self.seed is None else self.seed,
-        )  # fmt: skip
+        machine = self.machine(expanded, kernel, seed)
         content = self.program_files(expanded, kernel)
         files.program.write_bytes(program.archive(expanded.program(), content))
-        files.mode.write_text(program.mode(scenario.timeout, machine.seed))
+        files.mode.write_text(program.mode(scenario.timeout, machine.seed, _option(machine)))
         image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
         job = Job(kernel, machine, image, vmlinuz, files, scenario.timeout / 1000)
         if spared := self._no_boots.get(job.kind):
@@ -208,6 +214,17 @@ class Runner:
             reason = f"not tried: this kernel did not come up before: {judged.reason}"
             self._no_boots[job.kind] = replace(judged, reason=reason)
         return judged, found.steps[-1].uptime if found.steps else 0.0
+
+    def machine(self, expanded: Expanded, kernel: Kernel, seed: int | None = None) -> qemu.Machine:
+        """What a scenario runs on. The seed is the run's own, or the runner's, or derived."""
+        scenario = expanded.scenario
+        seeds = (seed, self.seed, seed_of(expanded, kernel))
+        chosen = next(one for one in seeds if one is not None)
+        return qemu.Machine(
+            kernel.arch, scenario.memory, scenario.cpus, scenario.clock,
+            "kvm" if scenario.clock == "real" and self.accel(kernel.arch) == "kvm" else "tcg",
+            chosen, perturbation(chosen) if self.perturb else None,
+        )  # fmt: skip
 
     def program_files(self, expanded: Expanded, kernel: Kernel) -> dict[str, bytes]:
         """The modules and workloads that a scenario's program carries."""
@@ -241,6 +258,10 @@ class Runner:
             if other.arch == kernel.arch and other.id != kernel.id and other.headers:
                 return other
         raise Unavailable(f"{kernel.id} is the only {kernel.arch.name} kernel with headers")
+
+
+def _option(machine: qemu.Machine) -> str:
+    return machine.perturbation.option if machine.perturbation else ""
 
 
 def seed_of(expanded: Expanded, kernel: Kernel) -> int:

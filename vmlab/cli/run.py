@@ -28,6 +28,9 @@ def run(
     accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
     snapshot: Annotated[bool, typer.Option(help="Begin guests from snapshots.")] = True,
     seed: Annotated[int | None, typer.Option(help="Derived from the names without.")] = None,
+    perturb: Annotated[
+        bool, typer.Option("--perturb", help="As `vmlab explore` does for this seed.")
+    ] = False,
     tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the runs to this file.")] = None,
     jobs: Annotated[
@@ -40,7 +43,7 @@ def run(
 
     runner, pairs = lab.prepare(
         common.project(), common.artifacts(), scenarios or [], tag or [], kernel or kernels,
-        lab.Options(backend, accel, snapshot, seed),
+        lab.Options(backend, accel, snapshot, seed, perturb),
     )  # fmt: skip
     finished: list[Run] = []
     try:

@@ -16,6 +16,7 @@ from typing import Literal
 
 from vmlab.arch import Arch
 from vmlab.errors import LabError
+from vmlab.perturb import Perturbation
 
 ICOUNT_SHIFT = {"i386": 3, "x86_64": 1}  # these boot about as fast as without icount
 APPEND = "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on"
@@ -69,6 +70,13 @@ class Machine:
     clock: Clock = "virtual"
     accel: Literal["tcg", "kvm"] = "tcg"
     seed: int = 1  # for the guest's entropy; the agent takes it in when it begins its program
+    perturbation: Perturbation | None = None  # of an explored run; a plain one has none
+
+    @property
+    def shift(self) -> int:
+        """An instruction takes 2^shift ns on the virtual clock."""
+        dilation = self.perturbation.dilation if self.perturbation else 0
+        return ICOUNT_SHIFT[self.arch.name] + dilation
 
 
 @dataclass(frozen=True)
@@ -212,8 +220,7 @@ def _clock_args(machine: Machine) -> list[str]:
 
 def icount_args(machine: Machine) -> list[str]:
     """The virtual clock: time passes with instructions, and an idle guest's at once."""
-    shift = ICOUNT_SHIFT[machine.arch.name]
-    return ["-icount", f"shift={shift},sleep=off", "-rtc", "base=2020-01-01,clock=vm"]
+    return ["-icount", f"shift={machine.shift},sleep=off", "-rtc", "base=2020-01-01,clock=vm"]
 
 
 def _control_args(boot: Boot) -> list[str]:

@@ -21,7 +21,6 @@ from typing import Any, BinaryIO, cast
 from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from vmlab.arch import Arch
 from vmlab.errors import LabError
 from vmlab.guest import crash, program, qemu
 
@@ -141,12 +140,12 @@ def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda:
     found = crash.find(run.console.read_text(errors="replace"))
     if found:
         raise SnapshotError(f"the kernel is sick before any step: {found.kind}: {found.title}")
-    set_clock(snapshot, run, boot.machine.arch)
+    set_clock(snapshot, run, boot.machine.shift)
     sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
     snapshot.sums.write_text(json.dumps(sums) + "\n")
 
 
-def set_clock(snapshot: Snapshot, run: qemu.RunDirectory, arch: Arch) -> None:
+def set_clock(snapshot: Snapshot, run: qemu.RunDirectory, shift: int) -> None:
     """Sets the virtual clock in the state to just after the time that the guest read last.
 
     Between the guest's stop and QEMU's knowing of it, QEMU may take the guest for idle and let the
@@ -160,7 +159,7 @@ def set_clock(snapshot: Snapshot, run: qemu.RunDirectory, arch: Arch) -> None:
     if said is None or at < len(_ICOUNT):
         raise SnapshotError("the snapshot does not tell its clock")
     bias, count = struct.unpack_from(">qq", state, at)
-    wanted = int(said[1]) + MARGIN_NS - (count << qemu.ICOUNT_SHIFT[arch.name])
+    wanted = int(said[1]) + MARGIN_NS - (count << shift)
     if not -MARGIN_NS <= bias - wanted <= LONGEST_JUMP_NS:
         raise SnapshotError(f"the snapshot's clock is {bias - wanted} ns off the guest's")
     struct.pack_into(">q", state, at, wanted)

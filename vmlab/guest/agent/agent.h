@@ -55,6 +55,10 @@ int child_wait_ready(struct child *child, uint64_t ms);
 int child_run(const char *name, const char *command);
 int child_call(int (*call)(char *argument), char *argument);
 
+/* perturb.c: what the host does to an explored run's timing. */
+void perturb_start(const char *numbers);
+void perturb_pause(void);
+
 /* steps.c */
 #define STEP_FIELDS 5
 void steps_run(char *text);

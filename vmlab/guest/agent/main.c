@@ -88,8 +88,8 @@ static char *unpack_program(void)
 }
 
 /*
- * "LIMIT_MS SEED", or "LIMIT_MS SEED interactive OPTION". In the mode "freeze" the guest stops
- * here, and a snapshot is made of it; each guest that begins from it finds a mode of its own.
+ * "LIMIT_MS SEED", and after it " interactive OPTION" or " perturb TURNS US ...". In the mode
+ * "freeze" the guest stops here, and a snapshot is made of it; each guest that begins from it finds a mode of its own.
  */
 static char *read_mode(void)
 {
@@ -111,7 +111,7 @@ static char *read_mode(void)
 int main(void)
 {
 	struct utsname kernel;
-	char *steps, *mode, *served;
+	char *steps, *mode, *served, *perturbed;
 
 	if (iopl(3))
 		return 1;
@@ -128,6 +128,9 @@ int main(void)
 	steps = unpack_program();
 	children_start(strtoull(mode, NULL, 10));
 	served = strstr(mode, " interactive ");
+	perturbed = strstr(mode, " perturb ");
+	if (perturbed)
+		perturb_start(perturbed + strlen(" perturb "));
 	report("KTAP version 1\n# kernel=%s\n", kernel.release);
 	if (served)
 		steps_serve(served + strlen(" interactive "));

@@ -267,9 +267,10 @@ void steps_run(char *text)
 	report("1..%d\n", total);
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		number++;
-		if (fine)
+		if (fine) {
+			perturb_pause();
 			fine = run_step(number, line);
-		else
+		} else
 			skip_step(number, line);
 	}
 }
