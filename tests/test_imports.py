@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 # From the bottom up; a room may import what stands before it, and itself.
 ROOMS = (
     "errors", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts", "guest",
-    "scenario", "accel", "verdict", "snapshots", "project", "runner", "virtme", "executor", "lab",
-    "determinism", "explore",
+    "scenario", "accel", "verdict", "snapshots", "project", "payload", "backend", "inputs",
+    "tokens", "runner", "virtme", "executor", "lab", "determinism", "explore", "replay",
     "interactive", "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {"guest": {"errors", "arch", "perturb", "guest"}, "perturb": {"perturb"}}

@@ -32,8 +32,9 @@ def project(pytester, fake_qemu, monkeypatch):
     (folder / "fails.yaml").write_text(FAILS)
     (folder / "later.yaml").write_text(PASSES.replace("passes", "later") + "tags: [slow]\n")
     monkeypatch.setattr(Catalog, "obtain", lambda self, kernel: kernel)
-    monkeypatch.setattr(Catalog, "image", lambda self, kernel: pytester.path)
-    monkeypatch.setattr(Artifacts, "image", lambda self, arch: pytester.path)
+    stand_in = pytester.makefile(".bin", stand_in="no kernel, no image")
+    monkeypatch.setattr(Catalog, "image", lambda self, kernel: stand_in)
+    monkeypatch.setattr(Artifacts, "image", lambda self, arch: stand_in)
     return pytester
 
 

@@ -39,8 +39,10 @@ def run(tmp_path, monkeypatch):
     cache = Cache(tmp_path / "cache")
     catalog = Catalog.open(cache)
     monkeypatch.setattr(Catalog, "obtain", lambda self, kernel: kernel)
-    monkeypatch.setattr(Catalog, "image", lambda self, kernel: tmp_path)
-    monkeypatch.setattr(Artifacts, "image", lambda self, arch: tmp_path)
+    stand_in = tmp_path / "stand-in"
+    stand_in.write_text("no kernel, no image")
+    monkeypatch.setattr(Catalog, "image", lambda self, kernel: stand_in)
+    monkeypatch.setattr(Artifacts, "image", lambda self, arch: stand_in)
     project = Project(tmp_path, Settings())
     (tmp_path / "scenarios").mkdir()
     for name, memory in (("a", "192M"), ("b", "192M"), ("c", "256M")):

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from vmlab import project as projects
 from vmlab.accel import accelerator
 from vmlab.artifacts import Artifacts
+from vmlab.backend import Backend, QemuBackend
 from vmlab.catalog import Catalog
 from vmlab.errors import UsageError
 from vmlab.executor import Pair, matrix
 from vmlab.project import Project
-from vmlab.runner import Backend, QemuBackend, Runner
+from vmlab.runner import Runner
 from vmlab.scenario import Expanded
 from vmlab.snapshots import Snapshots
 from vmlab.virtme import VirtmeBackend

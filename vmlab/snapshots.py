@@ -119,5 +119,14 @@ def qemu_identity(program: str) -> str:
     if where is None:
         return "none"
     about = Path(where).resolve().stat()
+    return f"{qemu_version(program)} {about.st_size} {about.st_mtime_ns}"
+
+
+@cache
+def qemu_version(program: str) -> str:
+    """The first line that QEMU says of itself; `none` where it is not here."""
+    where = shutil.which(program)
+    if where is None:
+        return "none"
     said = subprocess.run([where, "--version"], capture_output=True, text=True, check=False).stdout
-    return f"{said.partition(chr(10))[0]} {about.st_size} {about.st_mtime_ns}"
+    return said.partition("\n")[0]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
+from vmlab.backend import Job
 from vmlab.cache import content_key
 from vmlab.errors import LabError
 from vmlab.guest import qemu
 from vmlab.images import tiny
-from vmlab.runner import Job
 
 _PACKAGES = ("bash", "libc6", "libtinfo6")
 _DIRECTORIES = (

@@ -44,6 +44,7 @@ class Expanded:
     scenario: Scenario
     values: Mapping[str, str]
     steps: tuple[RunStep, ...]
+    number: int = 0  # of the combination of values
 
     @property
     def name(self) -> str:
@@ -75,10 +76,13 @@ def expand(loaded: Loaded) -> list[Expanded]:
     """Every combination of the scenario's parameters, in the order they are written."""
     names = list(loaded.scenario.parameters)
     combinations = itertools.product(*loaded.scenario.parameters.values())
-    return [_one(loaded, dict(zip(names, values, strict=True))) for values in combinations]
+    return [
+        _one(loaded, dict(zip(names, values, strict=True)), number)
+        for number, values in enumerate(combinations)
+    ]
 
 
-def _one(loaded: Loaded, values: Mapping[str, str]) -> Expanded:
+def _one(loaded: Loaded, values: Mapping[str, str], number: int) -> Expanded:
     steps = tuple(
         RunStep(
             step,
@@ -92,4 +96,4 @@ def _one(loaded: Loaded, values: Mapping[str, str]) -> Expanded:
         )
         for step, line in zip(loaded.scenario.steps, loaded.lines, strict=True)
     )
-    return Expanded(loaded.path, loaded.scenario, values, steps)
+    return Expanded(loaded.path, loaded.scenario, values, steps, number)

@@ -1,0 +1,76 @@
+"""Ways to boot a guest: what is booted is a job, and a backend fills its run directory."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from vmlab.catalog import Kernel
+from vmlab.guest import qemu
+from vmlab.guest.snapshot import BootError
+from vmlab.snapshots import Snapshots
+
+
+class Backend(Protocol):
+    """A way to boot the program. Fills the run directory's console, results and transcript."""
+
+    name: str
+
+    def boot(self, job: "Job", stopped: Callable[[], bool]) -> qemu.Ended: ...
+
+    def forget(self) -> None:
+        """Throws away what later guests would begin from."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a backend needs for one guest; program and mode are in the run directory."""
+
+    kernel: Kernel
+    machine: qemu.Machine
+    image: Path
+    vmlinuz: Path
+    run: qemu.RunDirectory
+    timeout_s: float
+
+    @property
+    def kind(self) -> tuple[str, qemu.Machine]:
+        """What of it decides whether the kernel comes up."""
+        return self.kernel.id, replace(self.machine, seed=0, perturbation=None)
+
+
+class QemuBackend:
+    """Direct kernel boot with the tiny image, from a snapshot where there can be one."""
+
+    name = "qemu"
+
+    def __init__(self, snapshots: Snapshots | None) -> None:
+        self._snapshots = snapshots
+
+    def boot(self, job: Job, stopped: Callable[[], bool]) -> qemu.Ended:
+        boot = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
+        if self._snapshots is None:
+            return qemu.run(boot, job.timeout_s, stopped)
+        try:
+            return self._begun(boot, self._snapshots, job.timeout_s, stopped)
+        except BootError as error:
+            job.run.console.write_bytes(error.console)
+            return error.ended
+
+    def forget(self) -> None:
+        if self._snapshots:
+            self._snapshots.forget()
+
+    def _begun(
+        self, boot: qemu.Boot, snapshots: Snapshots, timeout_s: float, stopped: Callable[[], bool]
+    ) -> qemu.Ended:
+        """A guest that is lost may have had a bad snapshot: once more from one made anew."""
+        began = replace(boot, memory=snapshots.memory(boot, stopped))
+        ended = qemu.run(began, timeout_s, stopped)
+        if ended.how == "lost" and began.memory and not stopped():
+            snapshots.discard(began.memory, ended.detail)
+            boot.run.clear()
+            ended = qemu.run(
+                replace(boot, memory=snapshots.memory(boot, stopped)), timeout_s, stopped
+            )
+        return ended

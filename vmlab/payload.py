@@ -1,0 +1,75 @@
+"""What a scenario's program carries into the guest: modules and workloads, and their sources."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vmlab.artifacts import Artifacts
+from vmlab.build import kbuild
+from vmlab.catalog import Kernel, Unavailable
+from vmlab.guest import modprobe
+from vmlab.project import Project
+from vmlab.scenario import Expanded
+
+
+class Payload:
+    """A project's modules and workloads, built as they are asked for."""
+
+    def __init__(self, project: Project, artifacts: Artifacts) -> None:
+        self._project = project
+        self._artifacts = artifacts
+        self._catalog = artifacts.catalog
+
+    def files(self, expanded: Expanded, kernel: Kernel) -> dict[str, bytes]:
+        """By name. Raises ModuleBuildError, CompileError, Unavailable, LabError."""
+        files = self._modules(expanded, kernel)
+        probed = [step.argument.split()[0] for step in expanded.steps if step.verb == "modprobe"]
+        files |= modprobe.files(probed, lambda: self._catalog.modules(kernel), files)
+        workloads = self._project.workloads()
+        for name in self._workload_names(expanded):
+            built = self._artifacts.program(kernel.arch, workloads[name], name)
+            files[name] = built.read_bytes()
+        return files
+
+    def sources(self, expanded: Expanded) -> dict[str, bytes]:
+        """What these are built from: whole modules and what they share, and workloads."""
+        wanted = [*expanded.scenario.modules, *expanded.other_modules]
+        found = self._module_sources(wanted) if wanted else {}
+        workloads = self._project.workloads()
+        for name in self._workload_names(expanded):
+            for path in (workloads[name], *sorted(workloads[name].parent.glob("*.h"))):
+                found[f"workloads/{path.name}"] = path.read_bytes()
+        return found
+
+    def _modules(self, expanded: Expanded, kernel: Kernel) -> dict[str, bytes]:
+        files: dict[str, bytes] = {}
+        folder = self._project.modules
+        if wanted := list(expanded.scenario.modules):
+            built = self._artifacts.modules(kernel, folder, wanted)
+            files |= {f"{name}.ko": path.read_bytes() for name, path in built.items()}
+        if others := expanded.other_modules:
+            other = self._catalog.obtain(self._other(kernel))
+            built = self._artifacts.modules(other, folder, others)
+            files |= {f"{name}@other.ko": built[name].read_bytes() for name in others}
+        return files
+
+    def _module_sources(self, wanted: Iterable[str]) -> dict[str, bytes]:
+        folder = self._project.modules
+        left_out = self._project.module_names() - set(kbuild.needed(folder, list(wanted)))
+        return {
+            name: content
+            for name, content in kbuild.source_files(folder).items()
+            if Path(name).parts[0] not in left_out
+        }
+
+    def _workload_names(self, expanded: Expanded) -> list[str]:
+        """The workloads that the steps' commands begin with or name, and those it lists."""
+        known = self._project.workloads()
+        words = {word for command in expanded.commands() for word in command.split()}
+        return sorted(known.keys() & (words | set(expanded.scenario.workloads)))
+
+    def _other(self, kernel: Kernel) -> Kernel:
+        """Another kernel of the lab of the same architecture, to build a wrong module for."""
+        for other in self._catalog.kernels:
+            if other.arch == kernel.arch and other.id != kernel.id and other.headers:
+                return other
+        raise Unavailable(f"{kernel.id} is the only {kernel.arch.name} kernel with headers")
