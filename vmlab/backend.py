@@ -70,7 +70,6 @@ class QemuBackend:
         if ended.how == "lost" and began.memory and not stopped():
             snapshots.discard(began.memory, ended.detail)
             boot.run.clear()
-            ended = qemu.run(
-                replace(boot, memory=snapshots.memory(boot, stopped)), timeout_s, stopped
-            )
-        return ended
+            began = replace(boot, memory=snapshots.memory(boot, stopped))
+            ended = qemu.run(began, timeout_s, stopped)
+        return replace(ended, restored=began.memory is not None)

@@ -159,7 +159,7 @@ class Runner:
         began = time.monotonic() if began is None else began
         job, expanded = prepared.job, prepared.expanded
         ended, judgement, guest_s = self._judged(prepared)
-        made = _token(prepared, self.backend.name, ended) if ended else None
+        made = _token(prepared, self.backend.name, ended, judgement.verdict) if ended else None
         return self._told(
             Run(
                 expanded.name, job.kernel.id, job.kernel.arch.name, self.backend.name, judgement,
@@ -216,14 +216,14 @@ def _option(machine: qemu.Machine) -> str:
     return machine.perturbation.option if machine.perturbation else ""
 
 
-def _token(prepared: Prepared, backend: str, ended: qemu.Ended) -> Token:
+def _token(prepared: Prepared, backend: str, ended: qemu.Ended, verdict: Verdict) -> Token:
     machine, expanded = prepared.job.machine, prepared.expanded
     exact = machine.clock == "virtual" and machine.cpus == 1 and backend == "qemu"
     perturbed = machine.perturbation is not None
     return token(
         expanded.scenario.name, expanded.number, prepared.job.kernel.id, machine.seed,
         machine.shift, How(exact, ended.restored, perturbed, backend == "virtme"),
-        prepared.inputs, output_key(prepared.job.run),
+        prepared.inputs, output_key(prepared.job.run), verdict,
     )  # fmt: skip
 
 

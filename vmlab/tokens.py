@@ -3,7 +3,7 @@
     vm1:SCENARIO[/N]:KERNEL:BODY
 
 N is the place of the parameters' combination, from 0; the body is base32 of: seed, icount shift,
-flags, two bytes for each input, four of the output, three of a check over all of it.
+verdict and flags, two bytes for each input, four of the output, three of a check over all of it.
 """
 
 import base64
@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields
 
 from vmlab.errors import UsageError
 from vmlab.inputs import MEANING
+from vmlab.verdict import Verdict
 
 VERSION = "vm1"
 _SHAPE = re.compile(r"(vm\d+):([a-z0-9-]+)(?:/(\d+))?:([^:\s/]+):([a-z2-7]+)")
@@ -23,6 +24,7 @@ _FIXED = struct.Struct(">IbB")
 _INPUT = 4  # hexadecimal digits of each input
 _OUTPUT = 8
 _CHECK = 3  # bytes
+_VERDICT_AT = 5  # bit of the flags
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Token:
     how: How
     inputs: Mapping[str, str]
     output: str
+    verdict: Verdict
 
     def differing(self, inputs: Mapping[str, str]) -> list[str]:
         """The names of inputs that are others than the token's."""
@@ -61,6 +64,7 @@ class Token:
         head += f"/{self.combination}" if self.combination else ""
         head += f":{self.kernel}:"
         flags = sum(getattr(self.how, one.name) << at for at, one in enumerate(fields(How)))
+        flags |= list(Verdict).index(self.verdict) << _VERDICT_AT
         digits = "".join(self.inputs[name] for name in MEANING) + self.output
         body = _FIXED.pack(self.seed, self.shift, flags) + bytes.fromhex(digits)
         coded = base64.b32encode(body + _check(head, body))
@@ -76,10 +80,11 @@ def token(
     how: How,
     inputs: Mapping[str, str],
     output: str,
+    verdict: Verdict,
 ) -> Token:
     """From whole hashes."""
     short = {name: inputs[name][:_INPUT] for name in MEANING}
-    return Token(scenario, combination, kernel, seed, shift, how, short, output[:_OUTPUT])
+    return Token(scenario, combination, kernel, seed, shift, how, short, output[:_OUTPUT], verdict)
 
 
 def read(text: str) -> Token:
@@ -99,7 +104,8 @@ def read(text: str) -> Token:
     short = {name: digits[at * _INPUT :][:_INPUT] for at, name in enumerate(MEANING)}
     how = How(*(bool(flags >> at & 1) for at, _ in enumerate(fields(How))))
     output = digits[len(MEANING) * _INPUT :]
-    return Token(found[2], int(found[3] or 0), found[4], seed, shift, how, short, output)
+    verdict = list(Verdict)[flags >> _VERDICT_AT]
+    return Token(found[2], int(found[3] or 0), found[4], seed, shift, how, short, output, verdict)
 
 
 def _body(head: str, coded: str) -> bytes:

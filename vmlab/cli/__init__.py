@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from vmlab.cli import build, cache, determinism, doctor, kernels, run, schema
+from vmlab.cli import build, cache, determinism, doctor, kernels, replay, run, schema
 from vmlab.errors import VmlabError
 
 app = typer.Typer(
@@ -14,6 +14,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
+app.command("replay")(replay.replay)
 app.command("verify-determinism")(determinism.verify)
 app.command("build")(build.build)
 app.command("doctor")(doctor.doctor)

@@ -32,3 +32,10 @@ def project() -> "Project":
     from vmlab.project import find
 
     return find(Path.cwd())
+
+
+def here() -> "Project":
+    """The project that this directory is in, else an empty one: a place for run directories."""
+    from vmlab.project import Project, Settings, find, root_of
+
+    return find(Path.cwd()) if root_of(Path.cwd()) else Project(Path.cwd(), Settings())

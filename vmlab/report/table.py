@@ -55,6 +55,7 @@ def failure(run: Run) -> Text:
     _lines(text, "wanted", judged.wanted)
     _lines(text, "seen", judged.seen)
     _lines(text, "files", run.dir)
+    _lines(text, "again", f"vmlab replay {run.token}" if run.token else "")
     return text
 
 
@@ -93,6 +94,8 @@ def line(run: Run) -> Text:
     text.append(f"{run.scenario} {run.kernel} {run.wall_s:.1f} s", "default")
     if verdict is not Verdict.PASSED and run.judgement.reason:
         text.append(": " + run.judgement.reason.partition("\n")[0])
+    if run.token:
+        text.append(f"  {run.token}", "dim")
     return text
 
 

@@ -1,0 +1,123 @@
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+from test_tokens import made
+from typer.testing import CliRunner
+
+from vmlab import replay
+from vmlab.archive import opened
+from vmlab.artifacts import Artifacts
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog
+from vmlab.cli import app
+from vmlab.errors import UsageError
+from vmlab.project import find
+
+KERNEL = "6.1.0-50-686"
+SCENARIO = """\
+name: noise
+about: prints what depends on the seed, then fails
+parameters:
+  word: [one, two]
+steps:
+  - run: head -c 16 /dev/urandom | hexdump -C > /dev/kmsg
+  - spawn: 'tick {word}'
+    as: t
+  - console: 'no such thing'
+"""
+TICK = """\
+#include <stdio.h>
+int main(void) { printf("word=x\\nready\\n"); fflush(stdout); for (;;) ; }
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    root = tmp_path / "project"
+    (root / "scenarios" / "workloads").mkdir(parents=True)
+    (root / "vmlab.yaml").write_text("")
+    (root / "scenarios" / "noise.yaml").write_text(SCENARIO)
+    (root / "scenarios" / "workloads" / "tick.c").write_text(TICK)
+    monkeypatch.chdir(root)
+    return root
+
+
+def vmlab(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, words)
+    said = done.output + (str(done.exception) if done.exception else "")
+    status = getattr(done.exception, "exit_status", done.exit_code)
+    return status, said
+
+
+def tokens(root: Path) -> list[str]:
+    status, said = vmlab("run", "noise", "--kernel", KERNEL, "--json", "out.json", "-j", "1")
+    assert status == 1, said
+    runs = json.loads((root / "out.json").read_text())["runs"]
+    assert {run["verdict"] for run in runs} == {"failed"}
+    return [run["token"] for run in runs]
+
+
+@pytest.mark.guest
+def test_a_token_is_run_again_here_and_elsewhere(project, tmp_path, monkeypatch):
+    first, second = tokens(project)
+    assert second.startswith(f"vm1:noise/1:{KERNEL}:")
+    status, said = vmlab("replay", second, "--export", "run.tgz")
+    assert (status, "the same to the byte" in said) == (0, True), said
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move("run.tgz", elsewhere)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(Catalog, "obtain", None)  # no catalog, no compiler is asked there
+    monkeypatch.setattr(Artifacts, "image", None)
+    status, said = vmlab("replay", "run.tgz")
+    assert (status, "the same to the byte" in said) == (0, True), said
+    assert "reason: the kernel printed no match" in said
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+
+    workload = project / "scenarios" / "workloads" / "tick.c"
+    workload.write_text(TICK.replace("word=x", "word=y"))
+    status, said = vmlab("replay", first)
+    assert status == 1
+    assert "the sources of its modules and workloads" in said
+    assert "kernel's bootable file" not in said
+    status, said = vmlab("replay", first, "--anyway")
+    assert (status, "not the same" in said) == (1, True), said
+
+
+def test_a_token_of_another_project_or_kernel_is_told(project):
+    status, said = vmlab("replay", str(made(scenario="nothing-here", kernel=KERNEL)))
+    assert (status, "is the token of another project?" in said) == (2, True), said
+    status, said = vmlab("replay", str(made(scenario="noise", kernel="4.9.0-1-686")))
+    assert (status, "kernel is not in the catalog here" in said) == (2, True), said
+
+
+def test_a_combination_that_is_gone_is_told(project, monkeypatch):
+    monkeypatch.setattr(Catalog, "obtain", lambda self, kernel: kernel)
+    cache = Cache(project / "cache")
+    artifacts = Artifacts(cache, Catalog.open(cache))
+    with pytest.raises(UsageError, match=r"has 2 combinations .* number 5"):
+        replay.prepare(
+            made(scenario="noise", kernel=KERNEL, combination=5), find(project), artifacts
+        )
+
+
+@pytest.mark.parametrize("spoil", ["cut", "text", "member", "link"])
+def test_a_file_that_is_no_archive_is_told(tmp_path, spoil):
+    file = tmp_path / "run.tgz"
+    (tmp_path / "meta.json").write_text("{}" if spoil != "link" else "")
+    with tarfile.open(file, "w:gz") as tar:
+        if spoil == "link":
+            (tmp_path / "meta.json").unlink()
+            (tmp_path / "meta.json").symlink_to("/etc/passwd")
+        tar.add(tmp_path / "meta.json", "meta.json" if spoil != "member" else "other")
+    if spoil == "cut":
+        file.write_bytes(file.read_bytes()[:40])
+    if spoil == "text":
+        file.write_text("hello")
+    with pytest.raises(UsageError, match="is no archive of a run, or is cut short"):
+        opened(file, Cache(tmp_path / "cache"))
+    assert not list((tmp_path / "cache").glob("imported/[!.]*"))

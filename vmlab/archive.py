@@ -1,0 +1,134 @@
+"""One file with all inputs of a run: another machine replays it with vmlab and QEMU alone."""
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vmlab.arch import ARCHES
+from vmlab.backend import Job
+from vmlab.cache import Cache
+from vmlab.catalog import Kernel
+from vmlab.errors import LabError, UsageError
+from vmlab.guest import qemu
+from vmlab.inputs import file_key, inputs
+from vmlab.perturb import perturbation
+from vmlab.runner import Prepared, Run
+from vmlab.scenario import Known, expand, load
+from vmlab.tokens import Token, read
+
+KIND = "imported"
+_LIMIT = 1 << 30  # bytes of one member
+_OUTPUT = ("console", "results")
+
+
+class Meta(BaseModel):
+    """What an archive says of itself, in its meta.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    token: str
+    arch: str
+    qemu: str
+    modules: list[str]
+    workloads: list[str]
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An archive's content, in the cache."""
+
+    directory: Path
+    meta: Meta
+    token: Token
+
+    def prepare(self, directory: Path) -> Prepared:
+        """Its run, to be run again in a directory. Raises UsageError for a bad scenario."""
+        run = qemu.RunDirectory(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        for path in (run.program, run.mode):
+            path.write_bytes((self.directory / path.name).read_bytes())
+        known = Known(frozenset(self.meta.modules), frozenset(self.meta.workloads))
+        loaded = load(self.directory / f"{self.token.scenario}.yaml", known)
+        expanded = expand(loaded)[self.token.combination]
+        scenario, arch = loaded.scenario, ARCHES[self.meta.arch]
+        machine = qemu.Machine(
+            arch, scenario.memory, scenario.cpus, scenario.clock, "tcg", self.token.seed,
+            perturbation(self.token.seed) if self.token.how.perturbed else None,
+        )  # fmt: skip
+        kernel = Kernel(self.token.kernel, arch, False, (), ())
+        vmlinuz = self.directory / "boot" / f"vmlinuz-{kernel.id}"
+        timeout_s = scenario.timeout / 1000
+        job = Job(kernel, machine, self.directory / "initramfs", vmlinuz, run, timeout_s)
+        made = inputs(job, expanded, {}, "qemu")
+        return Prepared(job, expanded, {**made, "sources": self.meta.inputs["sources"]})
+
+
+def export(prepared: Prepared, run: Run, version: str, file: Path) -> None:
+    """Writes a run that was just run into an archive. Raises LabError where that fails."""
+    job, expanded = prepared.job, prepared.expanded
+    meta = Meta(
+        token=str(run.token), arch=job.kernel.arch.name, qemu=version,
+        modules=[*expanded.scenario.modules], workloads=[*expanded.scenario.workloads],
+        inputs=dict(prepared.inputs),
+    )  # fmt: skip
+    members = {
+        "meta.json": json.dumps(meta.model_dump(), indent=1).encode(),
+        f"{expanded.scenario.name}.yaml": expanded.path.read_bytes(),
+        "vmlinuz": job.vmlinuz.read_bytes(),
+        "initramfs": job.image.read_bytes(),
+        "program.tar": job.run.program.read_bytes(),
+        "mode": job.run.mode.read_bytes(),
+        **{name: (job.run.path / name).read_bytes() for name in _OUTPUT},
+    }
+    try:
+        with tarfile.open(file, "w:gz") as tar:
+            for name, content in members.items():
+                about = tarfile.TarInfo(name)
+                about.size = len(content)
+                tar.addfile(about, io.BytesIO(content))
+    except OSError as error:
+        raise LabError(f"writing {file}: {(error.strerror or str(error)).lower()}") from error
+
+
+def opened(file: Path, cache: Cache) -> Imported:
+    """Takes an archive into the cache. Raises UsageError where it is none."""
+    directory = cache.get(KIND, file_key(file), lambda made: _unpack(file, made))
+    meta = Meta.model_validate_json((directory / "meta.json").read_text())
+    return Imported(directory, meta, read(meta.token))
+
+
+def _unpack(file: Path, directory: Path) -> None:
+    try:
+        with tarfile.open(file, "r:*") as tar:
+            meta = Meta.model_validate_json(_member(tar, "meta.json"))
+            token = read(meta.token)
+            for name, target in _places(token).items():
+                path = directory / target
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(_member(tar, name))
+    except (tarfile.TarError, EOFError, KeyError, ValidationError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        raise UsageError(f"{file} is no archive of a run, or is cut short: {said}") from error
+    if meta.arch not in ARCHES:
+        raise UsageError(f"{file} is of architecture {meta.arch!r}, which is unknown here")
+
+
+def _places(token: Token) -> dict[str, str]:
+    """Where each member goes; nothing else of an archive is looked at."""
+    plain = ("meta.json", "initramfs", "program.tar", "mode", f"{token.scenario}.yaml", *_OUTPUT)
+    return {name: name for name in plain} | {"vmlinuz": f"boot/vmlinuz-{token.kernel}"}
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    about = tar.getmember(name)
+    content = tar.extractfile(about) if about.isreg() and about.size <= _LIMIT else None
+    if content is None:
+        raise KeyError(f"{name} is not a plain file")
+    return content.read()

@@ -1,0 +1,77 @@
+"""`vmlab replay`: a token's run again, here or elsewhere."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmlab.cli import common
+
+if TYPE_CHECKING:
+    from vmlab.replay import Replayed
+    from vmlab.runner import Prepared, Runner
+    from vmlab.tokens import Token
+
+
+def replay(
+    what: Annotated[str, typer.Argument(help="A token, or an archive that --export wrote.")],
+    export: Annotated[
+        Path | None, typer.Option(help="Write all inputs into this file, for another machine.")
+    ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also where inputs have another content.")
+    ] = False,
+) -> None:
+    """Run a token's run again and compare: the same bytes, or what is not as it was."""
+    from vmlab import archive
+    from vmlab import replay as replaying
+    from vmlab.snapshots import qemu_version
+
+    token, runner, prepared = _prepared(what)
+    try:
+        replaying.check(token, prepared.inputs)
+    except replaying.InputsDiffer as error:
+        if not anyway:
+            raise
+        common.say(str(error).rpartition("\n")[0])
+    done = replaying.again(token, runner, prepared)
+    _tell(done)
+    if export:
+        version = qemu_version(f"qemu-system-{prepared.job.machine.arch.qemu}")
+        archive.export(prepared, done.run, version, export)
+        typer.echo(f"wrote {export} ({export.stat().st_size / 1e6:.1f} MB): {done.run.token}")
+    sys.exit(0 if done.fine else 1)
+
+
+def _prepared(what: str) -> "tuple[Token, Runner, Prepared]":
+    from vmlab import archive
+    from vmlab import replay as replaying
+    from vmlab.tokens import read
+
+    if not Path(what).is_file():
+        token = read(what)
+        runner, prepared = replaying.prepare(token, common.project(), common.artifacts())
+        return token, runner, prepared
+    artifacts = common.artifacts()
+    imported = archive.opened(Path(what), artifacts.cache)
+    runner = replaying.runner_of(imported.token, common.here(), artifacts)
+    name = f"{imported.token.scenario}-{imported.token.kernel}"
+    prepared = imported.prepare(runner.project.output / runner.stamp / name)
+    return imported.token, runner, prepared
+
+
+def _tell(done: "Replayed") -> None:
+    from vmlab.report import table
+    from vmlab.verdict import Verdict
+
+    printer = table.printer()
+    if done.run.judgement.verdict is not Verdict.PASSED:
+        printer.print(table.failure(done.run), soft_wrap=True)
+    run, token = done.run, done.token
+    typer.echo(f"{run.scenario} on {run.kernel}, seed {token.seed}: {run.judgement.verdict}")
+    if done.same:
+        typer.echo("console and results: the same to the byte")
+        return
+    typer.echo("console and results: not the same" + (f": {done.why_not}" if done.why_not else ""))
+    typer.echo(f"the verdict was {token.verdict}, and is {run.judgement.verdict}")

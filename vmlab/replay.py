@@ -1,0 +1,118 @@
+"""Runs a token's run again, and says whether its bytes are the same, or what is not as it was."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab.artifacts import Artifacts
+from vmlab.catalog import Kernel, Unavailable
+from vmlab.errors import UsageError, VmlabError
+from vmlab.guest import qemu
+from vmlab.inputs import MEANING, output_key
+from vmlab.lab import Options, load, runner
+from vmlab.project import Project
+from vmlab.runner import Prepared, Run, Runner
+from vmlab.scenario import Expanded
+from vmlab.tokens import Token
+
+
+class InputsDiffer(VmlabError):
+    """Not the token's inputs: a run of these shows nothing about that one."""
+
+    exit_status = 1
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A run of a token's inputs."""
+
+    token: Token
+    run: Run
+    same: bool  # whether console and results are the same to the byte
+    why_not: str = ""  # why they need not be
+
+    @property
+    def fine(self) -> bool:
+        """Whether it showed again what the token's run showed."""
+        return self.same or (
+            bool(self.why_not) and self.run.judgement.verdict is self.token.verdict
+        )
+
+
+def runner_of(token: Token, project: Project, artifacts: Artifacts) -> Runner:
+    """A runner set up as for the token's run."""
+    how = token.how
+    backend = "virtme" if how.virtme else "qemu"
+    return runner(
+        project, artifacts, Options(backend, "auto", how.restored, token.seed, how.perturbed)
+    )
+
+
+def prepare(token: Token, project: Project, artifacts: Artifacts) -> tuple[Runner, Prepared]:
+    """What a token names, found here. Raises UsageError and Unavailable for what is not here."""
+    made = runner_of(token, project, artifacts)
+    kernel, expanded = _kernel(token, artifacts), _expanded(token, project, artifacts)
+    return made, made.prepare(expanded, kernel, made.directory(expanded, kernel))
+
+
+def check(token: Token, inputs: Mapping[str, str]) -> None:
+    """Raises InputsDiffer that names each input with another content."""
+    differing = token.differing(inputs)
+    if "program" in differing and not {"scenario", "sources"} & set(differing):
+        differing.append("compiler")
+    if differing == ["sources"]:
+        return  # what they build to is the same
+    if differing:
+        meaning = {**MEANING, "compiler": "(these sources, built by another compiler)"}
+        lines = "\n".join(f"  {meaning[name]}" for name in differing)
+        raise InputsDiffer(
+            f"these have another content than when the token was made:\n{lines}\n"
+            "go back to what they were, or replay an archive (`vmlab replay TOKEN --export FILE`, "
+            "there); --anyway runs all the same"
+        )
+
+
+def again(token: Token, made: Runner, prepared: Prepared) -> Replayed:
+    """Runs and compares."""
+    run = made.execute(prepared)
+    same = token.gave(output_key(qemu.RunDirectory(Path(run.dir))))
+    return Replayed(token, run, same, "" if same else _why_not(token, run))
+
+
+def _why_not(token: Token, run: Run) -> str:
+    if not token.how.exact:
+        return "the token says that its bytes do not repeat (real clock, several CPUs, or virtme)"
+    if run.token is not None and run.token.how.restored != token.how.restored:
+        return "one guest began from a snapshot and the other booted, which shows on the console"
+    return ""
+
+
+def _kernel(token: Token, artifacts: Artifacts) -> Kernel:
+    try:
+        (kernel,) = artifacts.catalog.select(token.kernel)
+    except UsageError as error:
+        raise UsageError(f"the token's kernel is not in the catalog here: {error}") from error
+    got = artifacts.catalog.obtain(kernel)
+    if got.id != kernel.id:
+        raise Unavailable(
+            f"the token's kernel {kernel.id} is gone from the archive; replay an exported archive "
+            "of this run, which holds it"
+        )
+    return got
+
+
+def _expanded(token: Token, project: Project, artifacts: Artifacts) -> Expanded:
+    try:
+        found = load(project, artifacts.catalog, [token.scenario], [])
+    except UsageError as error:
+        raise UsageError(
+            f"the token's scenario cannot be had in {project.root}; is the token of another "
+            f"project? {error}"
+        ) from error
+    for one in found:
+        if one.number == token.combination:
+            return one
+    raise UsageError(
+        f"scenario {token.scenario} has {len(found)} combinations of its parameters, and the token "
+        f"is of number {token.combination}: it had others when the token was made"
+    )
