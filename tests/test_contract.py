@@ -1,5 +1,8 @@
 """What host and guest promise one another, held by the stand-in and by real guests alike."""
 
+import errno
+from dataclasses import replace
+
 import pytest
 
 from vmlab.arch import ARCHES
@@ -8,21 +11,25 @@ from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.guest import crash, program, qemu
 from vmlab.runner import read_results
+from vmlab.snapshots import Snapshots
 
 S = program.step
 
 
 class Lab:
-    """Boots a program and reads what came of it."""
+    """Begins a guest for a program, and reads what came of it."""
 
-    def __init__(self, arch, kernel, image, directory):
+    def __init__(self, arch, kernel, image, directory, snapshots=None):
         self.arch, self.kernel, self.image, self.directory = arch, kernel, image, directory
+        self.snapshots = snapshots
 
     def boot(self, steps, files=None, limit_ms=60_000, timeout_s=60.0):
         run = qemu.RunDirectory(self.directory)
         run.program.write_bytes(program.archive(steps, files or {}))
         run.mode.write_text(str(limit_ms))
         boot = qemu.Boot(qemu.Machine(self.arch), self.kernel, self.image, run)
+        if self.snapshots:
+            boot = replace(boot, memory=self.snapshots.memory(boot))
         ended = qemu.run(boot, timeout_s)
         return ended, read_results(run), run.console.read_bytes()
 
@@ -32,12 +39,18 @@ def lab(request, tmp_path):
     if request.param == "fake":
         request.getfixturevalue("fake_qemu")
         return Lab(ARCHES["i386"], tmp_path / "vmlinuz", tmp_path / "initrd", tmp_path)
-    arch = ARCHES[request.param]
+    return real_lab(request.param, tmp_path)
+
+
+def real_lab(name, directory) -> Lab:
+    """A real guest's, begun from the snapshot that runs begin from."""
+    arch = ARCHES[name]
     cache = Cache.default()
     artifacts = Artifacts(cache, Catalog.open(cache))
     kernel = [one for one in artifacts.catalog.select(None) if one.arch == arch][-1]
     kernel = artifacts.catalog.obtain(kernel)
-    return Lab(arch, artifacts.catalog.image(kernel), artifacts.image(arch), tmp_path)
+    image = artifacts.image(arch)
+    return Lab(arch, artifacts.catalog.image(kernel), image, directory, Snapshots(cache, print))
 
 
 def test_steps_run_in_order_with_output_captures_and_places_in_the_console(lab):
@@ -88,12 +101,13 @@ class TestRealGuests:
 
     @pytest.fixture
     def lab(self, name, tmp_path):
-        arch = ARCHES[name]
-        cache = Cache.default()
-        artifacts = Artifacts(cache, Catalog.open(cache))
-        kernel = [one for one in artifacts.catalog.select(None) if one.arch == arch][-1]
-        kernel = artifacts.catalog.obtain(kernel)
-        return Lab(arch, artifacts.catalog.image(kernel), artifacts.image(arch), tmp_path)
+        return real_lab(name, tmp_path)
+
+    def test_a_command_that_ends_before_it_is_ready_is_not_there(self, lab):
+        _, found, _ = lab.boot([S("spawn", "echo a=b", name="z", ms=5000)])
+        assert (found.steps[0].state, found.steps[0].outcome) == ("failed", errno.ENODATA)
+        _, found, _ = lab.boot([S("spawn", "sh -c 'exit 3'", name="z", ms=5000)])
+        assert (found.steps[0].state, found.steps[0].outcome) == ("failed", 3)
 
     def test_a_step_beyond_the_limit_of_guest_time_ends_the_run(self, lab):
         ended, found, _ = lab.boot([S("sleep", "", ms=600_000)], limit_ms=5_000)

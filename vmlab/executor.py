@@ -16,11 +16,12 @@ R = TypeVar("R")
 
 
 def matrix(runner: Runner, scenarios: Sequence[Expanded], kernels: Sequence[Kernel]) -> list[Pair]:
-    """Which scenario runs on which kernel; kernels outer, so that each is built for once."""
+    """Which scenario runs on which kernel; kernels inner, so that while one is built for and warmed
+    up, others run."""
     return [
         (expanded, kernel)
-        for kernel in kernels
         for expanded in scenarios
+        for kernel in kernels
         if wants(runner, expanded, kernel)
     ]
 
