@@ -40,7 +40,7 @@ EXTRA_PACKAGES = (
     "libc6",
     "libtinfo6",
 )
-EXTRA_SOURCES = ("busybox",)
+EXTRA_SOURCES = ("busybox", "procps")
 
 _KERNEL_PACKAGES = re.compile(
     r"linux-image-\d.*-(?:686|amd64)|linux-headers-\d.*-(?:686|amd64|common)|linux-kbuild-\d.*"
