@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vmlab.arch import Arch
-from vmlab.build import busybox, kbuild, musl
+from vmlab.build import busybox, kbuild, musl, procps
 from vmlab.cache import Cache, content_key
 from vmlab.catalog import Catalog, Kernel
 from vmlab.images import tiny
@@ -24,16 +24,16 @@ class Artifacts:
     def image(self, arch: Arch) -> Path:
         """The tiny image of an architecture: an initramfs."""
         recipe = tiny.read_recipe(tiny.default_recipe())
-        agent = self.agent(arch)
+        agent = self.agent(arch).read_bytes()
         shell = self.busybox(arch, recipe)
+        applets = shell.with_name("applets").read_text().split()
+        programs = {path.name: path.read_bytes() for path in (shell, self.ps(arch))}
 
         def make(directory: Path) -> None:
-            (directory / "initramfs").write_bytes(
-                tiny.initramfs(recipe, agent.read_bytes(), shell.read_bytes(), applets)
-            )
+            content = tiny.initramfs(recipe, agent, programs, applets)
+            (directory / "initramfs").write_bytes(content)
 
-        applets = shell.with_name("applets").read_text().split()
-        name = content_key(recipe.text, agent.read_bytes(), shell.read_bytes())
+        name = content_key(recipe.text, agent, *programs.values())
         return self.cache.get("images", f"tiny-{arch.name}-{name}", make) / "initramfs"
 
     def agent(self, arch: Arch) -> Path:
@@ -43,25 +43,40 @@ class Artifacts:
     def busybox(self, arch: Arch, recipe: tiny.Recipe) -> Path:
         """busybox with the recipe's options; its applets' names stand beside it."""
         source = self.catalog.source("busybox")
-        toolchain = self._toolchain(arch)
+        toolchain = self.toolchain(arch)
 
         def make(directory: Path) -> None:
+            self.catalog.say(f"building busybox for {arch.name}")
             work = directory / "work"
             work.mkdir()
             made = busybox.build(source, toolchain, recipe.on, recipe.off, work)
             (directory / "applets").write_text("\n".join(busybox.applets(made)) + "\n")
             made.rename(directory / "busybox")
 
-        inputs = (source.parent.name, toolchain.specs, self._compiler(arch), *recipe.on, "-")
+        inputs = (source.name, toolchain.specs, self._compiler(arch), *recipe.on, "-")
         name = content_key(*inputs, *recipe.off)
         return self.cache.get("busybox", f"{arch.name}-{name}", make) / "busybox"
+
+    def ps(self, arch: Arch) -> Path:
+        """procps's ps, which knows `<defunct>`."""
+        source = self.catalog.source("procps")
+        toolchain = self.toolchain(arch)
+
+        def make(directory: Path) -> None:
+            self.catalog.say(f"building ps for {arch.name}")
+            procps.build(source, toolchain, directory)
+
+        facts = [word for pair in procps.FACTS.items() for word in pair]
+        flags = (*musl.FLAGS, *procps.FLAGS)
+        inputs = (source.name, toolchain.specs, self._compiler(arch), *flags, *facts)
+        return self.cache.get("procps", f"{arch.name}-{content_key(*inputs)}", make) / "ps"
 
     def program(self, arch: Arch, source: Path, name: str) -> Path:
         """A static user program: one C file with the headers beside it, or a directory of them."""
         folder = source if source.is_dir() else source.parent
         sources = sorted(source.glob("*.c")) if source.is_dir() else [source]
         headers = sorted(folder.glob("*.h"))
-        toolchain = self._toolchain(arch)
+        toolchain = self.toolchain(arch)
 
         def make(directory: Path) -> None:
             toolchain.compile(sources, directory / name, [folder])
@@ -85,7 +100,8 @@ class Artifacts:
         """What modules for this kernel are built against."""
         return kbuild.Tree(kernel.id, kernel.arch, self.catalog.headers(kernel), kernel.version)
 
-    def _toolchain(self, arch: Arch) -> musl.Toolchain:
+    def toolchain(self, arch: Arch) -> musl.Toolchain:
+        """What user programs of an architecture are built with."""
         if arch.name not in self._toolchains:
             libc = self.catalog.package("musl-dev", arch)
             headers = self.catalog.package("linux-libc-dev", arch)

@@ -64,19 +64,20 @@ class VirtmeBackend:
         """Every guest boots: there is nothing to forget."""
 
     def root(self, arch: Arch) -> Path:
-        """A root directory with bash, busybox and the agent; nothing in it is changed by guests."""
+        """A root directory with the tiny image's programs and bash; guests change nothing in it."""
         artifacts = self._artifacts
         recipe = tiny.read_recipe(tiny.default_recipe())
-        shell = artifacts.busybox(arch, recipe)
+        shell, ps = artifacts.busybox(arch, recipe), artifacts.ps(arch)
         agent = artifacts.agent(arch)
         packages = [artifacts.catalog.package(name, arch) for name in _PACKAGES]
 
         def make(directory: Path) -> None:
             for package in packages:
                 shutil.copytree(package, directory, symlinks=True, dirs_exist_ok=True)
-            _furnish(directory, shell, agent)
+            _furnish(directory, shell, ps, agent)
 
-        parts = [*(path.name for path in packages), shell.parent.name, agent.parent.name]
+        made = (shell, ps, agent)
+        parts = [*(path.name for path in packages), *(path.parent.name for path in made)]
         key = content_key(*parts, *_DIRECTORIES, *_FILES.values())
         return artifacts.cache.get("roots", f"virtme-{arch.name}-{key}", make)
 
@@ -127,7 +128,7 @@ def _path() -> str:
     return f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
-def _furnish(root: Path, shell: Path, agent: Path) -> None:
+def _furnish(root: Path, shell: Path, ps: Path, agent: Path) -> None:
     for name in ("bin", "sbin"):
         (root / name).mkdir(exist_ok=True)
     for path in _DIRECTORIES:
@@ -136,6 +137,7 @@ def _furnish(root: Path, shell: Path, agent: Path) -> None:
         (root / path).write_text(text)
     (root / "usr/bin").mkdir(parents=True, exist_ok=True)
     shutil.copy2(shell, root / "bin/busybox")
+    shutil.copy2(ps, root / "bin/ps")
     shutil.copy2(agent, root / "agent")
     for name in shell.with_name("applets").read_text().split():
         for folder in ("bin", "usr/bin"):

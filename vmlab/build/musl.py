@@ -47,13 +47,17 @@ class Toolchain:
         return ["gcc", self.arch.gcc_flag, *link, "-nostdinc", *system]
 
     def compile(
-        self, sources: Sequence[Path], output: Path, includes: Sequence[Path] = ()
+        self,
+        sources: Sequence[Path],
+        output: Path,
+        includes: Sequence[Path] = (),
+        flags: Sequence[str] = (),
     ) -> list[str]:
         """Makes one static program; returns the command. Raises CompileError with gcc's words."""
         specs_file = output.with_suffix(".specs")
         specs_file.write_text(self.specs)
         command = [
-            *self.command(specs_file), "-std=gnu11", *FLAGS,
+            *self.command(specs_file), "-std=gnu11", *FLAGS, *flags,
             *(f"-I{include}" for include in includes),
             "-o", str(output), *map(str, sources),
         ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The tiny image: what stands in a tiny.yaml, made into an initramfs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,16 +41,22 @@ def read_recipe(path: Path) -> Recipe:
     )
 
 
-def initramfs(recipe: Recipe, agent: bytes, busybox: bytes, applets: list[str]) -> bytes:
-    """The image's bytes; not compressed, for the guest unpacks slower than QEMU copies."""
-    links = [cpio.symlink(f"bin/{name}", "busybox") for name in applets if name != "busybox"]
+def initramfs(
+    recipe: Recipe, agent: bytes, programs: Mapping[str, bytes], applets: Sequence[str]
+) -> bytes:
+    """The image's bytes; not compressed, for the guest unpacks slower than QEMU copies.
+
+    `programs` go into bin; busybox is one of them, and its applets are links where none is so
+    named.
+    """
+    links = [cpio.symlink(f"bin/{name}", "busybox") for name in applets if name not in programs]
     return cpio.archive(
         [
             *(cpio.directory(path) for path in recipe.directories),
             *(cpio.char_device(path, major, minor) for path, major, minor in recipe.devices),
             *(cpio.Member(path, 0o100644, text.encode()) for path, text in recipe.files),
             cpio.executable("init", agent),
-            cpio.executable("bin/busybox", busybox),
+            *(cpio.executable(f"bin/{name}", content) for name, content in programs.items()),
             *links,
         ]
     )
