@@ -53,7 +53,7 @@ def verify(
         if number % min(REMADE_EVERY, runs - 1) == 0:
             remake()
         run = runner.run(expanded, kernel, number)
-        if run.judgement.verdict in (Verdict.BROKEN, Verdict.SKIPPED):
+        if run.token is None or run.judgement.verdict is Verdict.BROKEN:
             return Outcome(kernel.id, runs, identical, None, run.judgement.reason)
         found = _files(Path(run.dir))
         first = first or found
@@ -65,7 +65,8 @@ def verify(
 
 
 def _files(directory: Path) -> dict[str, bytes]:
-    return {name: (directory / name).read_bytes() for name in ("console", "results")}
+    paths = (directory / name for name in ("console", "results"))
+    return {path.name: path.read_bytes() if path.exists() else b"" for path in paths}
 
 
 def compare(number: int, first: dict[str, bytes], other: dict[str, bytes]) -> Difference | None:
