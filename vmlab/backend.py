@@ -36,7 +36,9 @@ class Job:
     @property
     def kind(self) -> tuple[str, qemu.Machine]:
         """What of it decides whether the kernel comes up."""
-        return self.kernel.id, replace(self.machine, seed=0, perturbation=None)
+        perturbed = self.machine.perturbation
+        at_boot = perturbed.at_boot if perturbed else None
+        return self.kernel.id, replace(self.machine, seed=0, perturbation=at_boot)
 
 
 class QemuBackend:

@@ -19,7 +19,7 @@ class Perturbation:
     """How one run is shifted in time.
 
     `dilation` is added to the machine's icount shift: each instruction takes half, as much or
-    twice the guest's time. `spin` is the start's fine delay, turns of a loop of two instructions:
+    twice the guest's time. `spin` is the start's fine delay, turns of a loop of a few instructions:
     where between two interrupts the program begins. `pauses_us` are microseconds of guest time
     that the agent sleeps before the steps, the first before the first one; when there are more
     steps, it begins with them again.
@@ -28,6 +28,11 @@ class Perturbation:
     dilation: int
     spin: int
     pauses_us: tuple[int, ...]
+
+    @property
+    def at_boot(self) -> "Perturbation":
+        """What of it a boot knows: the rest is done later, by the agent."""
+        return Perturbation(self.dilation, 0, ())
 
     @property
     def option(self) -> str:

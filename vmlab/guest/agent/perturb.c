@@ -14,7 +14,7 @@
 static unsigned long pauses_us[MAX_PAUSES];
 static int count, next;
 
-/* Two instructions a turn, whatever is compiled around it: finer than any clock can be waited for. */
+/* A few instructions a turn: finer than any sleep. */
 static void spin(unsigned long turns)
 {
 	for (; turns; turns--)
