@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from vmlab.cli import build, cache, determinism, doctor, kernels, replay, run, schema
+from vmlab.cli import build, cache, determinism, doctor, explore, kernels, replay, run, schema
 from vmlab.errors import VmlabError
 
 app = typer.Typer(
@@ -16,6 +16,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("replay")(replay.replay)
 app.command("verify-determinism")(determinism.verify)
+app.command("explore")(explore.explore)
 app.command("build")(build.build)
 app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
