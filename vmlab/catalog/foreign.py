@@ -1,0 +1,53 @@
+"""Programs of a newer Debian, made to run on this host with the C library they were built for."""
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+LIBRARIES = Path("usr/lib/x86_64-linux-gnu")
+LOADER = LIBRARIES / "ld-linux-x86-64.so.2"
+_PROGRAMS = "usr/lib/linux-kbuild-*"
+_ELF = b"\x7fELF"
+# argv[0] is kept, for modpost and objtool find their other halves beside it.
+_WRAPPER = """\
+#!/bin/sh
+here=${{0%/*}}
+exec "$here"/{loader} --library-path "$here"/{libraries} --argv0 "$0" "$here"/{program} "$@"
+"""
+WRAPPING = _WRAPPER  # part of the name of what wrap_programs made
+
+
+def wrap_programs(root: Path) -> None:
+    """Lets kbuild's programs under `root` run by the loader under `root`, where there is one.
+
+    A program becomes a script beside it that finds both by relative paths, so that the tree may
+    be moved.
+    """
+    if not (root / LOADER).is_file():
+        return
+    for program in list(_programs(root)):
+        depth = len(program.relative_to(root).parent.parts)
+        beside = program.with_name(f".{program.name}.elf")
+        program.rename(beside)
+        program.write_text(
+            _WRAPPER.format(
+                loader=_up(depth, LOADER),
+                libraries=_up(depth, LIBRARIES),
+                program=shlex.quote(beside.name),
+            )
+        )
+        program.chmod(0o755)
+
+
+def _up(depth: int, path: Path) -> str:
+    return f"{'../' * depth}{path}"
+
+
+def _programs(root: Path) -> Iterator[Path]:
+    for folder in root.glob(_PROGRAMS):
+        for path in folder.rglob("*"):
+            if path.is_symlink() or not path.is_file() or not path.stat().st_mode & 0o100:
+                continue
+            with path.open("rb") as file:
+                if file.read(4) == _ELF:
+                    yield path
