@@ -7,14 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from vmlab import lab
 from vmlab.arch import ARCHES
+from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog, Kernel, Package, Unavailable, pins
 from vmlab.catalog.apt import Apt, Mirrors, mirrors
 from vmlab.catalog.find import Finder
 from vmlab.catalog.records import Gone
-from vmlab.catalog.unpack import mend_headers
 from vmlab.errors import LabError
+from vmlab.executor import exit_status
+from vmlab.project import Project, Settings
+from vmlab.runner import QemuBackend, Runner
+from vmlab.verdict import Verdict
 
 IMAGE = "linux-image-6.1.0-50-amd64"
 
@@ -38,15 +43,15 @@ class Archive:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.index: list[Package] = []
+        self.index: list[tuple[Package, str]] = []
         self.updates: list[list[str]] = []
 
-    def add(self, name: str, version: str, content: bytes) -> Package:
+    def add(self, name: str, version: str, content: bytes, depends: str = "") -> Package:
         file = f"pool/{name}_{version}.deb"
         self.files[file] = content
         digest = hashlib.sha256(content).hexdigest()
         package = Package(name, version, "amd64", "bookworm", file, digest, len(content))
-        self.index.append(package)
+        self.index.append((package, depends))
         return package
 
     @contextlib.contextmanager
@@ -65,7 +70,8 @@ class Archive:
         self.updates.append(list(suites))
 
     def packages(self, suite, names):
-        return ((one, "") for one in self.index if one.suite == suite and names.fullmatch(one.name))
+        found = (one for one in self.index if one[0].suite == suite)
+        return (one for one in found if names.fullmatch(one[0].name))
 
 
 @pytest.fixture
@@ -88,7 +94,7 @@ def kernel(package: Package) -> Kernel:
 def image(tmp_path: Path, identity: str, version: str) -> bytes:
     return debian(
         tmp_path, f"linux-image-{identity}", version,
-        {f"boot/vmlinuz-{identity}": "kernel", f"lib/modules/{identity}/a.ko": "module"},
+        {f"boot/vmlinuz-{identity}": "kernel", f"lib/modules/{identity}/kernel/a.ko": "module"},
     )  # fmt: skip
 
 
@@ -98,7 +104,7 @@ def test_a_kernel_is_fetched_once_and_its_parts_found(tmp_path, archive):
     assert not made.cached(pinned)
     assert made.obtain(pinned) == pinned
     assert made.image(pinned).read_text() == "kernel"
-    assert (made.modules(pinned) / "a.ko").read_text() == "module"
+    assert (made.modules(pinned) / "kernel/a.ko").read_text() == "module"
     assert made.cached(pinned)
     archive.files.clear()
     assert made.obtain(pinned) == pinned
@@ -122,6 +128,120 @@ def test_a_kernel_that_is_wholly_gone_is_unavailable(tmp_path, archive):
     made, _ = catalog(tmp_path, archive, gone)
     with pytest.raises(Unavailable, match=r"404.*has no other 6\.1"):
         made.obtain(gone)
+
+
+def split(tmp_path: Path, archive: Archive, identity: str, version: str) -> Kernel:
+    """A kernel as it is packaged since 7."""
+    files = {
+        "image": {},
+        "base": {f"usr/lib/modules/{identity}/modules.order": ""},
+        "binary": {f"usr/lib/modules/{identity}/vmlinuz": "kernel"},
+        "modules": {f"usr/lib/modules/{identity}/kernel/a.ko": "module"},
+    }
+    others = ", ".join(f"linux-{part}-{identity} (= {version})" for part in list(files)[1:])
+    packages = []
+    for part, content in files.items():
+        name = f"linux-{part}-{identity}"
+        made = debian(tmp_path, name, version, content)
+        packages.append(archive.add(name, version, made, others if part == "image" else ""))
+    return Kernel(identity, ARCHES["x86_64"], True, tuple(packages), ())
+
+
+def test_a_split_kernel_is_one_directory_as_on_an_installed_system(tmp_path, archive):
+    pinned = split(tmp_path, archive, "6.1.0-50-amd64", "1")
+    other = replace(pinned, image=(*pinned.image[:3], archive.add("x", "1", b"x")))
+    made, said = catalog(tmp_path, archive, pinned)
+    assert made.to_fetch(pinned) == pinned.image
+    assert made.obtain(pinned) == pinned
+    assert made.cached(pinned)
+    assert not made.cached(other)
+    assert len(said) == 4
+    found = made.image(pinned)
+    assert found.read_text() == "kernel"
+    # Snapshots are named by the last of these, virtme-run looks for the second from the first.
+    root = found.parent.parent
+    assert found == root / "boot/vmlinuz-6.1.0-50-amd64"
+    assert made.modules(pinned) == root / "lib/modules/6.1.0-50-amd64"
+    assert root.name.startswith("6.1.0-50-amd64-")
+    assert {path.name for path in made.modules(pinned).iterdir()} == {
+        "kernel", "modules.order", "vmlinuz",
+    }  # fmt: skip
+
+
+def test_a_kernel_whose_modules_are_in_none_of_its_packages_is_said(tmp_path, archive):
+    pinned = split(tmp_path, archive, "6.1.0-50-amd64", "1")
+    made, _ = catalog(tmp_path, archive, pinned)
+    assert made.modules(pinned)
+    with pytest.raises(Unavailable, match="holds its modules"):
+        made.modules(replace(pinned, image=pinned.image[:3]))
+    with pytest.raises(Unavailable, match="holds boot/vmlinuz-6"):
+        made.image(replace(pinned, image=pinned.image[:2]))
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_a_split_kernel_of_which_one_package_is_gone_falls_back(tmp_path, archive, part):
+    pinned = split(tmp_path, archive, "6.1.0-50-amd64", "1")
+    near = split(tmp_path, archive, "6.1.0-51-amd64", "2")
+    made, _ = catalog(tmp_path, archive, pinned)
+    del archive.files[pinned.image[part].file]
+    assert made.obtain(pinned) == near
+
+
+def wholly_gone(tmp_path: Path, archive: Archive) -> Kernel:
+    """A split kernel that the index still lists, and another, whose files are all gone."""
+    pinned = split(tmp_path, archive, "6.1.0-50-amd64", "1")
+    split(tmp_path, archive, "6.1.0-51-amd64", "2")
+    archive.files.clear()
+    return pinned
+
+
+def no_suite(archive: Archive) -> None:
+    def update(suites) -> None:
+        archive.updates.append(list(suites))
+        raise Gone("the archive has no such suite any more")
+
+    archive.update = update  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("suite_too", [False, True])
+def test_a_split_kernel_that_is_wholly_gone_is_looked_for_once(tmp_path, archive, suite_too):
+    pinned = wholly_gone(tmp_path, archive)
+    if suite_too:
+        no_suite(archive)
+    made, _ = catalog(tmp_path, archive, pinned)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match=r"404, and .*no (other 6\.1|such suite)"):
+            made.obtain(pinned)
+    assert len(archive.updates) == 1
+
+
+def test_runs_on_a_kernel_that_is_wholly_gone_are_skipped_and_all_is_well(tmp_path, archive):
+    pinned = wholly_gone(tmp_path, archive)
+    made, _ = catalog(tmp_path, archive, pinned)
+    (tmp_path / "hello.yaml").write_text("name: hello\nabout: x\nsteps:\n  - run: 'true'\n")
+    project = Project(tmp_path, Settings(scenarios="."))
+    (expanded,) = lab.load(project, made, [], [])
+    runner = Runner(project, Artifacts(made.cache, made), QemuBackend(None))
+    runs = [runner.run(expanded, pinned, again) for again in range(2)]
+    assert {run.judgement.verdict for run in runs} == {Verdict.SKIPPED}
+    assert "404" in runs[0].judgement.reason
+    assert exit_status(runs) == 0
+
+
+def test_headers_with_other_libraries_are_other_headers(tmp_path, archive):
+    pinned = kernel(archive.add(IMAGE, "1", image(tmp_path, "6.1.0-50-amd64", "1")))
+    files = {"usr/src/linux-headers-6.1.0-50-amd64/Makefile": ""}
+    first = archive.add("linux-headers-6.1.0-50-amd64", "1", debian(tmp_path, "h", "1", files))
+    libraries = [
+        archive.add("libc6", version, debian(tmp_path, "libc6", version, {"usr/lib/v": version}))
+        for version in ("1", "2")
+    ]
+    made, _ = catalog(tmp_path, archive, pinned)
+    built = replace(pinned, headers=(first, libraries[0]))
+    assert made.to_fetch(built) == (*pinned.image, first, libraries[0])
+    trees = [made.headers(replace(pinned, headers=(first, library))) for library in libraries]
+    assert [(tree / "../../lib/v").read_text() for tree in trees] == ["1", "2"]
+    assert made.to_fetch(built) == pinned.image
 
 
 @pytest.mark.parametrize(
@@ -195,16 +315,6 @@ def test_without_a_mirror_the_variable_is_named(tmp_path, monkeypatch):
     monkeypatch.delenv("VMLAB_MIRROR", raising=False)
     with pytest.raises(LabError, match="set VMLAB_MIRROR"):
         mirrors(sources(tmp_path, "URIs: http://a.example/ubuntu\n"))
-
-
-def test_headers_name_one_another_by_relative_paths(tmp_path):
-    folder = tmp_path / "usr/src/linux-headers-x"
-    folder.mkdir(parents=True)
-    (folder / "Makefile").write_text("include /usr/src/linux-headers-x-common/Makefile\n")
-    mend_headers(tmp_path)
-    assert (folder / "Makefile").read_text() == (
-        "include $(dir $(lastword $(MAKEFILE_LIST)))../linux-headers-x-common/Makefile\n"
-    )
 
 
 def test_indexes_are_read_by_name_and_suite(tmp_path):

@@ -24,6 +24,7 @@ MIRROR = "VMLAB_MIRROR"
 _URI = re.compile(r"\bhttps?://\S+?/debian(?P<security>-security)?(?=/?\s|/?$)", re.MULTILINE)
 HELPER = "/usr/lib/apt/apt-helper"
 _NOT_FOUND = re.compile(r"\b(?:404|410) |File not found|No such file")
+_NO_SUITE = re.compile(r"does not have a Release file|no longer has a Release file")
 _PROXY = re.compile(r"Acquire::\w+::Proxy", re.IGNORECASE)
 _NEXT_STEPS = {
     "Hash Sum mismatch": "try again; if it stays so, set VMLAB_MIRROR to another mirror",
@@ -116,7 +117,8 @@ class Apt:
     def update(self, suites: Sequence[str], sources: bool = False) -> None:
         """Fetches the indexes of these suites, with those of source packages if wanted.
 
-        Some may fail: what came is used. Raises LabError where no suite has an index.
+        Some may fail: what came is used. Where no suite has an index, raises Gone if the archive
+        has none of the suites, LabError with apt's words for everything else.
         """
         self.say(f"fetching the indexes of {', '.join(suites)}")
         with self.cache.workspace("apt", "root") as root:
@@ -129,7 +131,7 @@ class Apt:
             attempt = f"fetching the indexes of {', '.join(suites)}"
             done = _output(["apt-get", "update", "-q"], environment, attempt)
         if not any(True for suite in suites for _ in self._lists(suite, "Packages")):
-            raise LabError(f"{attempt}: apt said: {_said(done)}; is the mirror reachable?")
+            raise _no_index(attempt, done, len(suites))
 
     def _download(self, record: Package | Source, file: Path) -> None:
         uri = f"{self.mirrors.of(record.suite)}/{record.file}"
@@ -203,6 +205,12 @@ def _next_step(said: str, cache: Cache) -> str:
         if word in said:
             return step.format(root=cache.root)
     return "is the mirror reachable?"
+
+
+def _no_index(attempt: str, done: "subprocess.CompletedProcess[str]", suites: int) -> LabError:
+    if len(_NO_SUITE.findall(done.stdout + done.stderr)) >= suites:
+        return Gone(f"{attempt}: the archive has no such suite any more")
+    return LabError(f"{attempt}: apt said: {_said(done)}; is the mirror reachable?")
 
 
 def _said(done: "subprocess.CompletedProcess[str]") -> str:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from vmlab.arch import Arch
-from vmlab.cache import Cache
+from vmlab.cache import Cache, content_key
+from vmlab.catalog import foreign, headers, unpack
 from vmlab.catalog import pins as pinning
-from vmlab.catalog import unpack
 from vmlab.catalog.apt import Apt, mirrors
-from vmlab.catalog.find import Finder
+from vmlab.catalog.find import Finder, series
 from vmlab.catalog.progress import Say, silent
 from vmlab.catalog.records import Gone, Kernel, Package, Source, Unavailable
 from vmlab.catalog.select import select
@@ -24,6 +24,7 @@ class Catalog:
         self.pins = pins
         self.say = say
         self._instead: dict[str, Kernel] = {}
+        self._gone: dict[str, str] = {}  # kernels that are not to be had, and why
 
     @classmethod
     def open(cls, cache: Cache, say: Say = silent) -> "Catalog":
@@ -40,16 +41,23 @@ class Catalog:
 
     def cached(self, kernel: Kernel) -> bool:
         """Whether nothing of this kernel needs the network."""
-        images = [self.cache.find("packages", package.key) for package in kernel.image]
-        headers = not kernel.headers or self.cache.find("headers", _headers_key(kernel))
-        return all(images) and bool(headers)
+        return not self.to_fetch(kernel)
+
+    def to_fetch(self, kernel: Kernel) -> tuple[Package, ...]:
+        """The packages of this kernel that are still to be downloaded."""
+        kind, key = _image_key(kernel)
+        image = () if self.cache.find(kind, key) else kernel.image
+        built = kernel.headers and self.cache.find("headers", _headers_key(kernel))
+        return (*image, *(() if built else kernel.headers))
 
     def obtain(self, kernel: Kernel) -> Kernel:
         """Fetches a kernel's packages and returns the kernel they make.
 
-        That is the nearest one of the same series (with another id) where the archive has no
-        longer the pinned one; `say` is told. Raises Unavailable where it has none.
+        That is the nearest one of the same series where the archive has no longer all that is
+        pinned, most often one with another id; `say` is told. Raises Unavailable where it has none.
         """
+        if kernel.id in self._gone:
+            raise Unavailable(self._gone[kernel.id])
         kernel = self._instead.get(kernel.id, kernel)
         try:
             self._fetch(kernel)
@@ -62,20 +70,29 @@ class Catalog:
 
     def image(self, kernel: Kernel) -> Path:
         """The kernel's bootable file."""
-        for package in kernel.image:
-            found = sorted(self.unpacked(package).glob(f"boot/vmlinuz-{kernel.id}"))
-            if found:
-                return found[0]
-        raise Unavailable(f"{kernel.id}: none of its packages holds boot/vmlinuz-{kernel.id}")
+        found = self._tree(kernel) / "boot" / f"vmlinuz-{kernel.id}"
+        if not found.exists():
+            raise Unavailable(f"{kernel.id}: none of its packages holds boot/vmlinuz-{kernel.id}")
+        return found
 
     def modules(self, kernel: Kernel) -> Path:
         """The directory of the kernel's own modules, lib/modules/ID."""
-        for package in kernel.image:
-            for place in ("lib/modules", "usr/lib/modules"):
-                found = self.unpacked(package) / place / kernel.id
-                if found.is_dir():
-                    return found
+        for place in ("lib/modules", "usr/lib/modules"):
+            found = self._tree(kernel) / place / kernel.id
+            if (found / "kernel").is_dir():
+                return found
         raise Unavailable(f"{kernel.id}: none of its packages holds its modules")
+
+    def _tree(self, kernel: Kernel) -> Path:
+        """What the kernel's packages hold, in one directory."""
+
+        def make(directory: Path) -> None:
+            for package in kernel.image:
+                self._download(package, directory)
+            if len(kernel.image) > 1:
+                unpack.settle(directory)
+
+        return self.cache.get(*_image_key(kernel), make)
 
     def headers(self, kernel: Kernel) -> Path:
         """What `make -C` is given to build modules. Raises Unavailable where there is none."""
@@ -85,7 +102,8 @@ class Catalog:
         def make(directory: Path) -> None:
             for package in kernel.headers:
                 self._download(package, directory)
-            unpack.mend_headers(directory)
+            headers.mend(directory)
+            foreign.wrap_programs(directory)
 
         tree = self.cache.get("headers", _headers_key(kernel), make)
         return tree / "usr" / "src" / f"linux-headers-{kernel.id}"
@@ -111,23 +129,25 @@ class Catalog:
         )
 
     def _fetch(self, kernel: Kernel) -> None:
-        for package in kernel.image:
-            self.unpacked(package)
+        self._tree(kernel)
         if kernel.headers:
             self.headers(kernel)
 
     def _first_near(self, kernel: Kernel, gone: Gone) -> Kernel:
         """The nearest kernel that the archive really has; it may list some that are gone too."""
-        for near in self._finder().near_kernels(kernel):
-            try:
-                self._fetch(near)
-            except Gone as also:
-                self.say(f"{near.id}: {also}")
-                continue
-            return near
-        raise Unavailable(
-            f"{kernel.id}: {gone}, and the archive has no other {kernel.series}"
-        ) from gone
+        also: Gone | None = None
+        try:
+            for near in self._finder().near_kernels(kernel):
+                try:
+                    self._fetch(near)
+                    return near
+                except Gone as error:
+                    self.say(f"{near.id}: {error}")
+        except Gone as error:  # the suite itself
+            also = error
+        other = also or f"the archive has no other {series(kernel)}"
+        self._gone[kernel.id] = f"{kernel.id}: {gone}, and {other}"
+        raise Unavailable(self._gone[kernel.id]) from gone
 
     def _nearest_package(self, package: Package) -> Path:
         try:
@@ -163,5 +183,14 @@ class Catalog:
         return Finder(self._apt())
 
 
+def _image_key(kernel: Kernel) -> tuple[str, str]:
+    """Kind and name in the cache; several packages are one directory."""
+    if len(kernel.image) == 1:
+        return "packages", kernel.image[0].key
+    parts = [package.sha256 for package in kernel.image]
+    return "kernels", f"{kernel.id}-{content_key(*parts)}"
+
+
 def _headers_key(kernel: Kernel) -> str:
-    return f"{kernel.id}-{kernel.headers[0].sha256[:12]}"
+    parts = [package.sha256 for package in kernel.headers]
+    return f"{kernel.id}-{content_key(headers.MENDING, foreign.WRAPPING, *parts)}"

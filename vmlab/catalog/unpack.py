@@ -1,15 +1,10 @@
 """Unpacks Debian packages and sources into directories; nothing is installed."""
 
-import re
 import subprocess
 import tarfile
 from pathlib import Path
 
 from vmlab.errors import LabError
-
-_ABSOLUTE = re.compile(r"^include /usr/src/", re.MULTILINE)
-# From the including Makefile's own place, so that the tree may stand anywhere.
-_RELATIVE = "include $(dir $(lastword $(MAKEFILE_LIST)))../"
 
 
 def package(file: Path, directory: Path) -> None:
@@ -18,6 +13,16 @@ def package(file: Path, directory: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"unpacking {file.name}: {done.stderr.strip()}")
+
+
+def settle(directory: Path) -> None:
+    """Gives a kernel's files, since 7 in usr/lib/modules/ID, their names on an installed system."""
+    for image in directory.glob("usr/lib/modules/*/vmlinuz"):
+        link = directory / "boot" / f"vmlinuz-{image.parent.name}"
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(Path("..") / image.relative_to(directory))
+    if not (directory / "lib").exists():
+        (directory / "lib").symlink_to("usr/lib")
 
 
 def source(file: Path, directory: Path) -> None:
@@ -30,12 +35,3 @@ def source(file: Path, directory: Path) -> None:
                     tar.extract(member, directory, filter="data")
     except (tarfile.TarError, OSError) as error:
         raise LabError(f"unpacking {file.name}: {error}") from error
-
-
-def mend_headers(directory: Path) -> None:
-    """Unpacked header packages name one another by their place on an installed system."""
-    for makefile in directory.glob("usr/src/linux-headers-*/Makefile"):
-        text = makefile.read_text()
-        mended = _ABSOLUTE.sub(_RELATIVE, text)
-        if mended != text:
-            makefile.write_text(mended)

@@ -26,8 +26,9 @@ def list_kernels(
         typer.echo(jsonlib.dumps({"kernels": records}, indent=1))
         return
     for kernel in kernels:
+        size = sum(package.size for package in catalog.to_fetch(kernel))
         marks = ("default " if kernel.default else "") + (
-            "cached" if catalog.cached(kernel) else f"{kernel.size / 1e6:.0f} MB to fetch"
+            f"{size / 1e6:.0f} MB to fetch" if size else "cached"
         )
         line = (
             f"{kernel.id:<24} {kernel.arch.name:<7} {kernel.suite:<19} {kernel.version:<22} {marks}"
@@ -57,13 +58,21 @@ def show(id: Annotated[str, typer.Argument(help="A kernel.")]) -> None:
 
 
 @app.command()
-def lock() -> None:
+def lock(
+    series: Annotated[
+        list[str] | None, typer.Option(help="Only these series, 6.1 or 7; other pins stay.")
+    ] = None,
+) -> None:
     """Pin the newest kernels that the archive really has; rewrites the lock file."""
     from vmlab.cache import Cache
     from vmlab.catalog import locking, pins
 
-    path = pins.committed()
-    path.write_text(pins.text(locking.locked(Cache.default(), common.say)))
+    path, cache = pins.committed(), Cache.default()
+    if series:
+        made = locking.relocked(pins.read(path), series, cache, common.say)
+    else:
+        made = locking.locked(cache, common.say)
+    path.write_text(pins.text(made))
     typer.echo(f"wrote {path}")
 
 
