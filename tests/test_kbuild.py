@@ -1,0 +1,82 @@
+"""What kbuild is asked, told by a small kernel tree; and what real ones say of the modules."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from vmlab.arch import ARCHES
+from vmlab.artifacts import Artifacts
+from vmlab.build import kbuild
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog, Kernel, pins
+
+ROOT = Path(__file__).parent.parent
+
+CONFIG = """\
+CONFIG_PAHOLE_VERSION = 132
+CONFIG_DEBUG_INFO_BTF_MODULES = y
+CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT = y
+PAHOLE_VERSION = $(shell echo 0)
+"""
+ASK = """\
+prepare: PAHOLE_VERSION := $(PAHOLE_VERSION)
+prepare:
+\t@if [ "$(PAHOLE_VERSION)" != "$(CONFIG_PAHOLE_VERSION)" ]; then echo "warning: pahole"; fi
+modules: prepare
+ifdef CONFIG_DEBUG_INFO_BTF_MODULES
+\t@echo pahole is needed
+endif
+ifdef CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT
+\t@echo gcc 14 is needed
+endif
+\t@echo built with $(CC)
+"""
+
+
+def test_what_the_host_lacks_is_not_asked_for(tmp_path: Path):
+    """kbuild reads its configuration again in a make under the first, as here."""
+    (tmp_path / "Makefile").write_text("modules:\n\t@$(MAKE) -f Under modules\n")
+    (tmp_path / "Under").write_text(CONFIG + ASK)
+    tree = kbuild.Tree("7.2.12+deb14-amd64", ARCHES["x86_64"], tmp_path, "7.2.12-1")
+    command = [*kbuild.command(tree, tmp_path), "--no-print-directory"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == "built with gcc -m64\n"
+
+
+LOCKED = pins.read(pins.committed()).kernels
+
+
+def said(kernel: Kernel, source: Path, directory: Path, monkeypatch) -> str:
+    """What a build at W=1 says beside its command."""
+    artifacts = Artifacts(Cache.default(), Catalog.open(Cache.default()))
+    if not artifacts.catalog.cached(kernel):
+        pytest.skip(f"{kernel.id} is not fetched; `vmlab kernels fetch {kernel.id}`")
+    monkeypatch.setenv("KBUILD_EXTRA_WARN", "1")
+    wanted = sorted(path.parent.name for path in source.glob("*/Kbuild"))
+    kbuild.build(artifacts.tree(kernel), source, wanted, directory)
+    assert set(kbuild.modules(directory)) == set(wanted)
+    return (directory / "build.log").read_text().partition("\n")[2]
+
+
+@pytest.mark.guest  # boots none, but takes real kernels and some seconds for each
+@pytest.mark.parametrize("kernel", LOCKED, ids=lambda kernel: kernel.id)
+def test_the_shipped_modules_build_without_a_warning(kernel, tmp_path, monkeypatch):
+    log = said(kernel, ROOT / "kmod", tmp_path, monkeypatch)
+    assert "kthread_monitor.ko" in log
+    assert not [line for line in log.splitlines() if "warning" in line.lower()]
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("kernel", [LOCKED[0], LOCKED[-1]], ids=lambda kernel: kernel.id)
+def test_a_warning_of_a_module_is_there_to_be_seen(kernel, tmp_path, monkeypatch):
+    folder = tmp_path / "source/untidy"
+    folder.mkdir(parents=True)
+    (folder / "Kbuild").write_text("obj-m += untidy.o\n")
+    (folder / "untidy.c").write_text(
+        "#include <linux/module.h>\nstatic int __init untidy(void)\n{\n\tint set;\n\n\tset = 1;\n"
+        '\treturn 0;\n}\nmodule_init(untidy);\nMODULE_LICENSE("GPL");\nMODULE_DESCRIPTION("");\n'
+    )
+    log = said(kernel, tmp_path / "source", tmp_path / "built", monkeypatch)
+    assert re.search("warning: variable .set. set but not used", log)
