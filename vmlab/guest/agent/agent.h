@@ -27,6 +27,7 @@ void entropy_seed(const char *seed);
 
 /* archive.c */
 int archive_unpack(const char *archive, uint32_t size);
+char *archive_text(const char *archive, uint32_t size, const char *name);
 char *whole_file(const char *name, size_t limit, size_t *size);
 
 /* report.c: the results port. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -38,6 +39,27 @@ int archive_unpack(const char *archive, uint32_t size)
 		at += BLOCK + (length + BLOCK - 1) / BLOCK * BLOCK;
 	}
 	return 0;
+}
+
+/* A copy (malloc) of a file of the archive, NULL with errno. */
+char *archive_text(const char *archive, uint32_t size, const char *name)
+{
+	uint32_t at = 0, length;
+	char *text;
+
+	for (; at + BLOCK <= size && archive[at]; at += BLOCK + (length + BLOCK - 1) / BLOCK * BLOCK) {
+		length = strtoul(archive + at + SIZE_AT, NULL, 8);
+		if (strcmp(archive + at, name))
+			continue;
+		text = malloc(length + 1);
+		if (text) {
+			memcpy(text, archive + at + BLOCK, length);
+			text[length] = 0;
+		}
+		return text;
+	}
+	errno = ENOENT;
+	return NULL;
 }
 
 /* Reads until the end, for files of /proc and /sys tell no size. NULL with errno; EFBIG over limit. */

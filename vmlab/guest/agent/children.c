@@ -185,31 +185,44 @@ static struct child *new_child(const char *name)
 	bail_out("more than 64 processes were spawned", EAGAIN);
 }
 
-static struct child *start(const char *name, int *report_to)
+/* A new child's slot and the pipe that it writes into; returns the pipe's other end. */
+static struct child *prepare(const char *name, int *output)
 {
 	struct child *child = new_child(name);
 	int ends[2];
 
 	make_pipe(ends, 0);
 	child->from = ends[0];
-	child->pid = fork();
-	if (child->pid < 0)
-		bail_out("fork", errno);
-	*report_to = ends[1];
-	if (child->pid)
-		close(ends[1]);
-	else
-		signal(SIGCHLD, SIG_DFL);
+	*output = ends[1];
 	return child;
 }
 
-static void shell(const char *command, int output)
+static void begun(struct child *child, int output)
 {
-	setsid();
-	dup2(output, 1);
-	dup2(output, 2);
-	execl(SHELL, "sh", "-c", command, NULL);
-	_exit(127);
+	if (child->pid < 0)
+		bail_out("fork", errno);
+	close(output);
+}
+
+/*
+ * Begins a shell with the command. With vfork no pages are copied, and QEMU need not translate the
+ * kernel's code for it, which costs more than running it; the child only makes calls and execs.
+ */
+static struct child *start_shell(const char *name, const char *command)
+{
+	int output;
+	struct child *child = prepare(name, &output);
+
+	child->pid = vfork();
+	if (!child->pid) {
+		setsid();
+		dup2(output, 1);
+		dup2(output, 2);
+		execl(SHELL, "sh", "-c", command, NULL);
+		_exit(127);
+	}
+	begun(child, output);
+	return child;
 }
 
 static int exit_status(const struct child *child)
@@ -239,14 +252,11 @@ struct child *child_spawn(const char *name, const char *command)
 {
 	char pid[16], *line = malloc(strlen(command) + 6);
 	struct child *child;
-	int output;
 
 	if (!line)
 		bail_out("spawn", ENOMEM);
 	strcat(strcpy(line, "exec "), command);
-	child = start(strdup(name), &output);
-	if (!child->pid)
-		shell(line, output);
+	child = start_shell(strdup(name), line);
 	free(line);
 	child->background = 1;
 	snprintf(pid, sizeof(pid), "%d", child->pid);
@@ -275,13 +285,7 @@ int child_wait_ready(struct child *child, uint64_t ms)
 /* Runs a shell command to its end; returns its exit status. */
 int child_run(const char *name, const char *command)
 {
-	struct child *child;
-	int output;
-
-	child = start(name, &output);
-	if (!child->pid)
-		shell(command, output);
-	return wait_end(child);
+	return wait_end(start_shell(name, command));
 }
 
 /*
@@ -296,11 +300,14 @@ int child_call(int (*call)(char *argument), char *argument)
 
 	if (error == MAP_FAILED)
 		bail_out("shared memory", errno);
-	child = start("-", &output);
+	child = prepare("-", &output);
+	child->pid = fork();
 	if (!child->pid) {
+		signal(SIGCHLD, SIG_DFL);
 		*error = call(argument);
 		_exit(0);
 	}
+	begun(child, output);
 	status = wait_end(child);
 	if (!status)
 		status = *error;

@@ -16,7 +16,6 @@
 
 #define PROGRAM_FILE "opt/vmlab/program"
 #define MODE_FILE "opt/vmlab/mode"
-#define STEPS_LIMIT (16 * 1024 * 1024)
 
 static const struct {
 	const char *type, *at, *options;
@@ -69,7 +68,6 @@ static void let_go_of_console(void)
 static char *unpack_program(void)
 {
 	uint32_t archive_size;
-	size_t size;
 	char *archive = fwcfg_read(PROGRAM_FILE, &archive_size), *steps;
 	int error;
 
@@ -80,8 +78,8 @@ static char *unpack_program(void)
 	error = archive_unpack(archive, archive_size);
 	if (error)
 		bail_out("unpacking the program", error);
-	free(archive);
-	steps = whole_file("steps", STEPS_LIMIT, &size);
+	/* It is not freed: giving memory back costs more than the guest has need of it. */
+	steps = archive_text(archive, archive_size, "steps");
 	if (!steps)
 		bail_out("the program's steps", errno);
 	return steps;
@@ -97,7 +95,6 @@ static char *read_mode(void)
 	char *mode = fwcfg_read(MODE_FILE, &size);
 
 	if (mode && !strcmp(mode, "freeze")) {
-		free(mode);
 		/* From this time the host sets the snapshot's clock, which may have gone on since. */
 		report("# frozen tsc=%llu\n", (unsigned long long)__builtin_ia32_rdtsc());
 		outb(PVPANIC_PANICKED, PVPANIC);
