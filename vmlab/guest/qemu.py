@@ -24,7 +24,8 @@ CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
 LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
 RESTORE_S = 30.0
 """How long QEMU may take to read a snapshot's state, host seconds, with many guests at once."""
-_POLL_S = 0.02
+_LOOK_S = 0.05
+"""How often a guest's time, its console and the wish to stop are looked at, seconds."""
 
 # RAM in a shared file is not in the state (migration capability x-ignore-shared).
 IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
@@ -343,18 +344,25 @@ def supervise(
 ) -> Ended:
     """Waits for the process' end, its time, its flood or a stop, whichever comes first."""
     deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            status = process.wait(_POLL_S)
-            break
-        except subprocess.TimeoutExpired:
-            if stopped():
-                return Ended("lost", "the lab was stopped")
+    while not _ends(process, _LOOK_S):
+        if stopped():
+            return Ended("lost", "the lab was stopped")
         if time.monotonic() > deadline:
             return Ended("timeout", f"the guest still ran after {timeout_s:g} s of the host's time")
         if run.console.exists() and run.console.stat().st_size > CONSOLE_LIMIT:
             return FLOODED
-    return of_status(status, process)
+    return of_status(process.wait(), process)
+
+
+def _ends(process: Process, within_s: float) -> bool:
+    """Whether the process ends within so many seconds; its end is known at once."""
+    if process.poll() is not None:
+        return True
+    end = os.pidfd_open(process.pid)
+    try:
+        return bool(select.select([end], [], [], within_s)[0])
+    finally:
+        os.close(end)
 
 
 FLOODED = Ended("flooded", f"the console grew past {CONSOLE_LIMIT >> 20} MiB")
