@@ -52,7 +52,7 @@ def flip(path, at):
     [
         lambda one: flip(one.ram, (1 << 20) + 3),
         lambda one: flip(one.ram, 5),
-        lambda one: flip(one.state, 0),
+        lambda one: (one.check(), flip(one.state, 0)),
         lambda one: os.truncate(one.ram, 1 << 21),
         lambda one: os.truncate(one.state, 2),
         lambda one: one.ram.unlink(),
@@ -65,6 +65,22 @@ def test_a_snapshot_that_is_not_what_it_was_is_noticed(made, spoil):
     spoil(made)
     with pytest.raises(SnapshotError):
         made.check()
+
+
+def test_a_snapshot_is_read_through_again_only_where_a_file_was_touched(made, monkeypatch):
+    read = []
+    monkeypatch.setattr(
+        "vmlab.guest.snapshot.digest", lambda path: read.append(path.name) or digest(path)
+    )
+    made.check()
+    made.check()
+    assert read == ["ram", "state"]
+    flip(made.ram, (1 << 20) + 3)
+    os.utime(made.ram, ns=(0, 0))
+    for _ in range(2):
+        with pytest.raises(SnapshotError, match="its ram has changed"):
+            made.check()
+    assert len(read) == 6
 
 
 def boot(machine: qemu.Machine, tmp_path) -> qemu.Boot:
