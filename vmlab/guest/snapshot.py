@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, cast
-
-from qemu.qmp import QMPError
-from qemu.qmp.legacy import QEMUMonitorProtocol
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from vmlab.errors import LabError
 from vmlab.guest import crash, program, qemu
+
+if TYPE_CHECKING:
+    from qemu.qmp.legacy import QEMUMonitorProtocol
 
 WARM_S = 110.0
 """How long a cold boot may take on the host, seconds; less than a scenario's timeout."""
@@ -198,6 +198,9 @@ def _freeze(
     The guest waits for the first command, and QEMU is not spoken to while it boots: what the host
     does then would be seen in the snapshot.
     """
+    from qemu.qmp import QMPError  # asyncio comes with it, and most runs warm nothing
+    from qemu.qmp.legacy import QEMUMonitorProtocol
+
     deadline = time.monotonic() + WARM_S
     _until(boot.qmp_socket.exists, process, deadline)
     monitor = QEMUMonitorProtocol(str(boot.qmp_socket))
@@ -218,7 +221,7 @@ def _freeze(
             monitor.close()
 
 
-def _event(monitor: QEMUMonitorProtocol) -> str | None:
+def _event(monitor: "QEMUMonitorProtocol") -> str | None:
     try:
         event = monitor.pull_event(wait=_EVENT_S)
     except TimeoutError:
@@ -245,7 +248,7 @@ def _check(
         raise BootError(ended, run.console.read_bytes())
 
 
-def _migrated(monitor: QEMUMonitorProtocol) -> bool:
+def _migrated(monitor: "QEMUMonitorProtocol") -> bool:
     about = cast(dict[str, Any], monitor.cmd("query-migrate"))
     if about.get("status") == "failed":
         raise SnapshotError(f"writing the snapshot's state: {about}")
