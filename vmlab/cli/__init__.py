@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from vmlab.cli import build, cache, determinism, doctor, explore, kernels, replay, run, schema
+from vmlab.cli import (
+    bench,
+    build,
+    cache,
+    determinism,
+    doctor,
+    explore,
+    kernels,
+    replay,
+    run,
+    schema,
+)
 from vmlab.errors import VmlabError
 
 app = typer.Typer(
@@ -18,6 +29,7 @@ app.command("replay")(replay.replay)
 app.command("verify-determinism")(determinism.verify)
 app.command("explore")(explore.explore)
 app.command("build")(build.build)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.command("schema")(schema.schema)
 app.add_typer(kernels.app, name="kernels")

@@ -41,7 +41,7 @@ _MALLOC = ":".join(
     f"glibc.malloc.{name}={value}"
     for name, value in (("arena_max", 1), ("top_pad", 16 << 20), ("trim_threshold", 1 << 30))
 )
-_COMPLETED = re.compile(rb'"MIGRATION".*"completed"')
+COMPLETED = re.compile(rb'"MIGRATION".*"completed"')
 _RESTORE = ("-incoming", "defer", "-chardev", "stdio,id=restore,signal=off",
             "-mon", "chardev=restore,mode=control")  # fmt: skip
 
@@ -309,7 +309,7 @@ def environment() -> dict[str, str]:
     return {"GLIBC_TUNABLES": _MALLOC, **os.environ}
 
 
-def _restored(command: list[str], state: Path, go: bool) -> Process:
+def _restored(argv: list[str], state: Path, go: bool) -> Process:
     """Starts from a snapshot, and lets the guest go on once its state is in.
 
     An interactive guest is gone on with by its session, once that can hear it. Raises StuckError
@@ -317,17 +317,16 @@ def _restored(command: list[str], state: Path, go: bool) -> Process:
     """
     with state.open("rb") as file:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=(file.fileno(),), process_group=0, env=environment(),
         )  # fmt: skip
-        _command(process, "qmp_capabilities")
-        _command(process, "migrate-set-capabilities", RESTORE_CAPABILITIES)
-        _command(process, "migrate-incoming", {"uri": f"fd:{file.fileno()}"})
+        for line in restore_commands(file.fileno()):
+            _say(process, line)
     if not _came_in(process, time.monotonic() + RESTORE_S):
         with ended(process):
             raise StuckError(f"QEMU did not read the snapshot's state in {RESTORE_S:g} s")
     if go:
-        _command(process, "cont")
+        _say(process, command("cont"))
     return process
 
 
@@ -335,7 +334,7 @@ def _came_in(process: Process, deadline: float) -> bool:
     """Whether QEMU said in time that the migration is complete, or ended."""
     said = b""
     assert process.stdout is not None
-    while not _COMPLETED.search(said):
+    while not COMPLETED.search(said):
         left = deadline - time.monotonic()
         if not select.select([process.stdout], [], [], max(0.0, left))[0]:
             return False
@@ -346,12 +345,25 @@ def _came_in(process: Process, deadline: float) -> bool:
     return True
 
 
-def _command(process: Process, name: str, arguments: "Mapping[str, object] | None" = None) -> None:
+def restore_commands(state: int) -> list[bytes]:
+    """What QEMU is told to begin from a state, given as an open file that it inherited."""
+    return [
+        command("qmp_capabilities"),
+        command("migrate-set-capabilities", RESTORE_CAPABILITIES),
+        command("migrate-incoming", {"uri": f"fd:{state}"}),
+    ]
+
+
+def command(name: str, arguments: "Mapping[str, object] | None" = None) -> bytes:
+    """A QMP command's line; short, for QEMU reads it byte by byte."""
+    content = {"execute": name, **({"arguments": arguments} if arguments else {})}
+    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+
+
+def _say(process: Process, line: bytes) -> None:
     if process.stdin:
-        command = {"execute": name, **({"arguments": arguments} if arguments else {})}
-        line = json.dumps(command, separators=(",", ":"))  # QEMU reads it byte by byte
         with contextlib.suppress(BrokenPipeError):  # it is gone already: its status says why
-            process.stdin.write(line.encode() + b"\n")
+            process.stdin.write(line)
             process.stdin.flush()
 
 
