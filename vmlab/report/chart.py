@@ -1,6 +1,7 @@
 """The bench's figures as a picture: one SVG without scripts or fonts of its own.
 
-Colours are classes, and the reader's light or dark scheme chooses between two sets of them.
+Colours are classes, and the reader's light or dark scheme chooses between two sets of them. The
+paper is drawn too, for what shows the picture may know no schemes.
 """
 
 import json
@@ -20,6 +21,7 @@ _TOP, _BOTTOM = 56, 48
 _BAR, _GAP, _TITLE = 18, 6, 26
 _STYLE = """\
 text { font: 13px system-ui, sans-serif; fill: #24292f; }
+.paper { fill: #ffffff; }
 .title { font-weight: 600; }
 .head { font-size: 15px; font-weight: 600; }
 .axis { fill: #57606a; font-size: 12px; }
@@ -28,6 +30,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; }
 .restored { fill: #1a7f37; } .cold { fill: #0969da; } .virtme { fill: #8250df; }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3; }
+.paper { fill: #0d1117; }
 .axis { fill: #9198a1; }
 .grid { stroke: #9198a1; }
 .spread { stroke: #e6edf3; }
@@ -49,6 +52,7 @@ def of_json(document: str) -> str:
             '<title id="name">Time to the first result of a guest</title>',
             f'<desc id="about">{escape(_about(kernels))}</desc>',
             f"<style>{_STYLE}</style>",
+            '<rect class="paper" width="100%" height="100%"/>',
             _text(_LEFT, 22, "First command's result of a guest, without KVM", "head"),
             *_axis(scale, bottom),
             *body,
@@ -62,7 +66,7 @@ class _Scale:
 
     def __init__(self, spreads: Sequence[Mapping[str, Mapping[str, float]]]) -> None:
         ends = [some[end] for one in spreads for some in one.values() for end in ("min", "max")]
-        self.low = math.floor(math.log10(min(ends) * 0.8))
+        self.low = math.floor(math.log10(min(ends) / 2))
         self.high = max(math.ceil(math.log10(max(ends))), self.low + 1)
 
     def at(self, seconds: float) -> float:
