@@ -10,6 +10,7 @@ import pytest
 from vmlab import lab
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
+from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog, Kernel, Package, Unavailable, pins
 from vmlab.catalog.apt import Apt, Mirrors, mirrors
@@ -18,7 +19,7 @@ from vmlab.catalog.records import Gone
 from vmlab.errors import LabError
 from vmlab.executor import exit_status
 from vmlab.project import Project, Settings
-from vmlab.runner import QemuBackend, Runner
+from vmlab.runner import Runner
 from vmlab.verdict import Verdict
 
 IMAGE = "linux-image-6.1.0-50-amd64"
