@@ -9,7 +9,7 @@ from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
-from vmlab.guest import crash, program, qemu
+from vmlab.guest import crash, launch, program, qemu
 from vmlab.runner import read_results
 from vmlab.snapshots import Snapshots
 
@@ -30,7 +30,7 @@ class Lab:
         boot = qemu.Boot(qemu.Machine(self.arch), self.kernel, self.image, run)
         if self.snapshots:
             boot = replace(boot, memory=self.snapshots.memory(boot))
-        ended = qemu.run(boot, timeout_s)
+        ended = launch.run(boot, timeout_s)
         return ended, read_results(run), run.console.read_bytes()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from vmlab.arch import ARCHES
 from vmlab.errors import LabError
-from vmlab.guest import program, qemu
+from vmlab.guest import launch, program, qemu
 from vmlab.runner import read_results
 
 
@@ -69,7 +69,7 @@ def test_a_comma_in_a_path_is_written_twice(tmp_path):
 def test_how_a_guest_ended_is_told(tmp_path, fake_qemu, monkeypatch, wrong, how, detail):
     monkeypatch.setenv("VMLAB_FAKE", wrong)
     began = time.monotonic()
-    ended = qemu.run(boot(tmp_path), 1 if wrong == "hang" else 20)
+    ended = launch.run(boot(tmp_path), 1 if wrong == "hang" else 20)
     assert ended.how == how
     assert detail in ended.detail
     assert time.monotonic() - began < 6
@@ -79,20 +79,20 @@ def test_how_a_guest_ended_is_told(tmp_path, fake_qemu, monkeypatch, wrong, how,
 def test_results_that_are_not_whole_are_a_fault(tmp_path, fake_qemu, monkeypatch, wrong, fault):
     monkeypatch.setenv("VMLAB_FAKE", wrong)
     one = boot(tmp_path)
-    assert qemu.run(one, 20).how == "off"
+    assert launch.run(one, 20).how == "off"
     assert fault in (read_results(one.run).fault or "")
 
 
 def test_a_stop_ends_the_guest(tmp_path, fake_qemu, monkeypatch):
     monkeypatch.setenv("VMLAB_FAKE", "hang")
-    ended = qemu.run(boot(tmp_path), 60, stopped=lambda: True)
-    assert ended == qemu.Ended("lost", "the lab was stopped")
+    ended = launch.run(boot(tmp_path), 60, stopped=lambda: True)
+    assert ended == launch.Ended("lost", "the lab was stopped")
 
 
 def test_without_qemu_the_next_step_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LabError, match="found; install the packages"):
-        qemu.run(boot(tmp_path), 1)
+        launch.run(boot(tmp_path), 1)
 
 
 LAB = """
@@ -100,8 +100,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from test_qemu import boot
-from vmlab.guest import qemu
-qemu.run(boot(Path(sys.argv[1])), 600)
+from vmlab.guest import launch, qemu
+launch.run(boot(Path(sys.argv[1])), 600)
 """
 
 
@@ -119,18 +119,18 @@ def test_a_guest_dies_with_a_lab_that_is_killed(tmp_path, fake_qemu, monkeypatch
 def test_ctrl_c_reaches_the_lab_and_not_its_guests(tmp_path, fake_qemu, monkeypatch):
     monkeypatch.setenv("VMLAB_FAKE", "hang")
     one = boot(tmp_path)
-    process = qemu.start(one)
-    with qemu.ended(process):
+    process = launch.start(one)
+    with launch.ended(process):
         assert os.getpgid(process.pid) != os.getpgrp()
 
 
 def test_a_state_that_qemu_does_not_read_in_time_is_said(tmp_path, fake_qemu, monkeypatch):
     monkeypatch.setenv("VMLAB_FAKE", "hang")
-    monkeypatch.setattr(qemu, "RESTORE_S", 0.5)
+    monkeypatch.setattr(launch, "RESTORE_S", 0.5)
     (tmp_path / "state").write_bytes(b"x")
     memory = qemu.Memory(tmp_path / "ram", tmp_path / "state")
-    ended = qemu.run(replace(boot(tmp_path), memory=memory), 60)
-    assert ended == qemu.Ended("lost", "QEMU did not read the snapshot's state in 0.5 s")
+    ended = launch.run(replace(boot(tmp_path), memory=memory), 60)
+    assert ended == launch.Ended("lost", "QEMU did not read the snapshot's state in 0.5 s")
     assert guests(f"{tmp_path}/console") == []
 
 

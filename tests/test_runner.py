@@ -5,7 +5,7 @@ from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.executor import execute
-from vmlab.guest import qemu
+from vmlab.guest import launch
 from vmlab.lab import load
 from vmlab.project import Project, Settings
 from vmlab.runner import Runner
@@ -19,7 +19,7 @@ class Backend:
 
     name = "stand-in"
 
-    def __init__(self, ended: qemu.Ended, results: str = "", console: bytes = b"[ 0.1] hello\n"):
+    def __init__(self, ended: launch.Ended, results: str = "", console: bytes = b"[ 0.1] hello\n"):
         self.ended, self.results, self.console, self.boots = ended, results, console, 0
 
     def boot(self, job, stopped):
@@ -60,7 +60,7 @@ def run(tmp_path, monkeypatch):
 
 
 def test_after_a_failed_boot_others_like_it_are_not_tried_and_say_so(run):
-    backend = Backend(qemu.Ended("reset", "the guest reset itself"))
+    backend = Backend(launch.Ended("reset", "the guest reset itself"))
     first, second, third = run(backend)
     why = "the guest never came to its first step: the guest reset itself"
     assert first == (Verdict.CRASHED, why)
@@ -72,8 +72,8 @@ def test_after_a_failed_boot_others_like_it_are_not_tried_and_say_so(run):
 @pytest.mark.parametrize(
     "backend",
     [
-        Backend(qemu.Ended("reset", restored=True)),
-        Backend(qemu.Ended("off"), results="Bail out! unpacking the program: no space\n"),
+        Backend(launch.Ended("reset", restored=True)),
+        Backend(launch.Ended("off"), results="Bail out! unpacking the program: no space\n"),
     ],
     ids=["restored", "its program was bad"],
 )
@@ -83,6 +83,6 @@ def test_what_says_nothing_of_the_boot_spares_nobody(run, backend):
 
 
 def test_a_lost_qemu_is_broken_also_for_those_not_tried(run):
-    verdicts = run(Backend(qemu.Ended("lost", "QEMU ended with status 1: no such machine")))
+    verdicts = run(Backend(launch.Ended("lost", "QEMU ended with status 1: no such machine")))
     assert [verdict for verdict, _ in verdicts] == [Verdict.BROKEN] * 3
     assert "not tried" in verdicts[1][1]

@@ -10,7 +10,7 @@ from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.errors import LabError
-from vmlab.guest import program, qemu
+from vmlab.guest import launch, program, qemu
 from vmlab.guest.snapshot import BootError, Snapshot, SnapshotError, digest
 from vmlab.runner import read_results
 from vmlab.snapshots import KIND, Snapshots, name
@@ -156,7 +156,7 @@ def test_only_the_snapshot_that_a_guest_had_is_thrown_away(warmed, tmp_path):
 
 def test_a_kernel_that_does_not_come_up_is_tried_once(warmed, tmp_path):
     machine = boot(qemu.Machine(ARCHES["i386"]), tmp_path)
-    type(warmed).fail = BootError(qemu.Ended("reset", "the guest reset itself"), b"panic")
+    type(warmed).fail = BootError(launch.Ended("reset", "the guest reset itself"), b"panic")
     for _ in range(3):
         with pytest.raises(BootError, match="reset itself"):
             warmed.memory(machine)
@@ -195,7 +195,7 @@ class TestRealSnapshots:
 
         cold.run.clear()
         cold.run.mode.write_text(program.mode(100_000, seed))
-        assert qemu.run(replace(cold, memory=memory), 60).how == "off"
+        assert launch.run(replace(cold, memory=memory), 60).how == "off"
         return cold.run.console.read_bytes(), cold.run.results.read_bytes()
 
     def test_runs_repeat_to_the_byte_also_from_a_snapshot_made_anew(self, cold, tmp_path):

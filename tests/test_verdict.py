@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from vmlab.guest.qemu import Ended
+from vmlab.guest.launch import Ended
 from vmlab.guest.results import Results, StepResult
 from vmlab.scenario import Known, expand, load
 from vmlab.verdict import Judgement, Verdict, judge

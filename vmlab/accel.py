@@ -12,7 +12,7 @@ from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.cache import content_key
 from vmlab.errors import LabError
-from vmlab.guest import program, qemu, results
+from vmlab.guest import launch, program, qemu, results
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DEVICE = Path("/dev/kvm")
@@ -50,7 +50,7 @@ def try_kvm(arch: Arch, artifacts: Artifacts) -> str:
             machine = qemu.Machine(arch, clock="real", accel="kvm")
             image = artifacts.image(arch)
             boot = qemu.Boot(machine, artifacts.catalog.image(kernel), image, run)
-            ended = qemu.run(boot, _TRIAL_S)
+            ended = launch.run(boot, _TRIAL_S)
             text = run.results.read_text(errors="replace") if run.results.exists() else ""
     except LabError as error:
         return f"the trial could not be made: {error}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vmlab.catalog import Kernel
-from vmlab.guest import qemu
+from vmlab.guest import launch, qemu
 from vmlab.guest.snapshot import BootError
 from vmlab.snapshots import Snapshots
 
@@ -16,7 +16,7 @@ class Backend(Protocol):
 
     name: str
 
-    def boot(self, job: "Job", stopped: Callable[[], bool]) -> qemu.Ended: ...
+    def boot(self, job: "Job", stopped: Callable[[], bool]) -> launch.Ended: ...
 
     def forget(self) -> None:
         """Throws away what later guests would begin from."""
@@ -49,10 +49,10 @@ class QemuBackend:
     def __init__(self, snapshots: Snapshots | None) -> None:
         self._snapshots = snapshots
 
-    def boot(self, job: Job, stopped: Callable[[], bool]) -> qemu.Ended:
+    def boot(self, job: Job, stopped: Callable[[], bool]) -> launch.Ended:
         boot = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
         if self._snapshots is None:
-            return qemu.run(boot, job.timeout_s, stopped)
+            return launch.run(boot, job.timeout_s, stopped)
         try:
             return self._begun(boot, self._snapshots, job.timeout_s, stopped)
         except BootError as error:
@@ -65,13 +65,13 @@ class QemuBackend:
 
     def _begun(
         self, boot: qemu.Boot, snapshots: Snapshots, timeout_s: float, stopped: Callable[[], bool]
-    ) -> qemu.Ended:
+    ) -> launch.Ended:
         """A guest that is lost may have had a bad snapshot: once more from one made anew."""
         began = replace(boot, memory=snapshots.memory(boot, stopped))
-        ended = qemu.run(began, timeout_s, stopped)
+        ended = launch.run(began, timeout_s, stopped)
         if ended.how == "lost" and began.memory and not stopped():
             snapshots.discard(began.memory, ended.detail)
             boot.run.clear()
             began = replace(boot, memory=snapshots.memory(boot, stopped))
-            ended = qemu.run(began, timeout_s, stopped)
+            ended = launch.run(began, timeout_s, stopped)
         return replace(ended, restored=began.memory is not None)

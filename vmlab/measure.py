@@ -20,7 +20,7 @@ from vmlab.backend import Job
 from vmlab.bench import Growth, Restored
 from vmlab.catalog import Kernel
 from vmlab.errors import LabError
-from vmlab.guest import program, qemu
+from vmlab.guest import launch, program, qemu
 from vmlab.snapshots import Snapshots
 from vmlab.virtme import VirtmeBackend
 
@@ -80,8 +80,8 @@ class Guests:
     def cold(self, kernel: str) -> float:
         with self._job(kernel, "real", [_COMMAND]) as job:
             began = time.monotonic()
-            process = qemu.start(qemu.Boot(job.machine, job.vmlinuz, job.image, job.run))
-            with qemu.ended(process):
+            process = launch.start(qemu.Boot(job.machine, job.vmlinuz, job.image, job.run))
+            with launch.ended(process):
                 return _until_first(job.run, began, lambda: process.poll() is not None)
 
     def virtme(self, kernel: str) -> float:
@@ -107,7 +107,7 @@ class Guests:
     def whole_run(self, kernel: str) -> None:
         """One run from its directory to its end. Raises LabError where it gives no result."""
         with self._job(kernel, "virtual", [_COMMAND]) as job:
-            ended = qemu.run(self._boot(job), LIMIT_S)
+            ended = launch.run(self._boot(job), LIMIT_S)
             if ended.how != "off" or not _FIRST.search(job.run.results.read_bytes()):
                 raise LabError(f"a guest of {kernel} gave no result: {ended.how} {ended.detail}")
 
@@ -170,17 +170,17 @@ def _tail(run: qemu.RunDirectory) -> str:
 
 
 def _followed(boot: qemu.Boot) -> Timeline:
-    """Starts the guest as `qemu.start` does, and notes when it comes past each phase."""
+    """Starts the guest as `launch.start` does, and notes when it comes past each phase."""
     assert boot.memory and boot.memory.state
     at: dict[str, float] = {}
     began = time.monotonic()
     with boot.memory.state.open("rb") as state:
         process = subprocess.Popen(
             qemu.argv(boot), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, pass_fds=(state.fileno(),), env=qemu.environment(),
+            stderr=subprocess.PIPE, pass_fds=(state.fileno(),), env=launch.environment(),
         )  # fmt: skip
-        with qemu.ended(process):
-            for command in qemu.restore_commands(state.fileno()):
+        with launch.ended(process):
+            for command in launch.restore_commands(state.fileno()):
                 _say(process, command)
             _follow(process, boot.run, at, began)
             process.send_signal(signal.SIGSTOP)  # so that it holds what it held at that time
@@ -188,7 +188,7 @@ def _followed(boot: qemu.Boot) -> Timeline:
 
 
 def _follow(
-    process: qemu.Process, run: qemu.RunDirectory, at: dict[str, float], began: float
+    process: launch.Process, run: qemu.RunDirectory, at: dict[str, float], began: float
 ) -> None:
     while "first result" not in at:
         now = time.monotonic() - began
@@ -198,7 +198,7 @@ def _follow(
         port = run.results.read_bytes() if run.results.exists() else b""
         seen = {
             "greeting": b'"QMP"' in said,
-            "state in": bool(qemu.COMPLETED.search(said)),
+            "state in": bool(launch.COMPLETED.search(said)),
             "running": b'"RESUME"' in said,
             "first byte": bool(port),
             "first result": bool(_FIRST.search(port)),
@@ -207,10 +207,10 @@ def _follow(
             if seen[phase] and phase not in at:
                 at[phase] = time.monotonic() - began
                 if phase == "state in":
-                    _say(process, qemu.command("cont"))
+                    _say(process, launch.command("cont"))
 
 
-def _said(process: qemu.Process) -> bytes:
+def _said(process: launch.Process) -> bytes:
     """What QEMU says within a moment."""
     assert process.stdout is not None
     if not select.select([process.stdout], [], [], _POLL_S)[0]:
@@ -218,7 +218,7 @@ def _said(process: qemu.Process) -> bytes:
     return os.read(process.stdout.fileno(), 65536)
 
 
-def _say(process: qemu.Process, line: bytes) -> None:
+def _say(process: launch.Process, line: bytes) -> None:
     assert process.stdin is not None
     process.stdin.write(line)
     process.stdin.flush()

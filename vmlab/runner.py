@@ -16,7 +16,7 @@ from vmlab.build.musl import CompileError
 from vmlab.cache import content_key
 from vmlab.catalog import Catalog, Kernel, Unavailable
 from vmlab.errors import LabError
-from vmlab.guest import program, qemu, results
+from vmlab.guest import launch, program, qemu, results
 from vmlab.inputs import inputs, output_key
 from vmlab.payload import Payload
 from vmlab.perturb import perturbation
@@ -184,7 +184,7 @@ class Runner:
                 return skip.reason
         return None
 
-    def _judged(self, prepared: Prepared) -> tuple[qemu.Ended | None, Judgement, float]:
+    def _judged(self, prepared: Prepared) -> tuple[launch.Ended | None, Judgement, float]:
         """How the guest ended (None: it was not tried), the verdict, and how long it ran."""
         job = prepared.job
         if spared := self._no_boots.get(job.kind):
@@ -216,7 +216,7 @@ def _option(machine: qemu.Machine) -> str:
     return machine.perturbation.option if machine.perturbation else ""
 
 
-def _token(prepared: Prepared, backend: str, ended: qemu.Ended, verdict: Verdict) -> Token:
+def _token(prepared: Prepared, backend: str, ended: launch.Ended, verdict: Verdict) -> Token:
     machine, expanded = prepared.job.machine, prepared.expanded
     exact = machine.clock == "virtual" and machine.cpus == 1 and backend == "qemu"
     perturbed = machine.perturbation is not None

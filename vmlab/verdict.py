@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vmlab.guest import crash
-from vmlab.guest.qemu import Ended
+from vmlab.guest.launch import Ended
 from vmlab.guest.results import Results, StepResult
 from vmlab.scenario import errnos
 from vmlab.scenario.expand import Expanded, RunStep

@@ -15,7 +15,7 @@ from vmlab.artifacts import Artifacts
 from vmlab.backend import Job
 from vmlab.cache import content_key
 from vmlab.errors import LabError
-from vmlab.guest import qemu
+from vmlab.guest import launch, qemu
 from vmlab.images import tiny
 
 _PACKAGES = ("bash", "libc6", "libtinfo6")
@@ -43,7 +43,7 @@ class VirtmeBackend:
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
 
-    def boot(self, job: Job, stopped: Callable[[], bool]) -> qemu.Ended:
+    def boot(self, job: Job, stopped: Callable[[], bool]) -> launch.Ended:
         """Raises LabError without virtme-run or the host's modprobe."""
         if shutil.which("modprobe", path=_path()) is None:
             raise LabError("virtme-run needs modprobe, which was not found; install kmod")
@@ -57,8 +57,8 @@ class VirtmeBackend:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env={**os.environ, "PATH": _path()},
         )  # fmt: skip
-        with qemu.ended(process):
-            return _as_qemu(qemu.supervise(process, job.run, job.timeout_s, stopped), job)
+        with launch.ended(process):
+            return _as_qemu(launch.supervise(process, job.run, job.timeout_s, stopped), job)
 
     def forget(self) -> None:
         """Every guest boots: there is nothing to forget."""
@@ -115,11 +115,11 @@ def _wrapper(arch: Arch) -> str:
     return f'#!/bin/sh\nexec setpriv --pdeathsig KILL -- qemu-system-{arch.qemu} "$@"\n'
 
 
-def _as_qemu(ended: qemu.Ended, job: Job) -> qemu.Ended:
+def _as_qemu(ended: launch.Ended, job: Job) -> launch.Ended:
     """virtme-run's status is its own; only with nothing on the console has it failed itself."""
     printed = job.run.console.exists() and job.run.console.stat().st_size > 0
     if ended.how == "lost" and printed and "stopped" not in ended.detail:
-        return qemu.Ended("off")
+        return launch.Ended("off")
     return ended
 
 

@@ -18,7 +18,7 @@ from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from vmlab.errors import VmlabError
-from vmlab.guest import program, qemu, results
+from vmlab.guest import launch, program, qemu, results
 from vmlab.guest.console import Console
 
 _WAITING = "# waiting\n"
@@ -117,8 +117,8 @@ def session(boot: qemu.Boot, files: dict[str, bytes]) -> Iterator[Session]:
     boot.run.mode.write_text(program.mode(0, boot.machine.seed, f"interactive {option}"))
     with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
         boot = replace(boot, control=Path(control), port=True)
-        process = qemu.start(boot)
-        with qemu.ended(process), contextlib.closing(_connect(boot, process)) as opened:
+        process = launch.start(boot)
+        with launch.ended(process), contextlib.closing(_connect(boot, process)) as opened:
             if boot.memory:
                 opened.resume()
             opened.wait(_BOOT_S)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from vmlab.errors import LabError
-from vmlab.guest import crash, program, qemu
+from vmlab.guest import crash, launch, program, qemu
 
 if TYPE_CHECKING:
     from qemu.qmp.legacy import QEMUMonitorProtocol
@@ -45,7 +45,7 @@ class SnapshotError(LabError):
 class BootError(SnapshotError):
     """The guest did not come to where it is frozen: it would not come to a program either."""
 
-    def __init__(self, ended: qemu.Ended, console: bytes) -> None:
+    def __init__(self, ended: launch.Ended, console: bytes) -> None:
         super().__init__(f"the guest did not come to its program: {ended.detail}")
         self.ended = ended
         self.console = console
@@ -158,8 +158,8 @@ def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda:
     with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
         frozen = replace(boot, run=run, control=Path(control), memory=qemu.Memory(snapshot.ram))
         with snapshot.state.open("wb") as state:
-            process = qemu.start(frozen)
-            with qemu.ended(process):
+            process = launch.start(frozen)
+            with launch.ended(process):
                 _freeze(frozen, process, state.fileno(), stopped)
     found = crash.find(run.console.read_text(errors="replace"))
     if found:
@@ -191,7 +191,7 @@ def set_clock(snapshot: Snapshot, run: qemu.RunDirectory, shift: int) -> None:
 
 
 def _freeze(
-    boot: qemu.Boot, process: qemu.Process, state: int, stopped: Callable[[], bool]
+    boot: qemu.Boot, process: launch.Process, state: int, stopped: Callable[[], bool]
 ) -> None:
     """Waits until the guest has stopped itself, and writes its state.
 
@@ -230,18 +230,18 @@ def _event(monitor: "QEMUMonitorProtocol") -> str | None:
 
 
 def _check(
-    run: qemu.RunDirectory, process: qemu.Process, deadline: float, stopped: Callable[[], bool]
+    run: qemu.RunDirectory, process: launch.Process, deadline: float, stopped: Callable[[], bool]
 ) -> None:
     """Raises BootError where the guest will not come to be frozen."""
     if stopped():
         raise SnapshotError("the lab was stopped")
     ended = None
     if process.poll() is not None:
-        ended = qemu.of_status(process.returncode, process)
-    elif run.console.stat().st_size > qemu.CONSOLE_LIMIT:
-        ended = qemu.FLOODED
+        ended = launch.of_status(process.returncode, process)
+    elif run.console.stat().st_size > launch.CONSOLE_LIMIT:
+        ended = launch.FLOODED
     elif time.monotonic() > deadline:
-        ended = qemu.Ended("timeout", f"it did not come to its program in {WARM_S:g} s")
+        ended = launch.Ended("timeout", f"it did not come to its program in {WARM_S:g} s")
     if ended and ended.how == "lost":
         raise SnapshotError(ended.detail)
     if ended:
@@ -255,10 +255,10 @@ def _migrated(monitor: "QEMUMonitorProtocol") -> bool:
     return bool(about.get("status") == "completed")
 
 
-def _until(true: Callable[[], bool], process: qemu.Process, deadline: float) -> None:
+def _until(true: Callable[[], bool], process: launch.Process, deadline: float) -> None:
     while not true():
         if process.poll() is not None:
-            ended = qemu.of_status(process.returncode, process)
+            ended = launch.of_status(process.returncode, process)
             raise SnapshotError(f"freezing the guest: {ended.detail or 'it ended before'}")
         if time.monotonic() > deadline:
             raise SnapshotError("freezing the guest: QEMU did not answer in time")
