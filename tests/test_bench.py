@@ -173,6 +173,10 @@ class TestRealGuests:
         assert sorted(seen.at, key=lambda phase: seen.at[phase]) == list(PHASES)
         assert 10_000_000 < seen.memory["Pss"] <= seen.memory["Rss"]
 
+    def test_a_second_command_like_the_first_needs_hardly_any_new_code(self, guests, kernel):
+        none, one, two = (guests.blocks(kernel, ["true"] * count) for count in (0, 1, 2))
+        assert 1000 < none < one < two < one + (one - none) // 10
+
     def test_runs_leave_no_descriptor_process_file_or_memory(self, guests, kernel):
         assert_nothing_is_left(guests.growth(kernel, 30))
 

@@ -77,6 +77,17 @@ class Guests:
         with self._job(kernel, "virtual", [_COMMAND, "while :; do :; done"]) as job:
             return _followed(self._boot(job))
 
+    def blocks(self, kernel: str, commands: list[str]) -> int:
+        """How many blocks of guest code QEMU translates from a snapshot to the end of a run."""
+        with self._job(kernel, "virtual", commands) as job:
+            log = job.run.path / "blocks"
+            more = ("-d", "in_asm", "-D", str(log))
+            ended = qemu.run(replace(self._boot(job), more=more), LIMIT_S)
+            if ended.how != "off":
+                raise LabError(f"a guest of {kernel} came to no end: {ended.how} {ended.detail}")
+            with log.open("rb") as lines:
+                return sum(line.startswith(b"IN:") for line in lines)
+
     def cold(self, kernel: str) -> float:
         with self._job(kernel, "real", [_COMMAND]) as job:
             began = time.monotonic()

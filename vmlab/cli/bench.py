@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from vmlab.measure import Guests
 
 _PROFILE_RUNS = 15
+_PROGRAMS: dict[str, list[str]] = {
+    "no step": [],
+    "one command": ["true"],
+    "the same twice": ["true", "true"],
+}  # fmt: skip
 
 
 def bench(
@@ -57,4 +62,6 @@ def _profile(guests: "Guests", kernels: "Sequence[str]") -> None:
     for kernel in kernels:
         seen = [guests.timeline(kernel).at for _ in range(_PROFILE_RUNS)]
         typer.echo(report.profile(kernel, measure.PHASES, seen))
+        for label, commands in _PROGRAMS.items():
+            typer.echo(f"  {guests.blocks(kernel, commands):>6} blocks translated, {label}")
     typer.echo(report.profile("the lab's own side", list(python[0]), python))

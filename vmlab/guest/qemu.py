@@ -97,6 +97,7 @@ class Boot:
     control: Path | None = None  # where the sockets are, for who talks to the guest or to QEMU
     memory: "Memory | None" = None
     port: bool = False  # the results port is a socket too: an interactive guest
+    more: tuple[str, ...] = ()  # options that show what QEMU does and change nothing in the guest
 
     @property
     def port_socket(self) -> Path:
@@ -143,6 +144,7 @@ def argv(boot: Boot) -> list[str]:
         *_control_args(boot),
         *contract_args(boot.run),
         *_kernel_args(boot),
+        *boot.more,
     ]  # fmt: skip
 
 
