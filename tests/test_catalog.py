@@ -229,6 +229,16 @@ def test_runs_on_a_kernel_that_is_wholly_gone_are_skipped_and_all_is_well(tmp_pa
     assert exit_status(runs) == 0
 
 
+def test_a_package_that_guests_are_built_with_and_is_gone_is_the_lab_s_trouble(tmp_path, archive):
+    musl = archive.add("musl-dev", "1", debian(tmp_path, "musl-dev", "1", {"a": "b"}))
+    archive.files.clear()
+    made, _ = catalog(tmp_path, archive)
+    made.pins = replace(made.pins, packages=(replace(musl, architecture="i386"),))
+    with pytest.raises(LabError, match="404.*no other version; guests' programs") as raised:
+        made.package("musl-dev", ARCHES["i386"])
+    assert not isinstance(raised.value, Unavailable), "that would skip runs and turn nothing red"
+
+
 def test_headers_with_other_libraries_are_other_headers(tmp_path, archive):
     pinned = kernel(archive.add(IMAGE, "1", image(tmp_path, "6.1.0-50-amd64", "1")))
     files = {"usr/src/linux-headers-6.1.0-50-amd64/Makefile": ""}

@@ -82,7 +82,7 @@ class Guests:
         with self._job(kernel, "virtual", commands) as job:
             log = job.run.path / "blocks"
             more = ("-d", "in_asm", "-D", str(log))
-            ended = qemu.run(replace(self._boot(job), more=more), LIMIT_S)
+            ended = launch.run(replace(self._boot(job), more=more), LIMIT_S)
             if ended.how != "off":
                 raise LabError(f"a guest of {kernel} came to no end: {ended.how} {ended.detail}")
             with log.open("rb") as lines:

@@ -158,7 +158,10 @@ class Catalog:
                     found = self.unpacked(near)
                     self.say(f"{package.name} {package.version}: {gone}; using {near.version}")
                     return found
-            raise Unavailable(f"{gone}, and {package.suite} has no other version") from gone
+            raise LabError(
+                f"{gone}, and {package.suite} has no other version; guests' programs are built "
+                "with it: name another mirror in VMLAB_MIRROR"
+            ) from gone
 
     def _source(self, source: Source) -> Path:
         def make(directory: Path) -> None:

@@ -16,6 +16,7 @@
 
 #define PROGRAM_FILE "opt/vmlab/program"
 #define MODE_FILE "opt/vmlab/mode"
+#define ARCHIVE_KEPT (4 * 1024 * 1024)
 
 static const struct {
 	const char *type, *at, *options;
@@ -78,10 +79,12 @@ static char *unpack_program(void)
 	error = archive_unpack(archive, archive_size);
 	if (error)
 		bail_out("unpacking the program", error);
-	/* It is not freed: giving memory back costs more than the guest has need of it. */
 	steps = archive_text(archive, archive_size, "steps");
 	if (!steps)
 		bail_out("the program's steps", errno);
+	/* Giving memory back takes time as well: a small archive stays. */
+	if (archive_size > ARCHIVE_KEPT)
+		free(archive);
 	return steps;
 }
 
