@@ -234,7 +234,7 @@ def test_a_package_that_guests_are_built_with_and_is_gone_is_the_lab_s_trouble(t
     archive.files.clear()
     made, _ = catalog(tmp_path, archive)
     made.pins = replace(made.pins, packages=(replace(musl, architecture="i386"),))
-    with pytest.raises(LabError, match="404.*no other version; guests' programs") as raised:
+    with pytest.raises(LabError, match=r"404.*no other version; guests' programs") as raised:
         made.package("musl-dev", ARCHES["i386"])
     assert not isinstance(raised.value, Unavailable), "that would skip runs and turn nothing red"
 

@@ -1,9 +1,10 @@
 """Whether runs repeat to the byte: many runs of one scenario, compared, under load."""
 
 import contextlib
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from vmlab.runner import Runner
 from vmlab.scenario import Expanded
 from vmlab.verdict import Verdict
 
+_TIME = re.compile(rb"(?:# uptime=|^\[ *)(\d+\.\d+)")  # of the results, of printk
 REMADE_EVERY = 25
 """Each so many runs, or before the last one, the snapshot is thrown away and made anew."""
 
@@ -23,6 +25,7 @@ class Difference:
     run: int
     file: str
     line: int
+    guest_s: float | None  # when the guest last said what time it was before that
     first: str
     other: str
 
@@ -78,7 +81,15 @@ def compare(number: int, first: dict[str, bytes], other: dict[str, bytes]) -> Di
             right = theirs[line] if line < len(theirs) else b"(the end)"
             if left != right:
                 texts = (left.decode(errors="replace"), right.decode(errors="replace"))
-                return Difference(number, name, line + 1, *texts)
+                return Difference(number, name, line + 1, _time_before(ours, line), *texts)
+    return None
+
+
+def _time_before(lines: Sequence[bytes], at: int) -> float | None:
+    """The last time of the guest's in the lines up to this one, seconds."""
+    for line in reversed(lines[: at + 1]):
+        if found := _TIME.search(line):
+            return float(found[1])
     return None
 
 

@@ -42,6 +42,8 @@ class Snapshots:
         with lock:
             if key in self._failed:
                 raise self._failed[key]
+            if key in self._checked and not Snapshot(self._checked[key].ram.parent).untouched():
+                del self._checked[key]
             if key not in self._checked and key not in self._without:
                 self._try(key, boot, stopped)
             return self._checked.get(key)

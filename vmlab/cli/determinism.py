@@ -37,8 +37,9 @@ def _line(scenario: str, outcome: "Outcome") -> str:
     if outcome.trouble:
         text += f"; {outcome.trouble}"
     if found := outcome.difference:
+        when = "" if found.guest_s is None else f", {found.guest_s:.6f} s of guest time"
         text += (
-            f"; first difference in run {found.run}, {found.file} line {found.line}:\n"
+            f"; first difference in run {found.run}, {found.file} line {found.line}{when}:\n"
             f"  run 1:  {found.first}\n  run {found.run}: {found.other}"
         )
     return text

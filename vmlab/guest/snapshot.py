@@ -109,6 +109,13 @@ class Snapshot:
         with contextlib.suppress(OSError):  # a cache that cannot be written is checked each time
             self.stamp.write_text(stamp)
 
+    def untouched(self) -> bool:
+        """Whether nobody wrote into the files, or took them away, since they were found whole."""
+        try:
+            return self._stamped(self._stamp())
+        except OSError:
+            return False
+
     def _stamp(self) -> str:
         """What the file system tells of the files; whoever writes into one changes its ctime."""
         told = []
