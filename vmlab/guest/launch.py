@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from vmlab.errors import LabError
 from vmlab.guest.qemu import Boot, RunDirectory, argv, pasted
@@ -118,7 +118,7 @@ def _restored(argv: list[str], state: Path, go: bool) -> Process:
     An interactive guest is gone on with by its session, once that can hear it. Raises StuckError
     where the state does not come in.
     """
-    with state.open("rb") as file:
+    with _opened(state) as file:
         process = subprocess.Popen(
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=(file.fileno(),), process_group=0, env=environment(),
@@ -133,13 +133,27 @@ def _restored(argv: list[str], state: Path, go: bool) -> Process:
     return process
 
 
+def _opened(state: Path) -> BinaryIO:
+    """Raises StuckError where another process has taken the snapshot away."""
+    try:
+        return state.open("rb")
+    except FileNotFoundError as error:
+        raise StuckError(f"the snapshot's state {state} is gone") from error
+
+
+def _readable(descriptor: int, within_s: float) -> bool:
+    """Whether there is something to read, or an end, in time. Any number of descriptor."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(max(0.0, within_s) * 1000))
+
+
 def _came_in(process: Process, deadline: float) -> bool:
     """Whether QEMU said in time that the migration is complete, or ended."""
     said = b""
     assert process.stdout is not None
     while not COMPLETED.search(said):
-        left = deadline - time.monotonic()
-        if not select.select([process.stdout], [], [], max(0.0, left))[0]:
+        if not _readable(process.stdout.fileno(), deadline - time.monotonic()):
             return False
         block = os.read(process.stdout.fileno(), 65536)
         if not block:
@@ -194,7 +208,7 @@ def _ends(process: Process, within_s: float) -> bool:
         return True
     end = os.pidfd_open(process.pid)
     try:
-        return bool(select.select([end], [], [], within_s)[0])
+        return _readable(end, within_s)
     finally:
         os.close(end)
 

@@ -73,7 +73,7 @@ class Session:
     def _running(self) -> bool:
         try:
             return bool(cast(dict[str, Any], self._qmp.cmd("query-status"))["running"])
-        except (QMPError, OSError) as error:
+        except (QMPError, OSError, EOFError) as error:
             raise GuestLost(f"the guest ended{self._tail()}") from error
 
     def wait(self, timeout_s: float) -> None:
@@ -99,7 +99,7 @@ class Session:
 
     def close(self) -> None:
         """Ends the guest's process."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, QMPError, EOFError):
             self._qmp.close()
         self.console.close()
         self._port.close()

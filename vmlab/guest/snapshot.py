@@ -221,10 +221,10 @@ def _freeze(
         monitor.cmd("getfd", fdname="state")
         monitor.cmd("migrate", uri="fd:state")
         _until(lambda: _migrated(monitor), process, time.monotonic() + MIGRATE_S)
-    except (QMPError, OSError, TimeoutError) as error:
+    except (QMPError, OSError, EOFError, TimeoutError) as error:
         raise SnapshotError(f"freezing the guest: QEMU said: {error or 'nothing'}") from error
     finally:
-        with contextlib.suppress(QMPError, OSError):
+        with contextlib.suppress(QMPError, OSError, EOFError):
             monitor.close()
 
 
