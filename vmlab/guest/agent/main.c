@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/io.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
@@ -115,8 +114,6 @@ int main(void)
 
 	if (iopl(3))
 		return 1;
-	/* Started by another init (virtme's): orphans come here all the same. */
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	mount_all();
 	let_go_of_console();
 	setenv("PATH", PROGRAM_DIR ":/bin:/sbin:/usr/bin:/usr/sbin", 1);
