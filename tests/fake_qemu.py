@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Stands in for QEMU and the guest in it: keeps the contract, runs steps on the host.
 
-VMLAB_FAKE says what goes wrong: hang, flood, die, reset, silent, cut.
+VMLAB_FAKE says what goes wrong: before the first step hang, flood, die, reset, silent; in it
+stuck, reboot, panic, oom, agent, segv; after the last cut.
 """
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -87,6 +89,7 @@ class Guest:
             self.say(f"ok {number} - {shown} # SKIP an earlier step failed")
             return False
         self.say(f"# begin {number}", mark=True)
+        IN_A_STEP.get(os.environ.get("VMLAB_FAKE", ""), lambda guest: None)(self)
         outcome = self.act(verb, name, ms, text)
         self.say(f"# uptime={self.uptime:.6f} printk=1 outcome={outcome}", mark=True)
         fine = expect == "any" or (outcome != 0 if expect == "nonzero" else outcome == int(expect))
@@ -94,8 +97,26 @@ class Guest:
         return fine
 
 
+def panic(guest: Guest, why: str) -> None:
+    guest.printk(f"[    1.0] Kernel panic - not syncing: {why}")
+    sys.exit(0)
+
+
+IN_A_STEP = {
+    "stuck": lambda guest: (guest.printk("[    1.0] the last words"), time.sleep(600)),
+    "reboot": lambda guest: (guest.printk("[    1.0] reboot: machine restart"), sys.exit(0)),
+    "panic": lambda guest: panic(guest, "sysrq triggered crash"),
+    "agent": lambda guest: panic(guest, "Attempted to kill init! exitcode=0x0000000b"),
+    "oom": lambda guest: guest.printk("[    1.0] Out of memory: Killed process 7 (dd)"),
+    "segv": lambda guest: os.kill(os.getpid(), signal.SIGSEGV),
+}
+
+
 def main() -> None:
     wrong = os.environ.get("VMLAB_FAKE", "")
+    if "--version" in sys.argv:
+        print("QEMU emulator version 7.2.22")
+        return
     guest = Guest()
     guest.printk("[    0.0] Linux version 6.1")
     if wrong == "hang":

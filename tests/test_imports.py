@@ -11,8 +11,9 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 ROOMS = (
     "errors", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts", "guest",
     "scenario", "accel", "verdict", "snapshots", "project", "payload", "backend", "inputs",
-    "tokens", "runner", "virtme", "bench", "measure", "executor", "lab", "determinism",
-    "explore", "archive", "replay", "interactive", "report", "doctor", "cli", "pytest_plugin",
+    "tokens", "runner", "virtme_trees", "virtme", "bench", "measure", "executor", "lab",
+    "determinism", "explore", "archive", "replay", "interactive", "report", "doctor", "cli",
+    "pytest_plugin",
 )  # fmt: skip
 LOW = {"guest": {"errors", "arch", "perturb", "guest"}, "perturb": {"perturb"}}
 

@@ -61,6 +61,7 @@ class Guests:
         with self._job(kernel.id, "virtual", [_COMMAND]) as job:
             self._boot(job)
         self._virtme.root(kernel.arch)
+        self._virtme.kernel(kernel)
         return kernel.id
 
     def restored(self, kernel: str) -> Restored:

@@ -1,38 +1,42 @@
 """The virtme backend: virtme-ng boots the kernel over 9p, the same agent runs the same program.
 
-Its exit status says nothing of the script's; the verdict comes from the agent's results, as ever.
+virtme-run's exit status says nothing of the script's, nor of QEMU's; the verdict comes from the
+agent's results, as ever, and QEMU's status from the wrapper that starts it.
 """
 
+import contextlib
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Job
-from vmlab.cache import content_key
+from vmlab.catalog import Kernel
 from vmlab.errors import LabError
 from vmlab.guest import launch, qemu
-from vmlab.images import tiny
+from vmlab.virtme_trees import kernel_tree, root_tree
 
-_PACKAGES = ("bash", "libc6", "libtinfo6")
-_DIRECTORIES = (
-    "dev", "etc/lvm", "lib/modules", "mnt", "proc", "program", "root", "run",
-    "sys", "tmp", "usr/local/bin", "var/log", "var/tmp",
-)  # fmt: skip
-_FILES = {
-    "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
-    "etc/group": "root:x:0:\ntty:x:5:\n",
-    "etc/shadow": "root:*:::::::\n",
-    "etc/fstab": "",
-    "etc/hosts": "127.0.0.1 localhost\n",
-    "etc/sudoers": "root ALL = (ALL) NOPASSWD: ALL\n",
-}
 _CONSOLE = "console"  # virtme-run's name for the chardev of the first port
+_HUNG_TASK = "kernel.hung_task_timeout_secs"
+_KERNEL_OPTIONS = (
+    "oops=panic", "printk.devkmsg=on",
+    # While the guest waits for 9p its clock may leap by minutes: no task is hung for that.
+    f"sysctl.{_HUNG_TASK}=0",
+    # The self-tests of ciphers and the search for ISA cards are most of an i386 boot.
+    "cryptomgr.notests", "noisapnp",
+)  # fmt: skip
+_SCRIPT = f"echo 120 > /proc/sys/{_HUNG_TASK.replace('.', '/')}; exec /init"
 _VIRTME_ARCH = {"i386": "i386", "x86_64": "x86_64"}
+_NEEDS = {
+    "virtme-run": "install virtme-ng into the lab's environment (./lab does)",
+    "modprobe": "install kmod; virtme-run asks it for the modules that it boots with",
+}
 
 
 class VirtmeBackend:
@@ -44,59 +48,130 @@ class VirtmeBackend:
         self._artifacts = artifacts
 
     def boot(self, job: Job, stopped: Callable[[], bool]) -> launch.Ended:
-        """Raises LabError without virtme-run or the host's modprobe."""
-        if shutil.which("modprobe", path=_path()) is None:
-            raise LabError("virtme-run needs modprobe, which was not found; install kmod")
-        root = self.root(job.machine.arch)
-        wrapper = job.run.path / "qemu"
-        wrapper.write_text(_wrapper(job.machine.arch))
-        wrapper.chmod(0o755)
-        command = argv(job, root, wrapper)
+        """Raises LabError without virtme-run or what it needs of the host."""
+        for program, remedy in _NEEDS.items():
+            if shutil.which(program, path=_path()) is None:
+                raise LabError(f"booting with virtme-ng: {program} was not found; {remedy}")
+        files = Files(job.run)
+        files.write_wrapper(job.machine.arch)
+        command = argv(job, self.kernel(job.kernel), self.root(job.machine.arch))
         job.run.argv.write_text(qemu.pasted(command))
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            env={**os.environ, "PATH": _path()},
-        )  # fmt: skip
-        with launch.ended(process):
-            return _as_qemu(launch.supervise(process, job.run, job.timeout_s, stopped), job)
+        with files.log.open("wb") as log, _held(command, log.fileno()) as process:
+            ended = launch.supervise(process, job.run, job.timeout_s, stopped)
+            return told(ended, process.poll(), files)
 
     def forget(self) -> None:
         """Every guest boots: there is nothing to forget."""
 
+    def kernel(self, kernel: Kernel) -> Path:
+        """The kernel's image as virtme-run wants it: beside its modules and their indexes."""
+        return kernel_tree(self._artifacts, kernel)
+
     def root(self, arch: Arch) -> Path:
-        """A root directory with the tiny image's programs and bash; guests change nothing in it."""
-        artifacts = self._artifacts
-        recipe = tiny.read_recipe(tiny.default_recipe())
-        shell, ps = artifacts.busybox(arch, recipe), artifacts.ps(arch)
-        agent = artifacts.agent(arch)
-        packages = [artifacts.catalog.package(name, arch) for name in _PACKAGES]
-
-        def make(directory: Path) -> None:
-            for package in packages:
-                shutil.copytree(package, directory, symlinks=True, dirs_exist_ok=True)
-            _furnish(directory, shell, ps, agent)
-
-        made = (shell, ps, agent)
-        parts = [*(path.name for path in packages), *(path.parent.name for path in made)]
-        key = content_key(*parts, *_DIRECTORIES, *_FILES.values())
-        return artifacts.cache.get("roots", f"virtme-{arch.name}-{key}", make)
+        """The root directory; nothing in it is changed by guests."""
+        return root_tree(self._artifacts, arch)
 
 
-def argv(job: Job, root: Path, wrapper: Path) -> list[str]:
+class Files:
+    """What a run directory holds besides, with this backend."""
+
+    def __init__(self, run: qemu.RunDirectory) -> None:
+        self.run = run
+        self.log = run.path / "virtme.log"  # what virtme-run and QEMU said
+        self.wrapper = run.path / "qemu"
+        self.status = run.path / "qemu-status"
+
+    def write_wrapper(self, arch: Arch) -> None:
+        """The program that virtme-run takes for QEMU: QEMU ends with it, and it with virtme-run."""
+        name = f"qemu-system-{arch.qemu}"
+        held = 'setpriv --pdeathsig KILL -- "$@"; echo $? > "$0"'
+        self.wrapper.write_text(
+            "#!/bin/sh\n"
+            f'[ "$1" = --version ] && exec {name} --version\n'
+            f"exec setpriv --pdeathsig KILL -- sh -c {shlex.quote(held)}"
+            f' {shlex.quote(str(self.status))} {name} "$@"\n'
+        )
+        self.wrapper.chmod(0o755)
+        self.status.unlink(missing_ok=True)
+
+    def said(self) -> str:
+        """The end of what virtme-run and QEMU said."""
+        return self.log.read_text(errors="replace").strip()[-400:] or "no message"
+
+
+def argv(job: Job, kernel: Path, root: Path) -> list[str]:
     """virtme-run's command. What follows --qemu-opts is ours: ports, program, clock."""
     machine = job.machine
     return [
         "setpriv", "--pdeathsig", "KILL", "--", "virtme-run",
-        "--kimg", str(job.vmlinuz), "--mods", "auto", "--root", str(root),
-        "--arch", _VIRTME_ARCH[machine.arch.name], "--qemu-bin", str(wrapper),
+        "--kimg", str(kernel), "--mods", "auto", "--root", str(root),
+        "--arch", _VIRTME_ARCH[machine.arch.name], "--qemu-bin", str(Files(job.run).wrapper),
         "--memory", f"{max(machine.memory_mib, 256)}M", "--cpus", str(machine.cpus),
+        # Without it virtme-run waits six seconds for a virtiofsd that does not fit its options.
+        "--force-9p",
         "--no-virtme-ng-init", "--show-boot-console", "--verbose", "--disable-monitor",
         *([] if machine.accel == "kvm" else ["--disable-kvm"]),
-        "-a", "oops=panic", "-a", "printk.devkmsg=on",
-        "--script-sh", "/agent",
+        *(word for option in _KERNEL_OPTIONS for word in ("-a", option)),
+        "--script-sh", _SCRIPT,
         "--qemu-opts", *_ports(job.run), *qemu.contract_args(job.run),
         *([] if machine.clock == "real" else qemu.icount_args(machine)),
     ]  # fmt: skip
+
+
+def told(ended: launch.Ended, status: int | None, files: Files) -> launch.Ended:
+    """How the guest ended, by QEMU's own status. `status` is virtme-run's, None where it runs yet.
+
+    Without a console there was no guest: that is virtme-run's fault, also where time ran out.
+    """
+    began = files.run.console.exists()
+    if began and (status is None or ended.how in ("timeout", "flooded")):
+        return ended
+    if files.status.exists():
+        return _of_qemu(files.status.read_text().strip(), files)
+    if began:
+        what = f"virtme-run ended with status {status} before its guest did"
+    elif status is not None:
+        what = f"virtme-run ended with status {status} and started no guest"
+    elif ended.how == "timeout":
+        what = f"virtme-run started no guest, and {ended.detail.replace('the guest', 'it')}"
+    else:
+        return ended
+    return launch.Ended("lost", f"{what}: {files.said()}")
+
+
+def _of_qemu(status: str, files: Files) -> launch.Ended:
+    known = {
+        str(launch.LEFT): launch.Ended("off"),
+        "0": launch.Ended("reset", "the guest reset itself"),
+    }
+    return known.get(status) or launch.Ended(
+        "lost", f"QEMU ended with {_named(status)}: {files.said()}"
+    )
+
+
+def _named(status: str) -> str:
+    """A shell's word for a status: above 128 it is a signal's."""
+    if status.isdigit() and int(status) > 128:
+        return f"signal {int(status) - 128}"
+    return f"status {status or 'unknown'}"
+
+
+@contextlib.contextmanager
+def _held(command: list[str], log: int) -> Iterator[launch.Process]:
+    """The command, in a session of its own, all of which ends with the block.
+
+    Ctrl-C at the terminal reaches the lab alone.
+    """
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        env={**os.environ, "PATH": _path()},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _ports(run: qemu.RunDirectory) -> list[str]:
@@ -110,37 +185,6 @@ def _ports(run: qemu.RunDirectory) -> list[str]:
     return [*qemu.serial_args(run)[4:], *sets]
 
 
-def _wrapper(arch: Arch) -> str:
-    """QEMU ends with virtme-run, which ends with us."""
-    return f'#!/bin/sh\nexec setpriv --pdeathsig KILL -- qemu-system-{arch.qemu} "$@"\n'
-
-
-def _as_qemu(ended: launch.Ended, job: Job) -> launch.Ended:
-    """virtme-run's status is its own; only with nothing on the console has it failed itself."""
-    printed = job.run.console.exists() and job.run.console.stat().st_size > 0
-    if ended.how == "lost" and printed and "stopped" not in ended.detail:
-        return launch.Ended("off")
-    return ended
-
-
 def _path() -> str:
     """Where virtme-run is, and what it runs (modprobe is not in a user's PATH on Debian)."""
-    return f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-
-
-def _furnish(root: Path, shell: Path, ps: Path, agent: Path) -> None:
-    for name in ("bin", "sbin"):
-        (root / name).mkdir(exist_ok=True)
-    for path in _DIRECTORIES:
-        (root / path).mkdir(parents=True, exist_ok=True)
-    for path, text in _FILES.items():
-        (root / path).write_text(text)
-    (root / "usr/bin").mkdir(parents=True, exist_ok=True)
-    shutil.copy2(shell, root / "bin/busybox")
-    shutil.copy2(ps, root / "bin/ps")
-    shutil.copy2(agent, root / "agent")
-    for name in shell.with_name("applets").read_text().split():
-        for folder in ("bin", "usr/bin"):
-            link = root / folder / name
-            if not link.exists() and not link.is_symlink():
-                link.symlink_to("/bin/busybox")
+    return f"{os.environ.get('PATH', '')}:{Path(sys.executable).parent}:/usr/sbin:/sbin"
