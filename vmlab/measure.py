@@ -92,7 +92,8 @@ class Guests:
     def cold(self, kernel: str) -> float:
         with self._job(kernel, "real", [_COMMAND]) as job:
             began = time.monotonic()
-            process = launch.start(qemu.Boot(job.machine, job.vmlinuz, job.image, job.run))
+            boot = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
+            process = launch.start(replace(boot, append=qemu.PLAIN_APPEND))
             with launch.ended(process):
                 return _until_first(job.run, began, lambda: process.poll() is not None)
 
