@@ -9,8 +9,9 @@ from vmlab import lab
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
-from vmlab.executor import execute
+from vmlab.executor import Pair, each, execute
 from vmlab.project import find
+from vmlab.runner import Run
 
 GUESTS = 50
 MOST_BYTES = 4 << 30
@@ -44,7 +45,13 @@ def test_fifty_guests_at_once_are_all_judged_right_in_four_gigabytes(tmp_path):
     }
     most, alive = 0, 0
     verdicts = []
-    for run in execute(runner, (pairs * 13)[: 4 * GUESTS], GUESTS, lambda pair: None):
+    wanted = list(enumerate((pairs * 13)[: 4 * GUESTS]))
+
+    def again(numbered: "tuple[int, Pair]") -> Run:
+        number, pair = numbered
+        return runner.run(*pair, again=number)
+
+    for run in each(again, wanted, GUESTS, lambda numbered: None, runner.stop):
         verdicts.append(str(run.judgement.verdict))
         found, guests = memory()
         most, alive = max(most, found), max(alive, guests)

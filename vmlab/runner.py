@@ -1,5 +1,6 @@
 """Runs one scenario on one kernel, from artifacts to verdict, in a run directory."""
 
+import itertools
 import json
 import os
 import threading
@@ -24,6 +25,8 @@ from vmlab.project import Project
 from vmlab.scenario import Expanded
 from vmlab.tokens import How, Token, token
 from vmlab.verdict import Judgement, Verdict, judge
+
+_NUMBERS = itertools.count(1)  # of this process's runners, whose run directories are their own
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Runner:
         self.accel = accel
         self.seed = seed
         self.perturb = perturb  # whether runs are shifted in time, as their seeds say
-        self.stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self.stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{next(_NUMBERS)}"
         self._payload = Payload(project, artifacts)
         self._stop = threading.Event()
         self._no_boots: dict[tuple[str, qemu.Machine], Judgement] = {}
