@@ -12,8 +12,8 @@ ROOMS = (
     "errors", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts", "guest",
     "scenario", "accel", "verdict", "snapshots", "project", "payload", "backend", "inputs",
     "tokens", "runner", "virtme_trees", "virtme", "bench", "measure", "executor", "lab",
-    "determinism", "explore", "archive", "replay", "interactive", "report", "doctor", "cli",
-    "pytest_plugin",
+    "determinism", "explore", "archive", "replay", "debug", "interactive", "report", "doctor",
+    "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {"guest": {"errors", "arch", "perturb", "guest"}, "perturb": {"perturb"}}
 

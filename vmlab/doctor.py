@@ -38,6 +38,7 @@ def findings(artifacts: Artifacts) -> Iterator[Finding]:
         yield compiler_finding(arch)
     for tool, package in (("make", "make"), ("setpriv", "util-linux"), ("dpkg-deb", "dpkg")):
         yield tool_finding(tool, package)
+    yield debugger_finding()
     yield mirror_finding()
     yield space_finding(artifacts)
     for arch in ARCHES.values():
@@ -86,6 +87,14 @@ def tool_finding(tool: str, package: str) -> Finding:
     if where is None:
         return Finding("missing", f"{tool} was not found", f"install {package}")
     return Finding("ok", f"{tool}: {where}")
+
+
+def debugger_finding() -> Finding:
+    """gdb, which only `vmlab replay --gdb` needs."""
+    where = shutil.which("gdb")
+    if where is None:
+        return Finding("note", "gdb was not found", "install gdb, for `vmlab replay --gdb`")
+    return Finding("ok", f"gdb: {where}")
 
 
 def mirror_finding() -> Finding:

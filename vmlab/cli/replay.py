@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmlab.cli import common
+from vmlab.cli.debug import debug
+from vmlab.errors import UsageError
 
 if TYPE_CHECKING:
     from vmlab.replay import Replayed
@@ -22,6 +24,16 @@ def replay(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Also where inputs have another content.")
     ] = False,
+    gdb: Annotated[
+        bool, typer.Option("--gdb", help="Stop the guest at its program's start, for gdb.")
+    ] = False,
+    at: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="For gdb: before the line that matches.")
+    ] = None,
+    gdb_command: Annotated[
+        list[str] | None,
+        typer.Option(help="Let gdb do this and leave; may be given several times."),
+    ] = None,
 ) -> None:
     """Run a token's run again and compare: the same bytes, or what is not as it was."""
     from vmlab import archive
@@ -35,6 +47,10 @@ def replay(
         if not anyway:
             raise
         common.say(str(error).rpartition("\n")[0])
+    if gdb or at or gdb_command:
+        if export:
+            raise UsageError("--export is of a run that is not stopped: give it without --gdb")
+        sys.exit(debug(token, runner, prepared, at, gdb_command or []))
     done = replaying.again(token, runner, prepared)
     _tell(done)
     if export:

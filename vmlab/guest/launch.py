@@ -100,7 +100,7 @@ def start(boot: Boot) -> Process:
                 "packages.txt (./lab does), or see `vmlab doctor`"
             )
     if boot.memory and boot.memory.state:
-        return _restored(command, boot.memory.state, go=not boot.port)
+        return _restored(command, boot.memory.state, go=not (boot.port or boot.debugged))
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         process_group=0, env=environment(),
@@ -115,8 +115,8 @@ def environment() -> dict[str, str]:
 def _restored(argv: list[str], state: Path, go: bool) -> Process:
     """Starts from a snapshot, and lets the guest go on once its state is in.
 
-    An interactive guest is gone on with by its session, once that can hear it. Raises StuckError
-    where the state does not come in.
+    An interactive or debugged guest is gone on with by whom it waits for. Raises StuckError where
+    the state does not come in.
     """
     with _opened(state) as file:
         process = subprocess.Popen(

@@ -99,6 +99,8 @@ class Boot:
     control: Path | None = None  # where the sockets are, for who talks to the guest or to QEMU
     memory: "Memory | None" = None
     port: bool = False  # the results port is a socket too: an interactive guest
+    tape: Path | None = None  # QEMU's record of the run: written, or followed by a debugged guest
+    debugged: bool = False  # it waits, stopped, for what speaks gdb's protocol
     append: str = APPEND  # the kernel's command line
     more: tuple[str, ...] = ()  # options that show what QEMU does and change nothing in the guest
 
@@ -109,6 +111,10 @@ class Boot:
     @property
     def qmp_socket(self) -> Path:
         return (self.control or self.run.path) / "qmp"
+
+    @property
+    def gdb_socket(self) -> Path:
+        return (self.control or self.run.path) / "gdb"
 
 
 def serial_args(run: RunDirectory, port_socket: Path | None = None) -> list[str]:
@@ -141,10 +147,11 @@ def argv(boot: Boot) -> list[str]:
         f"qemu-system-{machine.arch.qemu}",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         *_machine_args(boot),
-        *_clock_args(machine),
+        *_clock_args(machine, _tape_option(boot)),
         "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         *serial_args(boot.run, boot.port_socket if boot.port else None),
         *_control_args(boot),
+        *_gdb_args(boot),
         *contract_args(boot.run),
         *_kernel_args(boot),
         *boot.more,
@@ -178,18 +185,30 @@ def _kernel_args(boot: Boot) -> list[str]:
     return ["-kernel", str(boot.kernel), "-initrd", str(boot.initramfs), "-append", boot.append]
 
 
-def _clock_args(machine: Machine) -> list[str]:
+def _tape_option(boot: Boot) -> str:
+    """A stop at an instruction lets the guest's clock jump, unless the guest follows a tape.
+
+    (QEMU 7.2: softmmu/icount.c, icount_start_warp_timer: a processor that a breakpoint has stopped
+    is taken for idle.)
+    """
+    if boot.tape is None:
+        return ""
+    return f",rr={'replay' if boot.debugged else 'record'},rrfile={_escaped(boot.tape)}"
+
+
+def _clock_args(machine: Machine, tape: str = "") -> list[str]:
     if machine.accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-seed", "1"]
     common = ["-accel", "tcg", "-cpu", "max,-rdrand,-rdseed", "-seed", "1"]
     if machine.clock == "real":
         return common
-    return [*common, *icount_args(machine)]
+    return [*common, *icount_args(machine, tape)]
 
 
-def icount_args(machine: Machine) -> list[str]:
+def icount_args(machine: Machine, tape: str = "") -> list[str]:
     """The virtual clock: time passes with instructions, and an idle guest's at once."""
-    return ["-icount", f"shift={machine.shift},sleep=off", "-rtc", "base=2020-01-01,clock=vm"]
+    icount = f"shift={machine.shift},sleep=off{tape}"
+    return ["-icount", icount, "-rtc", "base=2020-01-01,clock=vm"]
 
 
 def _control_args(boot: Boot) -> list[str]:
@@ -198,6 +217,13 @@ def _control_args(boot: Boot) -> list[str]:
         return []
     qmp = f"socket,id=qmp,path={_escaped(boot.qmp_socket)},server=on,wait=off"
     return ["-chardev", qmp, "-mon", "chardev=qmp,mode=control"]
+
+
+def _gdb_args(boot: Boot) -> list[str]:
+    if not boot.debugged:
+        return []
+    return ["-chardev", f"socket,id=gdb,path={_escaped(boot.gdb_socket)},server=on,wait=off",
+            "-gdb", "chardev:gdb"]  # fmt: skip
 
 
 def _escaped(path: Path) -> str:

@@ -1,0 +1,68 @@
+"""What gdb is told: a script that loads all symbols and takes hold of the guest."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmlab.debug.trace import Load
+from vmlab.errors import UsageError
+
+GDB = "gdb"
+_SECTIONS = re.compile(r"\.(text|init\.|exit\.|data|rodata|bss|gnu\.linkonce\.this_module)")
+_BUILT_IN = re.compile(rb"(/[^\0]*?/\.making-[^/\0]+)/")
+
+
+def script(kernel: Path, loads: Sequence[Load], socket: Path, sources: Path | None) -> str:
+    """The script. `sources` is where the modules' sources are, if they are here."""
+    lines = ["set confirm off", "set filename-display basename", f"file {_quoted(kernel)}"]
+    for load in loads:
+        lines.append(added(load))
+        if sources and (built := built_in(load.module.path.read_bytes())):
+            lines.append(f"set substitute-path {shlex.quote(built)} {_quoted(sources)}")
+    return "\n".join([*lines, f"target remote {socket}", ""])
+
+
+def added(load: Load) -> str:
+    """The command that adds a module's symbols, with the addresses of its sections."""
+    sections = [
+        f"-s {name} {address:#x}"
+        for name, address in sorted(load.sections.items())
+        if _SECTIONS.match(name)
+    ]
+    return f"add-symbol-file {_quoted(load.module.path)} {' '.join(sections)}"
+
+
+def built_in(content: bytes) -> str | None:
+    """The directory that a module was built in, from its debug information."""
+    found = _BUILT_IN.search(content)
+    return found[1].decode() if found else None
+
+
+def command(script: Path, commands: Sequence[str]) -> list[str]:
+    """What starts gdb; with commands it does these and leaves."""
+    told = [word for one in commands for word in ("-ex", one)]
+    return [GDB, "-q", *(["-batch"] if commands else []), "-x", str(script), *told]
+
+
+def run(command: Sequence[str]) -> int:
+    """Runs gdb in the foreground and returns its status; Ctrl-C is for gdb, not for the lab."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        return subprocess.run(command, check=False, env={**os.environ, "LC_ALL": "C"}).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def need() -> None:
+    """Raises UsageError where gdb is not here."""
+    if shutil.which(GDB) is None:
+        raise UsageError("gdb was not found: install it (`apt-get install gdb`)")
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))

@@ -1,0 +1,68 @@
+"""What gdb is given of a kernel: made once for each snapshot, for the kernel's place is in that."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vmlab.artifacts import Artifacts
+from vmlab.cache import content_key
+from vmlab.debug import kallsyms, orc, symbols, tape, trace
+from vmlab.errors import LabError
+from vmlab.guest import program, qemu
+from vmlab.guest.snapshot import Snapshot
+
+KIND = "symbols"
+_FORMAT = "2"  # of what is kept; another one when the same guest gives other files
+_READ_S = 120.0
+
+
+@dataclass(frozen=True)
+class KernelSymbols:
+    """A file for gdb, and the addresses that a run is followed by."""
+
+    file: Path
+    addresses: Mapping[str, int]
+
+
+def symbols_of(boot: qemu.Boot, artifacts: Artifacts) -> KernelSymbols:
+    """Of the kernel in a guest's snapshot. Raises LabError where they cannot be had."""
+    assert boot.memory is not None
+    snapshot = Snapshot(boot.memory.ram.parent)
+
+    def make(directory: Path) -> None:
+        artifacts.catalog.say(f"reading the kernel's symbols in a guest of {boot.kernel.name}")
+        found = kallsyms.read(boot)
+        frames = orc.debug_frame(_stack_rows(boot, found))
+        (directory / "kernel").write_bytes(symbols.elf(boot.machine.arch, found, frames))
+        needed = (one for one in found if one.name in (trace.PRINTS, trace.LOADS))
+        lines = (f"{one.name} {one.address:x}\n" for one in needed)
+        (directory / "addresses").write_text("".join(lines))
+
+    key = f"{snapshot.directory.name}-{content_key(_FORMAT, snapshot.sums.read_text())}"
+    directory = artifacts.cache.get(KIND, key, make)
+    words = (line.split() for line in (directory / "addresses").read_text().splitlines())
+    addresses = {name: int(address, 16) for name, address in words}
+    for name in (trace.PRINTS, trace.LOADS):
+        if name not in addresses:
+            raise LabError(f"{boot.kernel.name} has no {name}, which a run is followed by")
+    return KernelSymbols(directory / "kernel", addresses)
+
+
+def _stack_rows(boot: qemu.Boot, found: Sequence[kallsyms.Symbol]) -> list[orc.Row]:
+    """The kernel's own description of its stack, from a guest's memory; i386 has none."""
+    known = {symbol.name: symbol.address for symbol in found}
+    if not known.keys() >= set(orc.TABLES):
+        return []
+    begin, end, entries = (known[name] for name in orc.TABLES)
+    count = (end - begin) // orc.PLACE.size
+    with tempfile.TemporaryDirectory(prefix="vmlab-symbols-") as folder:
+        run = qemu.RunDirectory(Path(folder))
+        run.program.write_bytes(program.archive([], {}))
+        run.mode.write_text(program.mode(0, boot.machine.seed))
+        with (
+            tape.followed(replace(boot, run=run), None) as guest,
+            guest.stub(_READ_S) as stub,
+        ):
+            places = stub.read(begin, count * orc.PLACE.size)
+            return orc.rows(begin, places, stub.read(entries, count * orc.ENTRY.size))

@@ -1,0 +1,135 @@
+"""From a run to a guest that stands where it is to be looked at, with all that gdb needs."""
+
+import contextlib
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vmlab.artifacts import Artifacts
+from vmlab.backend import Job
+from vmlab.debug import gdb, kernels, tape, trace
+from vmlab.debug.kernels import KernelSymbols
+from vmlab.debug.modules import ModuleFile
+from vmlab.errors import LabError, UsageError
+from vmlab.guest import qemu
+from vmlab.guest.snapshot import counted_from_zero
+from vmlab.snapshots import Snapshots
+from vmlab.verdict import nearest
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A guest that stands still, and how gdb comes to it."""
+
+    guest: tape.Debugged
+    where: str
+    script: Path
+    loads: tuple[trace.Load, ...]
+    missing: tuple[str, ...]  # modules of the program that the run does not load
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run on tape, and what is known of it."""
+
+    boot: qemu.Boot
+    tape: Path
+    kernel: KernelSymbols
+    console: bytes
+    timeout_s: float
+    modules: tuple[ModuleFile, ...] = field(default=())
+
+    @property
+    def patience_s(self) -> float:
+        """How long following it may take, host seconds."""
+        return self.timeout_s * tape.SLOWER
+
+
+def record(job: Job, artifacts: Artifacts) -> Recorded:
+    """Runs a job on tape. Raises UsageError where it cannot be, LabError where that fails."""
+    boot = begun(job, Snapshots(artifacts.cache, artifacts.catalog.say))
+    file = job.run.path.absolute() / "tape"
+    kernel = kernels.symbols_of(boot, artifacts)
+    tape.record(boot, file, job.timeout_s)
+    console = job.run.console.read_bytes()
+    modules = tuple(unpacked(job.run))
+    return Recorded(boot, file, kernel, console, job.timeout_s, modules)
+
+
+def begun(job: Job, snapshots: Snapshots) -> qemu.Boot:
+    """The job's guest, from a snapshot."""
+    cold = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
+    memory = snapshots.memory(cold)
+    if memory is None:
+        raise UsageError(
+            "a run is stopped only where it repeats: on the virtual clock, with one processor, "
+            "from a snapshot"
+        )
+    assert memory.state is not None
+    state = job.run.path.absolute() / "state"
+    state.write_bytes(counted_from_zero(memory.state.read_bytes(), job.machine.shift))
+    return replace(cold, memory=replace(memory, state=state))
+
+
+def unpacked(run: qemu.RunDirectory) -> Iterator[ModuleFile]:
+    """The modules of a run's program, each in a file of its own in the run directory."""
+    folder = run.path.absolute() / "modules"
+    folder.mkdir(exist_ok=True)
+    with tarfile.open(run.program) as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            if content and member.name.endswith(".ko") and "@" not in member.name:
+                path = folder / Path(member.name).name
+                path.write_bytes(content.read())
+                yield ModuleFile(path)
+
+
+@contextlib.contextmanager
+def stopped(run: Recorded, pattern: str | None, sources: Path | None) -> Iterator[Stopped]:
+    """The guest at its program's start or before the line with the pattern, to the block's end.
+
+    Raises UsageError for a pattern that is none, or that no line has.
+    """
+    registers = trace.REGISTERS[run.boot.machine.arch.name]
+    found = place(run.console, pattern) if pattern else None
+    with tape.followed(run.boot, run.tape) as guest, guest.stub(run.patience_s) as stub:
+        seen = trace.follow(
+            stub, registers, run.kernel.addresses, run.modules, run.boot.run.console
+        )  # fmt: skip
+    count = seen.before(found[0]) if found else 0
+    with tape.followed(run.boot, run.tape) as guest:
+        with guest.stub(run.patience_s) as stub:
+            if not trace.go_to(stub, run.kernel.addresses[trace.PRINTS], count):
+                raise LabError("the guest ended before it came to where it was to stop")
+        loads = tuple(seen.known(count))
+        script = run.boot.run.path.absolute() / "gdb"
+        script.write_text(gdb.script(run.kernel.file, loads, guest.boot.gdb_socket, sources))
+        where = _where(count, found[1] if found else "")
+        names = {load.module.name for load in loads}
+        missing = tuple(one.name for one in run.modules if one.name not in names)
+        yield Stopped(guest, where, script, loads, missing)
+
+
+def place(console: bytes, pattern: str) -> tuple[int, str]:
+    """Where a line with the pattern begins, and the line. Raises UsageError where none has it."""
+    try:
+        found = trace.line_like(pattern, console)
+    except re.error as error:
+        raise UsageError(f"--at {pattern!r} is no regular expression: {error}") from error
+    if found is None:
+        lines = [(line, 0) for line in console.decode(errors="replace").splitlines()]
+        raise UsageError(
+            f"no line of this run's console matches {pattern!r}; the nearest is: "
+            f"{nearest(pattern, lines) or 'none'}"
+        )
+    return found
+
+
+def _where(count: int, line: str) -> str:
+    if not line:
+        return "at its program's start"
+    if not count:
+        return f"at its program's start, before which nothing stops; the line is: {line}"
+    return f"in call {count} of {trace.PRINTS}, before the line: {line}"
