@@ -21,7 +21,7 @@ def script(kernel: Path, loads: Sequence[Load], socket: Path, sources: Path | No
     """The script. `sources` is where the modules' sources are, if they are here."""
     lines = ["set confirm off", "set filename-display basename", f"file {_quoted(kernel)}"]
     for load in loads:
-        lines.append(added(load))
+        lines.append(f"pipe {added(load)} | cat > /dev/null")  # it lists the addresses again
         if sources and (built := built_in(load.module.path.read_bytes())):
             lines.append(f"set substitute-path {shlex.quote(built)} {_quoted(sources)}")
     return "\n".join([*lines, f"target remote {socket}", ""])

@@ -66,6 +66,7 @@ def _row(address: int, entry: tuple[int, int, int], usual: int) -> Row:
 def debug_frame(table: list[Row]) -> bytes:
     """DWARF's section `.debug_frame` for these rows, which are in the order of their addresses."""
     common = b"\x01\0" + _unsigned(1) + _signed(_WORD) + bytes([_RETURN])
+    common += _base(_SP, _WORD) + _saved(_RETURN, -1)  # a function that has just been called
     out = bytearray(_entry(0xFFFFFFFF, common))
     for at in range(0, len(table) - 1, _ROWS):
         chunk = table[at : at + _ROWS + 1]  # the next one's first is this one's end
@@ -89,19 +90,27 @@ def _told(chunk: list[Row]) -> Iterator[bytes]:
 
 def _rules(row: Row) -> bytes:
     if row.base is None:
-        return b"\x0c" + _unsigned(_SP) + _unsigned(0) + b"\x07" + _unsigned(_RETURN)
+        return _base(_SP, 0) + b"\x07" + _unsigned(_RETURN)  # there is no caller
     saved = dict(row.saved)
-    out = b"\x0c" + _unsigned(row.base) + _unsigned(row.offset)
+    out = _base(row.base, row.offset)
     for register in (_RETURN, _SP, _BP):  # every row sets all three
         if register in saved:
-            out += b"\x11" + _unsigned(register) + _signed(saved[register])
+            out += _saved(register, saved[register])
         else:
-            out += bytes([0xC0 | register])  # as before the first row: unchanged
+            out += bytes([0xC0 | register])  # as the common part says
     return out
 
 
+def _base(register: int, offset: int) -> bytes:
+    return b"\x0c" + _unsigned(register) + _unsigned(offset)
+
+
+def _saved(register: int, word: int) -> bytes:
+    return b"\x11" + _unsigned(register) + _signed(word)
+
+
 def _entry(kind: int, body: bytes) -> bytes:
-    body += b"\0" * (-(len(body) + 4) % _WORD + 4)
+    body += b"\0" * (-len(body) % _WORD)
     return struct.pack("<II", len(body) + 4, kind) + body
 
 
