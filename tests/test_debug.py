@@ -284,13 +284,82 @@ def test_a_stop_is_before_the_line_and_modules_are_where_they_are_then():
         trace.Load(Named(name), {".text": address}, prints)
         for name, address, prints in [("a", 1, 0), ("b", 2, 1), ("a", 3, 2), ("a", 4, 3)]
     )
-    seen = trace.Trace(loads, (0, 10, 25))
-    assert [seen.before(offset) for offset in (0, 9, 10, 24, 25, 99)] == [1, 1, 2, 2, 3, 3]
-    assert trace.Trace((), (5,)).before(0) == 0
-    where = {stop: {one.module.name: one.sections[".text"] for one in seen.known(stop)}
-             for stop in (0, 1, 2, 3)}  # fmt: skip
-    assert where == {0: {"a": 1, "b": 2}, 1: {"a": 1, "b": 2}, 2: {"a": 1, "b": 2},
-                     3: {"a": 3, "b": 2}}  # fmt: skip
+    where = {
+        stop: {one.module.name: one.sections[".text"] for one in trace.Trace(loads, stop).known()}
+        for stop in (0, 1, 2, 3, 4)
+    }
+    assert where == {
+        0: {"a": 1, "b": 2}, 1: {"a": 1, "b": 2}, 2: {"a": 1, "b": 2}, 3: {"a": 3, "b": 2},
+        4: {"a": 4, "b": 2},
+    }  # fmt: skip
+
+
+class FakeGuest:
+    """Calls functions and prints between the calls, for what follows it."""
+
+    def __init__(self, console: Path, calls: list[tuple[str, bytes]]) -> None:
+        self.console, self.calls = console, calls
+        self.stops: set[int] = set()
+        self.at = 0
+
+    def stop_at(self, address: int) -> None:
+        self.stops.add(address)
+
+    def pass_by(self, address: int) -> None:
+        self.stops.remove(address)
+
+    def step_over(self, address: int) -> None:
+        assert address == self.at
+
+    def go_on(self) -> bool:
+        while self.calls:
+            name, printed = self.calls.pop(0)
+            self.at = ADDRESSES[name]
+            stopped = self.at in self.stops
+            if stopped:
+                self.calls.insert(0, ("nothing", printed))
+                return True
+            with self.console.open("ab") as file:
+                file.write(printed)
+        return False
+
+    def register(self, number: int, size: int) -> int:
+        return self.at if number == 8 else 0x500
+
+    def read(self, address: int, size: int) -> bytes:
+        raise AssertionError
+
+
+ADDRESSES = {trace.PRINTS: 1, trace.LOADS: 2, "nothing": 3}
+
+
+class Loaded(Named):
+    def is_at(self, record: int, read) -> bool:
+        return record == 0x500
+
+    def sections(self, record: int, read) -> dict[str, int]:
+        return {".text": record + 1}
+
+
+@pytest.mark.parametrize(
+    ("byte", "prints", "loads", "left"),
+    [
+        (0, 1, [1], 5),  # in the first call; then the first load
+        (5, 2, [1], 3),
+        (15, 4, [1], 0),
+        (None, 0, [0], 5),  # nothing that is printed is stopped at
+    ],
+)
+def test_a_run_is_followed_no_further_than_needed(tmp_path, byte, prints, loads, left):
+    console = tmp_path / "console"
+    console.write_bytes(b"")
+    calls = [(trace.PRINTS, b"12345"), (trace.LOADS, b""), *[(trace.PRINTS, b"12345")] * 3]
+    if byte == 0:
+        calls = [calls[0], calls[2], *calls[1:]]
+    guest = FakeGuest(console, [*calls, ("nothing", b"")])
+    seen = trace.follow(guest, trace.REGISTERS["i386"], ADDRESSES, [Loaded("a")], console, byte)
+    assert (seen.prints, [load.prints for load in seen.loads]) == (prints, loads)
+    assert len(guest.calls) == left
 
 
 CONSOLE = "[    1.0] caf\xe9 one\r\n[    2.0] Task two\r\n[    3.0] Task three\r\n".encode()

@@ -95,18 +95,17 @@ def stopped(run: Recorded, pattern: str | None, sources: Path | None) -> Iterato
     registers = trace.REGISTERS[run.boot.machine.arch.name]
     found = place(run.console, pattern) if pattern else None
     with tape.followed(run.boot, run.tape) as guest, guest.stub(run.patience_s) as stub:
-        seen = trace.follow(
-            stub, registers, run.kernel.addresses, run.modules, run.boot.run.console
-        )  # fmt: skip
-    count = seen.before(found[0]) if found else 0
+        addresses, console = run.kernel.addresses, run.boot.run.console
+        byte = found[0] if found else None
+        seen = trace.follow(stub, registers, addresses, run.modules, console, byte)
     with tape.followed(run.boot, run.tape) as guest:
         with guest.stub(run.patience_s) as stub:
-            if not trace.go_to(stub, run.kernel.addresses[trace.PRINTS], count):
+            if not trace.go_to(stub, addresses[trace.PRINTS], seen.prints):
                 raise LabError("the guest ended before it came to where it was to stop")
-        loads = tuple(seen.known(count))
+        loads = tuple(seen.known())
         script = run.boot.run.path.absolute() / "gdb"
         script.write_text(gdb.script(run.kernel.file, loads, guest.boot.gdb_socket, sources))
-        where = _where(count, found[1] if found else "")
+        where = _where(seen.prints, found[1] if found else "")
         names = {load.module.name for load in loads}
         missing = tuple(one.name for one in run.modules if one.name not in names)
         yield Stopped(guest, where, script, loads, missing)

@@ -37,20 +37,16 @@ class Load:
 
 @dataclass(frozen=True)
 class Trace:
-    """What happened in a run."""
+    """What happened in a run, as far as it was followed."""
 
     loads: tuple[Load, ...]
-    printed: tuple[int, ...]  # bytes of console at each call of PRINTS
+    prints: int  # the call of PRINTS, from 1, in which the wanted byte of the console was printed
 
-    def before(self, offset: int) -> int:
-        """The last call of PRINTS, from 1, before this byte of the console; 0 for none."""
-        return sum(size <= offset for size in self.printed)
-
-    def known(self, stop: int) -> list[Load]:
+    def known(self) -> list[Load]:
         """Each module where it is at that call: as it was loaded last before, else first after."""
         chosen: dict[str, Load] = {}
         for load in self.loads:
-            if load.prints < stop or load.module.name not in chosen:
+            if load.prints < self.prints or load.module.name not in chosen:
                 chosen[load.module.name] = load
         return list(chosen.values())
 
@@ -61,25 +57,37 @@ def follow(
     addresses: Mapping[str, int],
     modules: Sequence[ModuleFile],
     console: Path,
+    byte: int | None,
 ) -> Trace:
-    """Follows a guest from its stop to its end. `addresses` are those of PRINTS and LOADS."""
+    """Follows a guest until a byte of its console is out and all modules are in, or to its end.
+
+    `addresses` are those of PRINTS and LOADS. A stop takes milliseconds: with no byte to wait for,
+    nothing is stopped at what is printed.
+    """
     loads: list[Load] = []
-    printed: list[int] = []
-    for address in addresses.values():
-        stub.stop_at(address)
-    while stub.go_on():
+    prints, waiting = 0, byte is not None
+    stub.stop_at(addresses[LOADS])
+    if waiting:
+        stub.stop_at(addresses[PRINTS])
+    while waiting or {one.name for one in modules} - {load.module.name for load in loads}:
+        if not stub.go_on():
+            break
         at = stub.register(registers.counter, registers.size)
+        if at == addresses[PRINTS] and byte is not None and console.stat().st_size > byte:
+            waiting = False
+            stub.pass_by(at)
+            continue
         if at == addresses[PRINTS]:
-            printed.append(console.stat().st_size)
-        elif at == addresses[LOADS]:
+            prints += 1
+        else:
             record = stub.register(registers.first, registers.size)
             loads += [
-                Load(module, module.sections(record, stub.read), len(printed))
+                Load(module, module.sections(record, stub.read), prints)
                 for module in modules
                 if module.is_at(record, stub.read)
             ]
         stub.step_over(at)
-    return Trace(tuple(loads), tuple(printed))
+    return Trace(tuple(loads), prints)
 
 
 def go_to(stub: Stub, address: int, count: int) -> bool:
