@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from test_tutorial import blocks
 
 from vmlab import replay as replaying
 from vmlab.artifacts import Artifacts
@@ -144,3 +145,22 @@ def test_a_run_that_hangs_is_on_tape_too(root, artifacts):
     with stop.stopped(run, "here it hangs", None) as stopped:
         assert b"here it hangs" not in prepared.job.run.console.read_bytes()
         assert stopped.guest.alive()
+
+
+def plain(text: str) -> list[str]:
+    """Without what may differ: numbers, addresses, directories, the width of columns."""
+    text = re.sub(r"0x[0-9a-f]+", "ADDRESS", re.sub(r"\S*/vmlab-out/\S*/", "DIR/", text))
+    lines = [re.sub(r"\d+(\.\d+)?", "N", re.sub(r"\s+", " ", line)) for line in text.splitlines()]
+    return [line.strip() for line in lines if line.strip()]
+
+
+def test_the_pages_commands_print_what_it_says(root):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    found = blocks((ROOT / "docs" / "debugging.md").read_text())
+    assert len(found) == 2
+    for command, output in found:
+        done = subprocess.run(
+            ["sh", "-c", command], cwd=root, env={**os.environ, "PATH": path},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert plain(done.stdout) == plain(output), done.stderr

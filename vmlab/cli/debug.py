@@ -42,8 +42,10 @@ def debug(
 def _compared(token: "Token", run: "Recorded") -> str:
     from vmlab.inputs import output_key
 
-    same = token.gave(output_key(run.boot.run))
-    return f"console and results {'are the same to the byte' if same else 'are not the same'}"
+    if token.gave(output_key(run.boot.run)):
+        return "console and results are the same to the byte"
+    booted = "" if token.how.restored else ": the token's guest booted, and this one did not"
+    return f"console and results are not the same{booted}"
 
 
 def _tell(stopped: "Stopped", words: Sequence[str]) -> None:
