@@ -67,6 +67,6 @@ def _wait(stopped: "Stopped") -> int:
 
 def _left(stopped: "Stopped") -> bool:
     """Whether the guest has left by itself."""
-    from vmlab.guest import qemu
+    from vmlab.guest import launch
 
-    return stopped.guest.process.poll() == qemu.LEFT
+    return stopped.guest.process.poll() == launch.LEFT

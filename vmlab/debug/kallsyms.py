@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmlab.errors import LabError
-from vmlab.guest import program, qemu
+from vmlab.guest import launch, program, qemu
 from vmlab.guest.results import StepResult
 from vmlab.runner import read_results
 
@@ -43,7 +43,7 @@ def read(boot: qemu.Boot) -> list[Symbol]:
         run = qemu.RunDirectory(Path(folder))
         run.program.write_bytes(program.archive([program.step("run", one) for one in _STEPS], {}))
         run.mode.write_text(program.mode(0, boot.machine.seed))
-        ended = qemu.run(replace(boot, run=run), _TIMEOUT_S)
+        ended = launch.run(replace(boot, run=run), _TIMEOUT_S)
         found = read_results(run)
     if found.fault or ended.how != "off":
         raise LabError(f"reading the kernel's symbols: {found.fault or ended.detail}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vmlab.debug.rsp import Stub
 from vmlab.errors import LabError
-from vmlab.guest import qemu
+from vmlab.guest import launch, qemu
 
 _CLOSE_S = 20.0
 SLOWER = 20
@@ -25,7 +25,7 @@ class Debugged:
     """A guest that follows a tape, stopped at its beginning."""
 
     boot: qemu.Boot
-    process: qemu.Process
+    process: launch.Process
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -35,11 +35,11 @@ class Debugged:
         return Stub(self.boot.gdb_socket, self.alive, time.monotonic() + within_s)
 
 
-def record(boot: qemu.Boot, tape: Path, timeout_s: float) -> qemu.Ended:
+def record(boot: qemu.Boot, tape: Path, timeout_s: float) -> launch.Ended:
     """Runs a guest to its end and records it. Raises LabError where the tape is not whole."""
-    process = qemu.start(replace(boot, tape=tape))
-    with qemu.ended(process):
-        ended = qemu.supervise(process, boot.run, timeout_s)
+    process = launch.start(replace(boot, tape=tape))
+    with launch.ended(process):
+        ended = launch.supervise(process, boot.run, timeout_s)
         if process.poll() is None:
             process.terminate()  # QEMU writes the tape's head when it leaves
         try:
@@ -60,6 +60,6 @@ def followed(boot: qemu.Boot, tape: Path | None) -> Iterator[Debugged]:
     boot.run.clear()
     with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
         waiting = replace(boot, tape=tape, debugged=True, control=Path(control))
-        process = qemu.start(waiting)
-        with qemu.ended(process):
+        process = launch.start(waiting)
+        with launch.ended(process):
             yield Debugged(waiting, process)
