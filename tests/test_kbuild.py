@@ -80,3 +80,20 @@ def test_a_warning_of_a_module_is_there_to_be_seen(kernel, tmp_path, monkeypatch
     )
     log = said(kernel, tmp_path / "source", tmp_path / "built", monkeypatch)
     assert re.search("warning: variable .set. set but not used", log)
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("id", ["5.10.0-32-686", "6.1.0-50-amd64"])
+def test_a_module_has_the_same_bytes_wherever_it_is_built(id, tmp_path):
+    artifacts = Artifacts(Cache.default(), Catalog.open(Cache.default(), print))
+    (kernel,) = artifacts.catalog.select(id)
+    tree = artifacts.tree(artifacts.catalog.obtain(kernel))
+    made = []
+    for name in ("here", "some-where-else"):
+        folder = tmp_path / name
+        folder.mkdir()
+        kbuild.build(tree, ROOT / "kmod", ["kthread_monitor"], folder)
+        made.append(kbuild.modules(folder)["kthread_monitor"].read_bytes())
+    assert made[0] == made[1]
+    assert str(tmp_path).encode() not in made[0]
+    assert str(Cache.default().root).encode() not in made[0]

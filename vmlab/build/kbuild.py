@@ -46,11 +46,17 @@ class Tree:
 
 
 def command(tree: Tree, directory: Path) -> list[str]:
-    """The command that builds the modules in a directory."""
+    """The command that builds the modules in a directory.
+
+    What it makes does not depend on where it is made: debug information names the sources relative
+    to the directory, and the headers by their place on an installed system.
+    """
     compiler = f"gcc {tree.arch.gcc_flag}"
+    installed = tree.headers.parent.parent.parent
+    maps = f"-ffile-prefix-map={directory}/= -ffile-prefix-map={installed}/=/"
     return [
         "make", "-C", str(tree.headers), f"M={directory}", f"ARCH={tree.arch.name}",
-        f"CC={compiler}", f"HOSTCC={compiler}", f"KCFLAGS=-fmacro-prefix-map={directory}/=",
+        f"CC={compiler}", f"HOSTCC={compiler}", f"KCFLAGS={maps}",
         *(f"{name}={value}" for name, value in _INSTEAD.items()),
         f"-j{os.cpu_count() or 1}", "modules",
     ]  # fmt: skip

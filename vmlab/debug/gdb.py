@@ -14,16 +14,15 @@ from vmlab.errors import UsageError
 
 GDB = "gdb"
 _SECTIONS = re.compile(r"\.(text|init\.|exit\.|data|rodata|bss|gnu\.linkonce\.this_module)")
-_BUILT_IN = re.compile(rb"(/[^\0]*?/\.making-[^/\0]+)/")
 
 
 def script(kernel: Path, loads: Sequence[Load], socket: Path, sources: Path | None) -> str:
     """The script. `sources` is where the modules' sources are, if they are here."""
     lines = ["set confirm off", "set filename-display basename", f"file {_quoted(kernel)}"]
+    if sources:  # modules name theirs relative to it
+        lines.append(f"directory {_quoted(sources)}")
     for load in loads:
         lines.append(f"pipe {added(load)} | cat > /dev/null")  # it lists the addresses again
-        if sources and (built := built_in(load.module.path.read_bytes())):
-            lines.append(f"set substitute-path {shlex.quote(built)} {_quoted(sources)}")
     return "\n".join([*lines, f"target remote {socket}", ""])
 
 
@@ -35,12 +34,6 @@ def added(load: Load) -> str:
         if _SECTIONS.match(name)
     ]
     return f"add-symbol-file {_quoted(load.module.path)} {' '.join(sections)}"
-
-
-def built_in(content: bytes) -> str | None:
-    """The directory that a module was built in, from its debug information."""
-    found = _BUILT_IN.search(content)
-    return found[1].decode() if found else None
 
 
 def command(script: Path, commands: Sequence[str]) -> list[str]:
