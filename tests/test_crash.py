@@ -44,6 +44,8 @@ from vmlab.guest import crash
         ("Badness in kobject_get at lib/kobject.c:397", "warning"),
         ("BUG: soft lockup - CPU#0 stuck for 22s! [MyTask:81]", "soft lockup"),
         ("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [sh:80]", "soft lockup"),
+        ("NMI watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [sh:80]", "soft lockup"),
+        ("watchdog: CPU3: Watchdog detected hard LOCKUP on cpu 3", "hard lockup"),
         ("INFO: task MyTask:92 blocked for more than 120 seconds.", "hung task"),
         ("rcu: INFO: rcu_preempt self-detected stall on CPU", "RCU stall"),
         ("INFO: rcu_sched detected stalls on CPUs/tasks: { 0} (detected by 1)", "RCU stall"),

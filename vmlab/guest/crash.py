@@ -51,11 +51,12 @@ KINDS = (
         r"|Invalid wait context|Nested lock was not taken|trying to register non-static key"
         r"|(?:HARD|SOFT)IRQ-(?:safe|READ-safe))",
     ),
-    # kernel/watchdog.c; arch/x86/kernel/nmi.c of 2.6
-    _kind("soft lockup", r"(?:watchdog: )?BUG: soft lockup"),
+    # kernel/watchdog.c; "NMI watchdog" in 4.x, a CPU first in the newest; 2.6: x86's nmi.c
+    _kind("soft lockup", r"(?:(?:NMI )?watchdog: )?BUG: soft lockup"),
     _kind(
         "hard lockup",
-        r"(?:(?:NMI )?watchdog: )?(?:BUG: )?(?:NMI )?Watchdog detected (?:hard )?LOCKUP",
+        r"(?:(?:NMI )?watchdog: )?(?:CPU\d+: )?(?:BUG: )?(?:NMI )?Watchdog detected (?:hard )?"
+        r"LOCKUP",
     ),
     _kind("hard lockup", r"Kernel panic - not syncing: (?:Hard LOCKUP|softlockup)"),
     # kernel/hung_task.c, kernel/rcu
