@@ -21,7 +21,7 @@ from vmlab.errors import VmlabError
 from vmlab.guest import launch, program, qemu, results
 from vmlab.guest.console import Console
 
-_WAITING = "# waiting\n"
+_WAITING = b"# waiting\n"
 _BOOT_S = 60
 _STARTUP_PAUSE_S = 0.02
 _STOP_PAUSE_S = 0.001
@@ -40,7 +40,7 @@ class Session:
         self._boot = boot
         self._process = process
         self._port = port
-        self._text = ""
+        self._said = b""
         self._qmp = QEMUMonitorProtocol(str(boot.qmp_socket))
         self._qmp.connect()
         self.console = Console(boot.run.console, lambda: process.poll() is None)
@@ -79,8 +79,8 @@ class Session:
     def wait(self, timeout_s: float) -> None:
         """Reads results until the agent waits for a step."""
         deadline = time.monotonic() + timeout_s
-        start = len(self._text)
-        while not self._text.endswith(_WAITING) or len(self._text) == start:
+        start = len(self._said)
+        while not self._said.endswith(_WAITING) or len(self._said) == start:
             self._port.settimeout(max(0.01, deadline - time.monotonic()))
             try:
                 block = self._port.recv(65536)
@@ -90,12 +90,14 @@ class Session:
                 ) from error
             if not block:
                 raise GuestLost(f"the guest ended{self._tail()}")
-            self._text += block.decode(errors="replace")
-        self._boot.run.results.write_text(self._text)
+            self._said += block
+        self._boot.run.results.write_bytes(self._said)
 
     def results(self) -> results.Results:
+        """All so far. Places in the console are counted in bytes: the text may be no UTF-8."""
         transcript = self._boot.run.transcript.read_bytes()
-        return results.parse(self._text, results.console_offsets(transcript, self._text.encode()))
+        offsets = results.console_offsets(transcript, self._said)
+        return results.parse(self._said.decode(errors="replace"), offsets)
 
     def close(self) -> None:
         """Ends the guest's process."""
