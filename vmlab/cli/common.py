@@ -15,6 +15,16 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def write(file: Path, text: str) -> None:
+    """Raises LabError where that fails; what was found is shown before."""
+    from vmlab.errors import LabError
+
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise LabError(f"writing {file}: {(error.strerror or str(error)).lower()}") from error
+
+
 def catalog() -> "Catalog":
     from vmlab.cache import Cache
     from vmlab.catalog import Catalog

@@ -38,11 +38,11 @@ def explore(
     found: list[Found] = []
     try:
         _follow(runner, wanted, jobs or os.cpu_count() or 1, found)
-    except KeyboardInterrupt:
+    except BaseException:
         common.say(f"stopped after {len(found)} of {len(wanted)} runs:")
-        _end(found, json)
         raise
-    _end(found, json)
+    finally:
+        _end(found, json)
     sys.exit(executor.exit_status([one.run for one in found]))
 
 
@@ -69,7 +69,7 @@ def _end(found: "Sequence[Found]", json: Path | None) -> None:
     from vmlab.report import outcomes, table
 
     made = exploring.outcomes(found)
+    outcomes.show(made, table.printer())
     if json:
         records = [outcome.record() for outcome in made]
-        json.write_text(jsonlib.dumps({"outcomes": records}, indent=1) + "\n")
-    outcomes.show(made, table.printer())
+        common.write(json, jsonlib.dumps({"outcomes": records}, indent=1) + "\n")

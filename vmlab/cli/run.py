@@ -48,14 +48,13 @@ def run(
     finished: list[Run] = []
     try:
         _follow(runner, pairs, jobs or os.cpu_count() or 1, finished)
-    except KeyboardInterrupt:
+    except BaseException:
         common.say("stopped; what was finished:")
-        _end(finished, pairs)
         raise
     finally:
+        _end(finished, pairs)
         if json:
-            json.write_text(as_json(finished))
-    _end(finished, pairs)
+            common.write(json, as_json(finished))
     sys.exit(executor.exit_status(finished))
 
 
