@@ -115,6 +115,17 @@ class TestRealGuests:
         assert found.fault is not None and "timeout of the steps" in found.fault
         assert found.begun == 1
 
+    def test_what_others_say_in_the_middle_of_a_line_cuts_nothing(self, lab):
+        talker = "sh -c 'echo ready; sleep 1; echo hello=1; sleep 1000'"
+        half = S("run", "echo pid=1; printf abc; sleep 2; echo def", name="r")
+        late = S("run", "printf 'name: '; sleep 900")
+        steps = [S("spawn", talker, name="s", ms=5000), half, late]
+        _, found, _ = lab.boot(steps, limit_ms=60_000)
+        assert found.fault is not None and "timeout of the steps" in found.fault
+        assert (len(found.steps), found.steps[1].output) == (2, "pid=1\nabcdef")
+        values = found.steps[1].values
+        assert (values["r.pid"], values["s.hello"]) == ("1", "1")
+
     def test_a_panic_ends_the_guest_at_once(self, lab):
         ended, found, console = lab.boot(
             [S("run", "sleep 1"), S("write", "/proc/sysrq-trigger c"), S("sleep", "", ms=1)]

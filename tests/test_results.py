@@ -47,6 +47,15 @@ def test_the_words_of_a_skip_in_a_step_s_own_text_skip_nothing():
     assert found.steps[0].argument == "echo # SKIP an earlier step failed"
 
 
+def test_a_note_in_the_middle_of_a_line_of_output_cuts_nothing():
+    note = f"# set r.pid=1\n# s: hello\n# + | def\n{M}# uptime=12.5 printk=100 outcome=0\n"
+    text = f"KTAP version 1\n1..1\n{M}# begin 1\n# | pid=1\n# | abc\n{note}ok 1 - run x\n"
+    found = results.parse(text)
+    assert (found.fault, found.steps[0].output) == (None, "pid=1\nabc| def")
+    assert dict(found.steps[0].values) == {"r.pid": "1"}
+    assert "goes on with no line" in str(results.parse(text.replace("# | ", "# s: ")).fault)
+
+
 def test_places_in_the_console_come_from_the_marks():
     found = results.parse(WHOLE, [10, 25, 25, 90])
     assert [step.console for step in found.steps] == [(10, 25), (25, 90), (90, 90)]

@@ -130,6 +130,12 @@ class _Reader:
     def on_output(self, found: re.Match[str]) -> None:
         self.output.append(found[1])
 
+    def on_more_output(self, found: re.Match[str]) -> None:
+        """The rest of a line of output that a note of the agent's came into the middle of."""
+        if not self.output:
+            raise _Malformed(f"line {found[0][:80]!r} goes on with no line of output")
+        self.output[-1] += found[1]
+
     def on_set(self, found: re.Match[str]) -> None:
         self.values[found[1]] = unescape(found[2])
 
@@ -182,6 +188,7 @@ class _Reader:
 
 _LINES = (
     (re.compile(r"# \| (.*)"), _Reader.on_output),
+    (re.compile(r"# \+ (.*)"), _Reader.on_more_output),
     (_SET, _Reader.on_set),
     (_BEGIN, _Reader.on_begin),
     (_END, _Reader.on_end),

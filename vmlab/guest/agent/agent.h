@@ -33,6 +33,7 @@ char *whole_file(const char *name, size_t limit, size_t *size);
 /* report.c: the results port. */
 void report(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void report_mark(void);
+void report_note(void);
 void report_output(const char *text, size_t size);
 void report_output_begin(void);
 void report_output_end(void);

@@ -49,6 +49,7 @@ void capture_set(const char *name, const char *key, const char *value)
 	at->value = strdup(value);
 	if (!at->name || !at->value)
 		bail_out(full, ENOMEM);
+	report_note();
 	report("# set %s=", full);
 	report_escaped(value);
 	report("\n");

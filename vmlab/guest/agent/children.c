@@ -79,6 +79,7 @@ static void take_line(struct child *child)
 	child->line[child->length] = 0;
 	child->length = 0;
 	if (child->ready) {
+		report_note();
 		report("# %s: ", child->name);
 		report_escaped(child->line);
 		report("\n");

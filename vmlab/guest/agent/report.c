@@ -30,7 +30,8 @@
 #define INPUT_PAUSE_NS 2000000
 
 static size_t output_size;
-static int output_fresh = 1;
+static int output_fresh = 1; /* the next byte of output begins a line */
+static int output_broken; /* a note stands in the middle of a line of output */
 
 static void put(char c)
 {
@@ -89,16 +90,27 @@ void report_output_begin(void)
 {
 	output_size = 0;
 	output_fresh = 1;
+	output_broken = 0;
 }
 
-/* Output of a step: each line after "# | ", of OUTPUT_LIMIT bytes at most. */
+/* Before a line of our own: output may stand in the middle of a line, which goes on after it. */
+void report_note(void)
+{
+	if (output_fresh || output_broken)
+		return;
+	put('\n');
+	output_broken = 1;
+}
+
+/* Output of a step: each line after "# | ", of OUTPUT_LIMIT bytes at most; "# + " goes on with one. */
 void report_output(const char *text, size_t size)
 {
 	for (; size; size--, text++) {
 		if (output_size++ >= OUTPUT_LIMIT)
 			continue;
-		if (output_fresh)
-			report("# | ");
+		if (output_fresh || output_broken)
+			report(output_fresh ? "# | " : "# + ");
+		output_broken = 0;
 		output_fresh = *text == '\n';
 		put(*text == MARK ? '?' : *text);
 	}
@@ -106,8 +118,7 @@ void report_output(const char *text, size_t size)
 
 void report_output_end(void)
 {
-	if (!output_fresh)
-		put('\n');
+	report_note();
 	if (output_size > OUTPUT_LIMIT)
 		report("# cut=%zu\n", output_size - OUTPUT_LIMIT);
 }
@@ -142,6 +153,7 @@ void leave(void)
 
 void bail_out(const char *what, int error)
 {
+	report_note();
 	report("Bail out! %s: %s\n", what, strerror(error));
 	leave();
 }
