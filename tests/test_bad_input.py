@@ -16,6 +16,7 @@ MODULE = """\
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/timer.h>
 static int __init bad_init(void) {{ {body} }}
 static void __exit bad_exit(void) {{ }}
 module_init(bad_init);
@@ -32,6 +33,11 @@ MODULES = {
         'pr_info("%s\\n", line); pr_info("\\x1e# begin 1\\n"); return 0;',
         GPL,
     ),
+    "forgets-its-timer": (
+        "static DEFINE_TIMER(late, (void *)dump_stack);"
+        "mod_timer(&late, jiffies + HZ / 2); return 0;",
+        GPL,
+    ),
 }
 WORKLOADS = {
     "segfaults": "int main(void) { *(volatile int *)0 = 1; return 0; }",
@@ -41,6 +47,7 @@ SCENARIOS = {
     **{name: f"modules: [{name}]\nsteps:\n  - insmod: {name}\n" for name in MODULES},
     **{name: f"steps:\n  - spawn: {name}\n" for name in WORKLOADS},
 }
+SCENARIOS["forgets-its-timer"] += "  - rmmod: forgets_its_timer\n"
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +78,8 @@ def runs(tmp_path_factory):
 @pytest.mark.parametrize(
     ("scenario", "kernel", "verdict", "reason", "seen"),
     [
-        ("does-not-compile", "5.10", "failed", "build", "does-not-compile.c:4:.*no_such_thing"),
-        ("does-not-compile", "6.1", "failed", "build", "does-not-compile.c:4:.*no_such_thing"),
+        ("does-not-compile", "5.10", "failed", "build", "does-not-compile.c:5:.*no_such_thing"),
+        ("does-not-compile", "6.1", "failed", "build", "does-not-compile.c:5:.*no_such_thing"),
         ("no-licence", "5.10", "passed", "", ""),  # modpost only warns of it until 5.11
         ("no-licence", "6.1", "failed", "build", r"missing MODULE_LICENSE\(\) in .*no-licence.o"),
         ("refuses", "5.10", "failed", "ENOTSUPP (of the kernel's own), and success", ""),
@@ -82,6 +89,8 @@ def runs(tmp_path_factory):
         ("no-main", "6.1", "failed", "build", "undefined reference to `main'"),
         ("noisy", "5.10", "broken", "holds the results' mark", ""),
         ("noisy", "6.1", "broken", "holds the results' mark", ""),
+        ("forgets-its-timer", "5.10", "crashed", "page fault", ""),
+        ("forgets-its-timer", "6.1", "crashed", "page fault", ""),
     ],
 )
 def test_each_mistake_has_its_verdict_and_says_what_it_is(

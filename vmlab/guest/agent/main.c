@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -16,6 +17,7 @@
 #define PROGRAM_FILE "opt/vmlab/program"
 #define MODE_FILE "opt/vmlab/mode"
 #define ARCHIVE_KEPT (4 * 1024 * 1024)
+#define SETTLE_S 1
 
 static const struct {
 	const char *type, *at, *options;
@@ -107,6 +109,18 @@ static char *read_mode(void)
 	return mode;
 }
 
+/*
+ * What the last step left behind may strike only now: a timer of a module that is gone, work that
+ * uses freed memory. The console is looked at to its end, and idle time costs nothing.
+ */
+static void settle(void)
+{
+	struct timespec left = { SETTLE_S, 0 };
+
+	while (nanosleep(&left, &left) && errno == EINTR)
+		;
+}
+
 int main(void)
 {
 	struct utsname kernel;
@@ -132,5 +146,6 @@ int main(void)
 	if (served)
 		steps_serve(served + strlen(" interactive "));
 	steps_run(steps);
+	settle();
 	leave();
 }
