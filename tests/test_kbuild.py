@@ -83,7 +83,7 @@ def test_a_warning_of_a_module_is_there_to_be_seen(kernel, tmp_path, monkeypatch
 
 
 @pytest.mark.guest
-@pytest.mark.parametrize("id", ["5.10.0-32-686", "6.1.0-50-amd64"])
+@pytest.mark.parametrize("id", ["5.10.0-32-686", "6.1.0-50-amd64", LOCKED[-1].id])
 def test_a_module_has_the_same_bytes_wherever_it_is_built(id, tmp_path):
     artifacts = Artifacts(Cache.default(), Catalog.open(Cache.default(), print))
     (kernel,) = artifacts.catalog.select(id)

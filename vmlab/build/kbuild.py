@@ -53,7 +53,12 @@ def command(tree: Tree, directory: Path) -> list[str]:
     """
     compiler = f"gcc {tree.arch.gcc_flag}"
     installed = tree.headers.parent.parent.parent
-    maps = f"-ffile-prefix-map={directory}/= -ffile-prefix-map={installed}/=/"
+    # The last map that fits counts; the first is for the directory itself, where kbuild runs the
+    # compiler since 6.13.
+    maps = " ".join(
+        f"-ffile-prefix-map={one}"
+        for one in (f"{directory}=.", f"{directory}/=", f"{installed}/=/")
+    )
     return [
         "make", "-C", str(tree.headers), f"M={directory}", f"ARCH={tree.arch.name}",
         f"CC={compiler}", f"HOSTCC={compiler}", f"KCFLAGS={maps}",
