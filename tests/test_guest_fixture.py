@@ -2,7 +2,13 @@
 
 import pytest
 
-from vmlab.interactive import StepFailed
+from vmlab import interactive
+from vmlab.artifacts import Artifacts
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog
+from vmlab.interactive import KernelSick, StepFailed
+from vmlab.project import Project, Settings
+from vmlab.snapshots import Snapshots
 
 pytestmark = pytest.mark.guest
 
@@ -21,3 +27,15 @@ def test_a_guest_loads_the_module_and_its_console_is_pexpect_s(guest):
     with pytest.raises(StepFailed, match="outcome 17"):
         guest.insmod("kthread_monitor")
     guest.rmmod("kthread_monitor")
+
+
+def test_a_sick_kernel_is_no_pass_whatever_the_steps_said(tmp_path):
+    cache = Cache.default()
+    artifacts = Artifacts(cache, Catalog.open(cache))
+    (kernel,) = artifacts.catalog.select("6.1.0-50-amd64")
+    project, snapshots = Project(tmp_path, Settings()), Snapshots(cache, print)
+    with (
+        pytest.raises(KernelSick, match=r"-amd64: warning: WARNING: CPU: 0 PID: 1 at x"),
+        interactive.boot(project, artifacts, kernel, snapshots=snapshots) as booted,
+    ):
+        booted.write("/dev/kmsg", "WARNING: CPU: 0 PID: 1 at x")

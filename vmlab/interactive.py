@@ -9,7 +9,7 @@ from pathlib import Path
 from vmlab.artifacts import Artifacts
 from vmlab.catalog import Kernel
 from vmlab.errors import VmlabError
-from vmlab.guest import program, qemu
+from vmlab.guest import crash, program, qemu
 from vmlab.guest.console import Console
 from vmlab.guest.results import StepResult
 from vmlab.guest.session import Session, session
@@ -26,6 +26,10 @@ class StepFailed(VmlabError):
             f"{result.verb} {result.argument}: outcome {result.outcome}, and {expect} was wanted"
             + (f"; it said:\n{result.output}" if result.output else "")
         )
+
+
+class KernelSick(VmlabError):
+    """The console shows a panic, oops, warning, lockup or stall, whatever the steps said."""
 
 
 class Guest:
@@ -99,16 +103,14 @@ def boot(
 ) -> Iterator[Guest]:
     """A guest with all modules and workloads of the project; it ends with the block.
 
-    It begins from a snapshot where `snapshots` is given, else it boots.
+    It begins from a snapshot where `snapshots` is given, else it boots. Raises KernelSick at the
+    block's end.
     """
     kernel = artifacts.catalog.obtain(kernel)
     machine = machine or qemu.Machine(kernel.arch)
-    files = {
-        f"{name}.ko": path.read_bytes()
-        for name, path in artifacts.modules(
-            kernel, project.modules, sorted(project.module_names())
-        ).items()
-    }
+    names = sorted(project.module_names())
+    modules = artifacts.modules(kernel, project.modules, names) if names else {}
+    files = {f"{name}.ko": path.read_bytes() for name, path in modules.items()}
     for name, source in project.workloads().items():
         files[name] = artifacts.program(kernel.arch, source, name).read_bytes()
     with tempfile.TemporaryDirectory(prefix="vmlab-guest-") as folder:
@@ -118,3 +120,5 @@ def boot(
         begun = replace(cold, memory=snapshots.memory(cold)) if snapshots else cold
         with session(begun, files) as inner:
             yield Guest(kernel, inner)
+            if found := crash.find(run.console.read_text(errors="replace")):
+                raise KernelSick(f"kernel {kernel.id}: {found.kind}: {found.title}")
