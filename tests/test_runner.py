@@ -14,10 +14,17 @@ from vmlab.verdict import Verdict
 SCENARIO = "name: {name}\nabout: x\nmemory: {memory}\nsteps:\n  - run: true\n"
 
 
+RESULTS = (
+    "KTAP version 1\n# kernel=5.10.0-32-686\n1..1\n\x1e# begin 1\n"
+    "\x1e# uptime=1.0 printk=1 outcome=0\nok 1 - run true\n"
+)
+
+
 class Backend:
     """Boots nothing: leaves in the run directory what it is told to."""
 
     name = "stand-in"
+    dropped: int | None = None  # where the disk was full
 
     def __init__(self, ended: launch.Ended, results: str = "", console: bytes = b"[ 0.1] hello\n"):
         self.ended, self.results, self.console, self.boots = ended, results, console, 0
@@ -27,6 +34,7 @@ class Backend:
         job.run.console.write_bytes(self.console)
         if self.results:
             job.run.results.write_text(self.results)
+        job.run.transcript.write_bytes(self.console[: self.dropped] + self.results.encode())
         return self.ended
 
     def forget(self):
@@ -97,3 +105,11 @@ def test_a_module_that_a_kernel_lacks_fails_that_run_and_no_other(run, tmp_path,
     first, second, third = run(Backend(launch.Ended("reset", restored=True)))
     assert (first[0], third[0]) == (Verdict.CRASHED, Verdict.CRASHED)
     assert second == (Verdict.FAILED, f"kernel 1 has no module 'none_such' ({lacking})")
+
+
+def test_a_run_of_which_bytes_were_lost_is_the_lab_s_trouble(run):
+    backend = Backend(launch.Ended("off", restored=True), RESULTS)
+    assert run(backend)[0] == (Verdict.PASSED, "")
+    backend.dropped = 5
+    verdict, reason = run(backend)[0]
+    assert (verdict, "is the disk full?" in reason) == (Verdict.BROKEN, True)

@@ -16,6 +16,8 @@ from vmlab.runner import read_results
 from vmlab.snapshots import KIND, Snapshots, name
 
 S = program.step
+FROM_2020 = 1577836800
+TEN_YEARS = 10 * 365 * 86400
 
 
 @pytest.fixture
@@ -184,6 +186,7 @@ class TestRealSnapshots:
             S("run", "head -c 16 /dev/urandom | hexdump; echo hi > /dev/kmsg; cat /proc/uptime"),
             S("sleep", "", ms=30_000),
             S("run", "uname -r; ls /program"),
+            S("run", "date -u +%s"),
         ]
         run.program.write_bytes(program.archive(steps, {"file": b"x"}))
         run.mode.write_text(program.mode(100_000, 1))
@@ -198,6 +201,13 @@ class TestRealSnapshots:
         assert launch.run(replace(cold, memory=memory), 60).how == "off"
         return cold.run.console.read_bytes(), cold.run.results.read_bytes()
 
+    def date(self, cold, memory, seed):
+        """The guest's date at its start, seconds."""
+        self.outcome(cold, memory, seed)
+        found = read_results(cold.run).steps
+        passed = found[3].uptime - found[0].uptime
+        return int(found[3].output) - passed
+
     def test_runs_repeat_to_the_byte_also_from_a_snapshot_made_anew(self, cold, tmp_path):
         cache = Cache(tmp_path / "cache")
         first = Snapshots(cache, print).memory(cold)
@@ -205,6 +215,9 @@ class TestRealSnapshots:
         assert self.outcome(cold, first) == one
         shutil.rmtree(cache.root / KIND)
         assert self.outcome(cold, Snapshots(cache, print).memory(cold)) == one
+        for seed in (1, 2):
+            wanted = FROM_2020 + seed * 2654435761 % 2**32 % TEN_YEARS
+            assert abs(self.date(cold, first, seed) - wanted) < 2
         assert self.outcome(cold, Snapshots(cache, print).memory(cold), seed=2) != one
         found = read_results(cold.run)
         assert found.fault is None

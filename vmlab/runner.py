@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ from vmlab.scenario import Expanded
 from vmlab.tokens import How, Token, token
 from vmlab.verdict import Judgement, Verdict, judge
 
+_MARKED = "the console holds the results' mark, so its order cannot be told"
+_UNMARKED = "the transcript has fewer marks than the results: bytes of it were lost"
+_ROOM = 64 << 10  # bytes that a disk has free where nothing was dropped
 _NUMBERS = itertools.count(1)  # of this process's runners, whose run directories are their own
 
 
@@ -198,6 +202,8 @@ class Runner:
         found = read_results(job.run)
         console = job.run.console.read_bytes() if job.run.console.exists() else b""
         judged = judge(prepared.expanded, job.kernel.id, found, console, ended)
+        if judged.verdict is not Verdict.BROKEN and (lost := lost_bytes(job.run, ended)):
+            judged = Judgement(Verdict.BROKEN, lost)
         if not (ended.restored or job.run.began() or self._stop.is_set()):
             reason = f"not tried: this kernel did not come up before: {judged.reason}"
             self._no_boots[job.kind] = replace(judged, reason=reason)
@@ -245,9 +251,29 @@ def read_results(files: qemu.RunDirectory) -> results.Results:
     text = port.decode(errors="replace")
     if offsets is None:
         found = results.parse(text)
-        fault = "the console holds the results' mark, so its order cannot be told"
+        more = transcript.count(results.MARK.encode()) > port.count(results.MARK.encode())
+        fault = _MARKED if more else _UNMARKED
         return replace(found, fault=found.fault or fault, placed=False)
     return results.parse(text, offsets)
+
+
+def lost_bytes(files: qemu.RunDirectory, ended: launch.Ended) -> str | None:
+    """Why bytes of the guest's may be missing: a judgement of what is left would be worth nothing.
+
+    QEMU drops what it cannot write, and does not say so.
+    """
+    if ended.how not in ("off", "reset"):
+        return None
+    paths = (files.console, files.results, files.transcript)
+    console, results, both = (path.stat().st_size if path.exists() else 0 for path in paths)
+    if console + results != both:
+        return (
+            f"the console has {console} bytes, the results {results}, and both together {both}: "
+            "some were lost; is the disk full?"
+        )
+    if shutil.disk_usage(files.path).free < _ROOM:
+        return f"the disk of {files.path} is full: what the guest said last may be lost"
+    return None
 
 
 def as_json(runs: list[Run]) -> str:

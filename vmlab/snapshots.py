@@ -109,7 +109,7 @@ def name(boot: qemu.Boot) -> str:
     parts = (
         qemu_identity(f"qemu-system-{machine.arch.qemu}"),
         *(str(path.parent.name) + path.name for path in (boot.kernel.parent, boot.initramfs)),
-        boot.kernel.name, *qemu.recipe(machine),
+        boot.kernel.name, *qemu.recipe(machine), str(snapshot.FORMAT), str(snapshot.MARGIN_NS),
     )  # fmt: skip
     return f"{boot.kernel.name}-{content_key(*parts)}"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from vmlab.errors import LabError
+from vmlab.guest.patience import Patience
 from vmlab.guest.qemu import Boot, RunDirectory, argv, pasted
 
 CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
@@ -191,12 +192,12 @@ def supervise(
     stopped: Callable[[], bool] = lambda: False,
 ) -> Ended:
     """Waits for the process' end, its time, its flood or a stop, whichever comes first."""
-    deadline = time.monotonic() + timeout_s
+    patience = Patience(process.pid, timeout_s)
     while not _ends(process, _LOOK_S):
         if stopped():
             return Ended("lost", "the lab was stopped")
-        if time.monotonic() > deadline:
-            return Ended("timeout", f"the guest still ran after {timeout_s:g} s of the host's time")
+        if over := patience.over():
+            return Ended(*over)
         if run.console.exists() and run.console.stat().st_size > CONSOLE_LIMIT:
             return FLOODED
     return of_status(process.wait(), process)

@@ -20,17 +20,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from vmlab.errors import LabError
 from vmlab.guest import crash, launch, program, qemu
+from vmlab.guest.patience import Patience
 
 if TYPE_CHECKING:
     from qemu.qmp.legacy import QEMUMonitorProtocol
 
-WARM_S = 110.0
-"""How long a cold boot may take on the host, seconds; less than a scenario's timeout."""
+FORMAT = 2
+"""Counts the ways in which snapshots were made: one of another way is not begun from."""
+WARM_S = 60.0
+"""How long a cold boot may take of the host's CPU time, seconds."""
 MARGIN_NS = 200_000
 """More than passes in the guest between its last look at the clock and its stop."""
 LONGEST_JUMP_NS = 60_000_000_000
 
 MIGRATE_S = 60.0
+"""How long QEMU may take to answer, and to write the state, seconds."""
 _POLL_S = 0.02
 _EVENT_S = 1.0
 _FROZEN = re.compile(r"# frozen tsc=(\d+)")
@@ -223,14 +227,14 @@ def _freeze(
     from qemu.qmp import QMPError  # asyncio comes with it, and most runs warm nothing
     from qemu.qmp.legacy import QEMUMonitorProtocol
 
-    deadline = time.monotonic() + WARM_S
-    _until(boot.qmp_socket.exists, process, deadline)
+    patience = Patience(process.pid, WARM_S)
+    _until(boot.qmp_socket.exists, process, time.monotonic() + MIGRATE_S)
     monitor = QEMUMonitorProtocol(str(boot.qmp_socket))
     try:
         monitor.connect()
         monitor.cmd("cont")
         while _event(monitor) != "STOP":
-            _check(boot.run, process, deadline, stopped)
+            _check(boot.run, process, patience, stopped)
         monitor.cmd("migrate-set-capabilities", **qemu.IGNORE_SHARED)
         monitor.send_fd_scm(state)  # the sandbox refuses exec:, so QEMU is given the open file
         monitor.cmd("getfd", fdname="state")
@@ -252,7 +256,7 @@ def _event(monitor: "QEMUMonitorProtocol") -> str | None:
 
 
 def _check(
-    run: qemu.RunDirectory, process: launch.Process, deadline: float, stopped: Callable[[], bool]
+    run: qemu.RunDirectory, process: launch.Process, patience: Patience, stopped: Callable[[], bool]
 ) -> None:
     """Raises BootError where the guest will not come to be frozen."""
     if stopped():
@@ -262,8 +266,8 @@ def _check(
         ended = launch.of_status(process.returncode, process)
     elif run.console.stat().st_size > launch.CONSOLE_LIMIT:
         ended = launch.FLOODED
-    elif time.monotonic() > deadline:
-        ended = launch.Ended("timeout", f"it did not come to its program in {WARM_S:g} s")
+    elif over := patience.over():
+        ended = launch.Ended(*over)
     if ended and ended.how == "lost":
         raise SnapshotError(ended.detail)
     if ended:
