@@ -12,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vmlab.arch import ARCHES
 from vmlab.backend import Job
 from vmlab.cache import Cache
-from vmlab.catalog import Kernel
+from vmlab.catalog import Catalog, Kernel
 from vmlab.errors import LabError, UsageError
 from vmlab.guest import qemu
 from vmlab.inputs import file_key, inputs
 from vmlab.perturb import perturbation
+from vmlab.qemus import chosen
 from vmlab.runner import Prepared, Run
 from vmlab.scenario import Known, expand, load
 from vmlab.tokens import Token, read
@@ -48,7 +49,7 @@ class Imported:
     meta: Meta
     token: Token
 
-    def prepare(self, directory: Path) -> Prepared:
+    def prepare(self, directory: Path, catalog: Catalog) -> Prepared:
         """Its run, to be run again in a directory. Raises UsageError for a bad scenario."""
         run = qemu.RunDirectory(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,10 @@ class Imported:
         kernel = Kernel(self.token.kernel, arch, False, (), ())
         vmlinuz = self.directory / "boot" / f"vmlinuz-{kernel.id}"
         timeout_s = scenario.timeout / 1000
-        job = Job(kernel, machine, self.directory / "initramfs", vmlinuz, run, timeout_s)
+        job = Job(
+            kernel, machine, self.directory / "initramfs", vmlinuz, run, timeout_s,
+            chosen(machine, catalog),
+        )  # fmt: skip
         made = inputs(job, expanded, {}, "qemu")
         return Prepared(job, expanded, {**made, "sources": self.meta.inputs["sources"]})
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from vmlab.catalog import Kernel
 from vmlab.guest import launch, qemu
+from vmlab.guest.emulator import Emulator, host
 from vmlab.guest.snapshot import BootError
 from vmlab.snapshots import Snapshots
 
@@ -32,6 +33,11 @@ class Job:
     vmlinuz: Path
     run: qemu.RunDirectory
     timeout_s: float
+    emulator: Emulator | None = None  # the host's where none is given
+
+    @property
+    def runs_in(self) -> Emulator:
+        return self.emulator or host(self.machine.arch)
 
     @property
     def kind(self) -> tuple[str, qemu.Machine]:
@@ -50,7 +56,9 @@ class QemuBackend:
         self._snapshots = snapshots
 
     def boot(self, job: Job, stopped: Callable[[], bool]) -> launch.Ended:
-        boot = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
+        boot = qemu.Boot(
+            job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator
+        )  # fmt: skip
         if self._snapshots is None:
             return launch.run(boot, job.timeout_s, stopped)
         try:

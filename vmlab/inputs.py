@@ -35,7 +35,7 @@ def inputs(job: Job, expanded: Expanded, sources: Mapping[str, bytes], how: str)
         "kernel": _kept(job.vmlinuz),
         "image": _kept(job.image),
         "machine": content_key(how, *qemu.recipe(job.machine)),
-        "qemu": content_key(qemu_version(f"qemu-system-{job.machine.arch.qemu}")),
+        "qemu": content_key(qemu_version(job.runs_in.program)),
     }
     return {name: parts[name] for name in MEANING}
 

@@ -14,6 +14,7 @@ from vmlab.guest.console import Console
 from vmlab.guest.results import StepResult
 from vmlab.guest.session import Session, session
 from vmlab.project import Project
+from vmlab.qemus import chosen
 from vmlab.snapshots import Snapshots
 
 
@@ -116,7 +117,8 @@ def boot(
     with tempfile.TemporaryDirectory(prefix="vmlab-guest-") as folder:
         run = qemu.RunDirectory(Path(folder))
         image, vmlinuz = artifacts.image(kernel.arch), artifacts.catalog.image(kernel)
-        cold = qemu.Boot(machine, vmlinuz, image, run)
+        emulator = chosen(machine, artifacts.catalog)
+        cold = qemu.Boot(machine, vmlinuz, image, run, emulator=emulator)
         begun = replace(cold, memory=snapshots.memory(cold)) if snapshots else cold
         with session(begun, files) as inner:
             yield Guest(kernel, inner)

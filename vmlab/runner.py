@@ -23,6 +23,7 @@ from vmlab.inputs import inputs, output_key
 from vmlab.payload import Payload
 from vmlab.perturb import perturbation
 from vmlab.project import Project
+from vmlab.qemus import chosen
 from vmlab.scenario import Expanded
 from vmlab.tokens import How, Token, token
 from vmlab.verdict import Judgement, Verdict, judge
@@ -159,7 +160,8 @@ class Runner:
         files.program.write_bytes(program.archive(expanded.program(), content))
         files.mode.write_text(program.mode(timeout, machine.seed, _option(machine)))
         image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
-        job = Job(kernel, machine, image, vmlinuz, files, timeout / 1000)
+        emulator = chosen(machine, self.catalog)
+        job = Job(kernel, machine, image, vmlinuz, files, timeout / 1000, emulator)
         sources = self._payload.sources(expanded)
         return Prepared(job, expanded, inputs(job, expanded, sources, self.backend.name))
 
@@ -180,11 +182,11 @@ class Runner:
         """What a scenario runs on. The seed is the run's own, or the runner's, or derived."""
         scenario = expanded.scenario
         seeds = (seed, self.seed, seed_of(expanded, kernel))
-        chosen = next(one for one in seeds if one is not None)
+        number = next(one for one in seeds if one is not None)
         return qemu.Machine(
             kernel.arch, scenario.memory, scenario.cpus, scenario.clock,
             "kvm" if scenario.clock == "real" and self.accel(kernel.arch) == "kvm" else "tcg",
-            chosen, perturbation(chosen) if self.perturb else None,
+            number, perturbation(number) if self.perturb else None,
         )  # fmt: skip
 
     def _skip_reason(self, expanded: Expanded, kernel: Kernel) -> str | None:

@@ -34,7 +34,7 @@ class Snapshots:
 
         Raises BootError where a guest does not come to its program, and tries only once.
         """
-        if boot.machine.clock != "virtual" or boot.machine.cpus != 1:
+        if boot.machine.clock != "virtual":
             return None
         key = name(boot)
         with self._guard:
@@ -107,7 +107,7 @@ def name(boot: qemu.Boot) -> str:
     """The kernel, and the hash of all that a snapshot depends on."""
     machine = boot.machine
     parts = (
-        qemu_identity(f"qemu-system-{machine.arch.qemu}"),
+        qemu_identity(boot.runs_in.program),
         *(str(path.parent.name) + path.name for path in (boot.kernel.parent, boot.initramfs)),
         boot.kernel.name, *qemu.recipe(machine), str(snapshot.FORMAT), str(snapshot.MARGIN_NS),
     )  # fmt: skip

@@ -20,6 +20,7 @@ from vmlab.backend import Job
 from vmlab.catalog import Kernel
 from vmlab.errors import LabError
 from vmlab.guest import launch, qemu
+from vmlab.guest.emulator import Emulator
 from vmlab.virtme_trees import kernel_tree, root_tree
 
 _CONSOLE = "console"  # virtme-run's name for the chardev of the first port
@@ -53,7 +54,7 @@ class VirtmeBackend:
             if shutil.which(program, path=_path()) is None:
                 raise LabError(f"booting with virtme-ng: {program} was not found; {remedy}")
         files = Files(job.run)
-        files.write_wrapper(job.machine.arch)
+        files.write_wrapper(job.runs_in)
         command = argv(job, self.kernel(job.kernel), self.root(job.machine.arch))
         job.run.argv.write_text(qemu.pasted(command))
         with files.log.open("wb") as log, _held(command, log.fileno()) as process:
@@ -81,15 +82,15 @@ class Files:
         self.wrapper = run.path / "qemu"
         self.status = run.path / "qemu-status"
 
-    def write_wrapper(self, arch: Arch) -> None:
+    def write_wrapper(self, emulator: Emulator) -> None:
         """The program that virtme-run takes for QEMU: QEMU ends with it, and it with virtme-run."""
-        name = f"qemu-system-{arch.qemu}"
+        command = shlex.join(emulator.words)
         held = 'setpriv --pdeathsig KILL -- "$@"; echo $? > "$0"'
         self.wrapper.write_text(
             "#!/bin/sh\n"
-            f'[ "$1" = --version ] && exec {name} --version\n'
+            f'[ "$1" = --version ] && exec {command} --version\n'
             f"exec setpriv --pdeathsig KILL -- sh -c {shlex.quote(held)}"
-            f' {shlex.quote(str(self.status))} {name} "$@"\n'
+            f' {shlex.quote(str(self.status))} {command} "$@"\n'
         )
         self.wrapper.chmod(0o755)
         self.status.unlink(missing_ok=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.cache import Cache, content_key
-from vmlab.catalog import foreign, headers, unpack
+from vmlab.catalog import foreign, headers, tools, unpack
 from vmlab.catalog import pins as pinning
 from vmlab.catalog.apt import Apt, mirrors
 from vmlab.catalog.find import Finder, series
 from vmlab.catalog.progress import Say, silent
-from vmlab.catalog.records import Gone, Kernel, Package, Source, Unavailable
+from vmlab.catalog.records import Gone, Kernel, Package, Source, Tool, Unavailable
 from vmlab.catalog.select import select
 from vmlab.errors import LabError
 
@@ -24,6 +24,7 @@ class Catalog:
         self.pins = pins
         self.say = say
         self._instead: dict[str, Kernel] = {}
+        self._tools: dict[str, Path] = {}
         self._gone: dict[str, str] = {}  # kernels that are not to be had, and why
 
     @classmethod
@@ -121,6 +122,40 @@ class Catalog:
             if source.name == name:
                 return self._source(source)
         raise LabError(f"the lock file pins no source {name}")
+
+    def tool(self, name: str) -> Path:
+        """The directory that a pinned tool's packages are unpacked into, as on an installed system.
+
+        It is what the archive has now where that lacks what is pinned; `say` is told. Raises
+        Unavailable where it has none.
+        """
+        pinned = next((tool for tool in self.pins.tools if tool.name == name), None)
+        if pinned is None:
+            raise LabError(f"the lock file pins no tool {name}; `vmlab kernels lock` pins it")
+        if name not in self._tools:
+            self._tools[name] = self._obtained(pinned)
+        return self._tools[name]
+
+    def unpack_tool(self, tool: Tool) -> Path:
+        """A tool's directory. Raises Gone where the archive lacks one of its packages."""
+
+        def make(directory: Path) -> None:
+            for package in tool.packages:
+                self._download(package, directory)
+
+        parts = [package.sha256 for package in tool.packages]
+        return self.cache.get("tools", f"{tool.name}-{content_key(*parts)}", make)
+
+    def _obtained(self, pinned: Tool) -> Path:
+        try:
+            return self.unpack_tool(pinned)
+        except Gone as gone:
+            try:
+                near = tools.find(self._apt(), tools.recipe(pinned.name))
+                self.say(f"{pinned.name} {pinned.version}: {gone}; using {near.version}")
+                return self.unpack_tool(near)
+            except Gone as also:
+                raise Unavailable(f"{pinned.name}: {gone}, and {also}") from gone
 
     def unpacked(self, package: Package) -> Path:
         """The directory that one package is unpacked into."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vmlab.arch import ARCHES
-from vmlab.catalog.records import Kernel, Package, Source
+from vmlab.catalog.records import Kernel, Package, Source, Tool
 from vmlab.errors import LabError
 
 HEAD = "# Written by `vmlab kernels lock`. Paths are relative to a Debian mirror.\n"
@@ -20,6 +20,7 @@ class Pins:
     kernels: tuple[Kernel, ...]
     packages: tuple[Package, ...]
     sources: tuple[Source, ...]
+    tools: tuple[Tool, ...] = ()
 
 
 def committed() -> Path:
@@ -35,6 +36,7 @@ def read(path: Path) -> Pins:
             tuple(_kernel(entry) for entry in content.get("kernel", [])),
             tuple(Package(**entry) for entry in content.get("package", [])),
             tuple(Source(**entry) for entry in content.get("source", [])),
+            tuple(_tool(entry) for entry in content.get("tool", [])),
         )
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise LabError(
@@ -52,6 +54,9 @@ def text(pins: Pins) -> str:
         parts += [_table("kernel.headers", _content(package)) for package in kernel.headers]
     parts += [_table("package", _content(package)) for package in pins.packages]
     parts += [_table("source", _content(source)) for source in pins.sources]
+    for tool in pins.tools:
+        parts.append(_table("tool", {"name": tool.name}))
+        parts += [_table("tool.package", _content(package)) for package in tool.packages]
     return "\n".join(parts)
 
 
@@ -63,6 +68,10 @@ def _kernel(entry: dict[str, Any]) -> Kernel:
         _packages(entry["image"]),
         _packages(entry.get("headers", [])),
     )
+
+
+def _tool(entry: dict[str, Any]) -> Tool:
+    return Tool(entry["name"], _packages(entry["package"]))
 
 
 def _packages(entries: Iterable[dict[str, Any]]) -> tuple[Package, ...]:

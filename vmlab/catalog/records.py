@@ -49,6 +49,23 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Tool:
+    """Programs that the host has too old or not at all, run from where they are unpacked."""
+
+    name: str
+    packages: tuple[Package, ...]  # the first is the one that the others are for
+
+    @property
+    def version(self) -> str:
+        return self.packages[0].version
+
+    @property
+    def size(self) -> int:
+        """Bytes to download."""
+        return sum(package.size for package in self.packages)
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A bootable image and what modules are built against; `id` is its `uname -r`."""
 

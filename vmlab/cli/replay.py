@@ -54,7 +54,7 @@ def replay(
     done = replaying.again(token, runner, prepared)
     _tell(done)
     if export:
-        version = qemu_version(f"qemu-system-{prepared.job.machine.arch.qemu}")
+        version = qemu_version(prepared.job.runs_in.program)
         archive.export(prepared, done.run, version, export)
         typer.echo(f"wrote {export} ({export.stat().st_size / 1e6:.1f} MB): {done.run.token}")
     sys.exit(0 if done.fine else 1)
@@ -73,7 +73,7 @@ def _prepared(what: str) -> "tuple[Token, Runner, Prepared]":
     imported = archive.opened(Path(what), artifacts.cache)
     runner = replaying.runner_of(imported.token, common.here(), artifacts)
     name = f"{imported.token.scenario}-{imported.token.kernel}"
-    prepared = imported.prepare(runner.project.output / runner.stamp / name)
+    prepared = imported.prepare(runner.project.output / runner.stamp / name, artifacts.catalog)
     return imported.token, runner, prepared
 
 

@@ -94,7 +94,7 @@ def start(boot: Boot) -> Process:
     """
     command = argv(boot)
     boot.run.argv.write_text(pasted(command))
-    for needed in ("setpriv", f"qemu-system-{boot.machine.arch.qemu}"):
+    for needed in ("setpriv", boot.runs_in.program):
         if shutil.which(needed) is None:
             raise LabError(
                 f"starting a guest: {needed} was not found; install the packages of "

@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Literal
 
 from vmlab.arch import Arch
+from vmlab.guest.emulator import Emulator, host
 from vmlab.perturb import Perturbation
 
 ICOUNT_SHIFT = {"i386": 3, "x86_64": 1}  # these boot about as fast as without icount
 PLAIN_APPEND = "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on"
 # Self-tests of public-key algorithms and a look for ISA cards are most of an i386 5.10 boot.
 APPEND = f"{PLAIN_APPEND} cryptomgr.notests noisapnp"
+# Else AMD's processors of family 6 are taken for ones whose time stamp counters differ.
+APPEND_SMP = "tsc=reliable"
+# Such a processor of another stepping was never sold for machines with two, of which 32-bit
+# kernels warn. (Linux: arch/x86/kernel/cpu/amd.c, init_amd_k7)
+CPU_SMP = "model=6,stepping=0"
 # RAM in a shared file is not in the state (migration capability x-ignore-shared).
 IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
 _RESTORE = ("-incoming", "defer", "-chardev", "stdio,id=restore,signal=off",
@@ -30,6 +36,11 @@ class Machine:
     accel: Literal["tcg", "kvm"] = "tcg"
     seed: int = 1  # for the guest's entropy; the agent takes it in when it begins its program
     perturbation: Perturbation | None = None  # of an explored run; a plain one has none
+
+    @property
+    def several(self) -> bool:
+        """Whether several processors share the virtual clock."""
+        return self.clock == "virtual" and self.cpus > 1
 
     @property
     def shift(self) -> int:
@@ -103,6 +114,11 @@ class Boot:
     debugged: bool = False  # it waits, stopped, for what speaks gdb's protocol
     append: str = APPEND  # the kernel's command line
     more: tuple[str, ...] = ()  # options that show what QEMU does and change nothing in the guest
+    emulator: Emulator | None = None  # the host's where none is given
+
+    @property
+    def runs_in(self) -> Emulator:
+        return self.emulator or host(self.machine.arch)
 
     @property
     def port_socket(self) -> Path:
@@ -144,8 +160,8 @@ def argv(boot: Boot) -> list[str]:
     machine = boot.machine
     return [
         "setpriv", "--pdeathsig", "KILL", "--",
-        f"qemu-system-{machine.arch.qemu}",
-        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        *boot.runs_in.words, "-nodefaults", "-no-user-config", "-display", "none",
+        "-no-reboot",
         *_machine_args(boot),
         *_clock_args(machine, _tape_option(boot)),
         "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
@@ -182,7 +198,8 @@ def _kernel_args(boot: Boot) -> list[str]:
     """A snapshot's RAM holds the kernel; its state knows the ROM that QEMU adds for -kernel."""
     if boot.memory and boot.memory.state:
         return ["-option-rom", "linuxboot_dma.bin"]
-    return ["-kernel", str(boot.kernel), "-initrd", str(boot.initramfs), "-append", boot.append]
+    append = f"{boot.append} {APPEND_SMP}" if boot.machine.several else boot.append
+    return ["-kernel", str(boot.kernel), "-initrd", str(boot.initramfs), "-append", append]
 
 
 def _tape_option(boot: Boot) -> str:
@@ -199,7 +216,8 @@ def _tape_option(boot: Boot) -> str:
 def _clock_args(machine: Machine, tape: str = "") -> list[str]:
     if machine.accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-seed", "1"]
-    common = ["-accel", "tcg", "-cpu", "max,-rdrand,-rdseed", "-seed", "1"]
+    cpu = "max,-rdrand,-rdseed" + (f",{CPU_SMP}" if machine.cpus > 1 else "")
+    common = ["-accel", "tcg", "-cpu", cpu, "-seed", "1"]
     if machine.clock == "real":
         return common
     return [*common, *icount_args(machine, tape)]
