@@ -113,10 +113,11 @@ def test_a_snapshot_s_name_does_not_depend_on_the_run(tmp_path):
     assert name(first) == name(other)
 
 
-@pytest.mark.parametrize("machine", [{"clock": "real"}, {"cpus": 2}])
-def test_what_cannot_begin_from_a_snapshot_boots_cold(tmp_path, machine):
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_what_cannot_begin_from_a_snapshot_boots_cold(tmp_path, cpus):
     snapshots = Snapshots(Cache(tmp_path), lambda line: None)
-    assert snapshots.memory(boot(qemu.Machine(ARCHES["i386"], **machine), tmp_path)) is None
+    machine = qemu.Machine(ARCHES["i386"], cpus=cpus, clock="real")
+    assert snapshots.memory(boot(machine, tmp_path)) is None
 
 
 @pytest.fixture
