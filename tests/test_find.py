@@ -204,6 +204,8 @@ def test_only_the_wanted_series_are_pinned_anew(indexes):
 
 
 def test_an_unknown_series_is_said_before_anything_is_fetched(tmp_path):
-    with pytest.raises(UsageError, match=r"unknown series '7\.2'; there are 5\.10, 6\.1, 6\.12, 7, qemu"):
+    with pytest.raises(
+        UsageError, match=r"unknown series '7\.2'; there are 5\.10, 6\.1, 6\.12, 7, qemu"
+    ):
         locking.relocked(Pins((), (), ()), ["7.2"], Cache(tmp_path), print)
     assert list(tmp_path.iterdir()) == []

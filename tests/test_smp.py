@@ -14,7 +14,7 @@ from vmlab.executor import execute
 from vmlab.guest import emulator, qemu
 from vmlab.project import Project, Settings
 from vmlab.snapshots import name
-from vmlab.virtme import _wrapper
+from vmlab.virtme import Files
 
 
 class Shelf:
@@ -61,8 +61,8 @@ def test_a_fetched_qemu_is_started_by_its_path_with_its_own_firmware(tmp_path):
     ("options", "cpu", "counter"),
     [
         ({}, "max,-rdrand,-rdseed", False),
-        ({"cpus": 2}, "max,-rdrand,-rdseed,model=6,stepping=0", True),
-        ({"cpus": 2, "clock": "real"}, "max,-rdrand,-rdseed,model=6,stepping=0", False),
+        ({"cpus": 2}, "max,-rdrand,-rdseed,family=6,model=6,stepping=0", True),
+        ({"cpus": 2, "clock": "real"}, "max,-rdrand,-rdseed,family=6,model=6,stepping=0", False),
         ({"cpus": 2, "clock": "real", "accel": "kvm"}, "host", False),
     ],
 )
@@ -86,10 +86,11 @@ def test_a_snapshot_s_name_depends_on_the_qemu(tmp_path):
     assert len({name(one) for one in (plain, *ours)}) == 3
 
 
-def test_virtme_s_guests_run_in_it_too():
-    assert "-- /q/usr/bin/qemu-system-x86_64 -L /q/usr/share/qemu -L" in _wrapper(
-        emulator.unpacked(Path("/q"), ARCHES["x86_64"])
-    )
+def test_virtme_s_guests_run_in_it_too(tmp_path):
+    files = Files(qemu.RunDirectory(tmp_path))
+    files.write_wrapper(emulator.unpacked(Path("/q"), ARCHES["x86_64"]))
+    command = "/q/usr/bin/qemu-system-x86_64 -L /q/usr/share/qemu -L /q/usr/share/seabios"
+    assert f'{command} "$@"' in files.wrapper.read_text()
 
 
 BOTH = """\

@@ -32,7 +32,9 @@ class Need:
     choices: tuple[tuple[str, str, str], ...]
 
 
-_CHOICE = re.compile(r"\s*([a-z0-9][a-z0-9.+-]*)(?::\w+)?\s*(?:\(\s*(<<|<=|=|>=|>>)\s*(\S+?)\s*\))?")
+_CHOICE = re.compile(
+    r"\s*([a-z0-9][a-z0-9.+-]*)(?::\w+)?\s*(?:\(\s*(<<|<=|=|>=|>>)\s*(\S+?)\s*\))?"
+)
 _ARCHITECTURES = ("amd64", "all")
 
 
@@ -63,9 +65,7 @@ def _newer(name: str, new: Index, old: Index, wanted: Recipe) -> tuple[Package, 
     raise Gone(f"{wanted.name}: neither {wanted.suite} nor {wanted.host} has {name}")
 
 
-def _lacking(
-    apt: Apt, package: Package, index: Index, old: Index, wanted: Recipe
-) -> Iterator[str]:
+def _lacking(apt: Apt, package: Package, index: Index, old: Index, wanted: Recipe) -> Iterator[str]:
     """What the package needs and the host's package of that name does not bring."""
     needs = list(parse(index.depends_of(package)))
     host = old.get(package.name, *_ARCHITECTURES)

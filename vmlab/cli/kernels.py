@@ -60,7 +60,8 @@ def show(id: Annotated[str, typer.Argument(help="A kernel.")]) -> None:
 @app.command()
 def lock(
     series: Annotated[
-        list[str] | None, typer.Option(help="Only these series, 6.1 or 7, or the tool qemu; other pins stay.")
+        list[str] | None,
+        typer.Option(help="Only these series, 6.1 or 7, or the tool qemu; other pins stay."),
     ] = None,
 ) -> None:
     """Pin the newest kernels that the archive really has; rewrites the lock file."""

@@ -13,8 +13,10 @@ def step(verb: str, argument: str, expect: str = "0", name: str = "-", ms: int =
     return f"{verb}\t{expect}\t{name}\t{ms}\t{escaped}"
 
 
-FREEZE = "freeze"
-"""The mode in which a guest asks to be frozen before it looks for a program."""
+def freeze(settle_ms: int) -> str:
+    """The mode in which a guest, after so much time of its own, asks to be frozen before it looks
+    for a program."""
+    return f"freeze {settle_ms}" if settle_ms else "freeze"
 
 
 def mode(limit_ms: int, seed: int, option: str = "") -> str:

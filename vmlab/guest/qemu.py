@@ -17,7 +17,7 @@ APPEND = f"{PLAIN_APPEND} cryptomgr.notests noisapnp"
 APPEND_SMP = "tsc=reliable"
 # Such a processor of another stepping was never sold for machines with two, of which 32-bit
 # kernels warn. (Linux: arch/x86/kernel/cpu/amd.c, init_amd_k7)
-CPU_SMP = "model=6,stepping=0"
+CPU_SMP = "family=6,model=6,stepping=0"
 # RAM in a shared file is not in the state (migration capability x-ignore-shared).
 IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
 _RESTORE = ("-incoming", "defer", "-chardev", "stdio,id=restore,signal=off",

@@ -31,6 +31,9 @@ WARM_S = 60.0
 """How long a cold boot may take of the host's CPU time, seconds."""
 MARGIN_NS = 200_000
 """More than passes in the guest between its last look at the clock and its stop."""
+SETTLE_MS = 1000
+"""How long a guest with several processors waits before it stops itself, guest milliseconds: the
+others fall idle, else they do more or less until QEMU has stopped them too."""
 LONGEST_JUMP_NS = 60_000_000_000
 
 MIGRATE_S = 60.0
@@ -165,7 +168,7 @@ def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda:
     snapshot = Snapshot(directory)
     run = qemu.RunDirectory(directory)
     run.program.write_bytes(program.archive([], {}))
-    run.mode.write_text(program.FREEZE)
+    run.mode.write_text(program.freeze(SETTLE_MS if boot.machine.several else 0))
     with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
         frozen = replace(boot, run=run, control=Path(control), memory=qemu.Memory(snapshot.ram))
         with snapshot.state.open("wb") as state:

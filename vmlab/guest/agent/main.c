@@ -94,14 +94,20 @@ static char *unpack_program(void)
 
 /*
  * "LIMIT_MS SEED", and after it " interactive OPTION" or " perturb TURNS US ...". In the mode
- * "freeze" the guest stops here, and a snapshot is made of it; each guest that begins from it finds a mode of its own.
+ * "freeze MS" the guest stops here, after so many milliseconds, and a snapshot is made of it; each guest that begins
+ * from it finds a mode of its own.
  */
 static char *read_mode(void)
 {
 	uint32_t size;
 	char *mode = fwcfg_read(MODE_FILE, &size);
 
-	if (mode && !strcmp(mode, "freeze")) {
+	if (mode && !strncmp(mode, "freeze", strlen("freeze"))) {
+		int settle_ms = atoi(mode + strlen("freeze"));
+
+		/* Other processors go on for a moment after this one has stopped: they are let fall idle. */
+		if (settle_ms)
+			usleep(1000 * settle_ms);
 		/* From this time the host sets the snapshot's clock, which may have gone on since. */
 		report("# frozen tsc=%llu\n", (unsigned long long)__builtin_ia32_rdtsc());
 		outb(PVPANIC_PANICKED, PVPANIC);
