@@ -10,8 +10,9 @@ from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
+from vmlab.errors import LabError
 from vmlab.executor import execute
-from vmlab.guest import emulator, qemu
+from vmlab.guest import emulator, launch, qemu, snapshot
 from vmlab.project import Project, Settings
 from vmlab.snapshots import name
 from vmlab.virtme import Files
@@ -84,6 +85,16 @@ def test_a_snapshot_s_name_depends_on_the_qemu(tmp_path):
         for folder in ("a", "b")
     ]
     assert len({name(one) for one in (plain, *ours)}) == 3
+
+
+@pytest.mark.parametrize(("cpus", "mode"), [(1, "freeze"), (2, "freeze 1000")])
+def test_several_processors_fall_idle_before_the_guest_is_frozen(tmp_path, monkeypatch, cpus, mode):
+    def start(frozen: qemu.Boot) -> None:
+        raise LabError(frozen.run.mode.read_text())
+
+    monkeypatch.setattr(launch, "start", start)
+    with pytest.raises(LabError, match=f"^{mode}$"):
+        snapshot.warm(boot(tmp_path, cpus=cpus), tmp_path)
 
 
 def test_virtme_s_guests_run_in_it_too(tmp_path):
