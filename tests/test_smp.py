@@ -14,6 +14,7 @@ from vmlab.errors import LabError
 from vmlab.executor import execute
 from vmlab.guest import emulator, launch, qemu, snapshot
 from vmlab.project import Project, Settings
+from vmlab.runner import exact
 from vmlab.snapshots import name
 from vmlab.virtme import Files
 
@@ -97,6 +98,28 @@ def test_several_processors_fall_idle_before_the_guest_is_frozen(tmp_path, monke
         snapshot.warm(boot(tmp_path, cpus=cpus), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("cpus", "clock", "backend", "restored", "so"),
+    [
+        (1, "virtual", "qemu", False, True),
+        (2, "virtual", "qemu", True, True),
+        (2, "virtual", "qemu", False, False),
+        (1, "virtual", "virtme", False, False),
+        (1, "real", "qemu", False, False),
+    ],
+)
+def test_which_runs_are_said_to_repeat(cpus, clock, backend, restored, so):
+    machine = qemu.Machine(ARCHES["i386"], cpus=cpus, clock=clock)
+    assert exact(machine, backend, restored) is so
+
+
+@pytest.mark.parametrize(("several", "there"), [(False, 0), (True, 1)])
+def test_a_guest_with_several_processors_is_not_announced(several, there):
+    said = b"".join(launch.restore_commands(3, several))
+    assert said.count(b'{"announce-rounds":0}') == there
+    assert said.index(b"migrate-incoming") > said.find(b"announce-rounds")
+
+
 def test_virtme_s_guests_run_in_it_too(tmp_path):
     files = Files(qemu.RunDirectory(tmp_path))
     files.write_wrapper(emulator.unpacked(Path("/q"), ARCHES["x86_64"]))
@@ -136,5 +159,4 @@ def test_a_scenario_runs_on_two_processors(tmp_path, clock, kernels):
         assert str(run.judgement.verdict) == "passed", f"{run.kernel}: {run.judgement.reason}"
         said = (Path(run.dir) / "results").read_text()
         assert "\n# | 0\n" in said and "\n# | 1\n" in said, said
-        assert run.token.how.exact is False
-        assert run.token.how.restored is (clock == "virtual")
+        assert run.token.how.exact is run.token.how.restored is (clock == "virtual")

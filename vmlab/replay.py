@@ -81,7 +81,10 @@ def again(token: Token, made: Runner, prepared: Prepared) -> Replayed:
 
 def _why_not(token: Token, run: Run) -> str:
     if not token.how.exact:
-        return "the token says that its bytes do not repeat (real clock, several CPUs, or virtme)"
+        return (
+            "the token says that its bytes do not repeat "
+            "(real clock, several CPUs without a snapshot, or virtme)"
+        )
     if run.token is not None and run.token.how.restored != token.how.restored:
         return "one guest began from a snapshot and the other booted, which shows on the console"
     return ""

@@ -231,13 +231,17 @@ def _option(machine: qemu.Machine) -> str:
 
 def _token(prepared: Prepared, backend: str, ended: launch.Ended, verdict: Verdict) -> Token:
     machine, expanded = prepared.job.machine, prepared.expanded
-    exact = machine.clock == "virtual" and machine.cpus == 1 and backend == "qemu"
-    perturbed = machine.perturbation is not None
+    repeats = exact(machine, backend, ended.restored)
+    how = How(repeats, ended.restored, machine.perturbation is not None, backend == "virtme")
     return token(
         expanded.scenario.name, expanded.number, prepared.job.kernel.id, machine.seed,
-        machine.shift, How(exact, ended.restored, perturbed, backend == "virtme"),
-        prepared.inputs, output_key(prepared.job.run), verdict,
+        machine.shift, how, prepared.inputs, output_key(prepared.job.run), verdict,
     )  # fmt: skip
+
+
+def exact(machine: qemu.Machine, backend: str, restored: bool) -> bool:
+    """Whether a run's bytes can be expected to repeat (docs/two-cpus.md for several processors)."""
+    return machine.clock == "virtual" and backend == "qemu" and (machine.cpus == 1 or restored)
 
 
 def seed_of(expanded: Expanded, kernel: Kernel) -> int:

@@ -31,7 +31,7 @@ _VERDICT_AT = 5  # bit of the flags
 class How:
     """How a run was run; each is one bit of the token."""
 
-    exact: bool  # on the virtual clock with one CPU: its bytes repeat
+    exact: bool  # on the virtual clock, and with several CPUs from a snapshot: its bytes repeat
     restored: bool  # its guest began from a snapshot, so its console has no boot in it
     perturbed: bool  # its seed shifted it in time as well
     virtme: bool  # by virtme-ng

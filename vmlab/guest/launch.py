@@ -101,7 +101,7 @@ def start(boot: Boot) -> Process:
                 "packages.txt (./lab does), or see `vmlab doctor`"
             )
     if boot.memory and boot.memory.state:
-        return _restored(command, boot.memory.state, go=not (boot.port or boot.debugged))
+        return _restored(command, boot, boot.memory.state)
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         process_group=0, env=environment(),
@@ -113,7 +113,7 @@ def environment() -> dict[str, str]:
     return {"GLIBC_TUNABLES": _MALLOC, **os.environ}
 
 
-def _restored(argv: list[str], state: Path, go: bool) -> Process:
+def _restored(argv: list[str], boot: Boot, state: Path) -> Process:
     """Starts from a snapshot, and lets the guest go on once its state is in.
 
     An interactive or debugged guest is gone on with by whom it waits for. Raises StuckError where
@@ -124,12 +124,12 @@ def _restored(argv: list[str], state: Path, go: bool) -> Process:
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             pass_fds=(file.fileno(),), process_group=0, env=environment(),
         )  # fmt: skip
-        for line in restore_commands(file.fileno()):
+        for line in restore_commands(file.fileno(), boot.machine.several):
             _say(process, line)
     if not _came_in(process, time.monotonic() + RESTORE_S):
         with ended(process):
             raise StuckError(f"QEMU did not read the snapshot's state in {RESTORE_S:g} s")
-    if go:
+    if not (boot.port or boot.debugged):
         _say(process, command("cont"))
     return process
 
@@ -163,11 +163,17 @@ def _came_in(process: Process, deadline: float) -> bool:
     return True
 
 
-def restore_commands(state: int) -> list[bytes]:
-    """What QEMU is told to begin from a state, given as an open file that it inherited."""
+def restore_commands(state: int, several: bool = False) -> list[bytes]:
+    """What QEMU is told to begin from a state, given as an open file that it inherited.
+
+    The announcement of a guest that has moved goes by the host's time, to which QEMU cuts the turns
+    of `several` processors: there is none. (QEMU: net/announce.c; accel/tcg/tcg-accel-ops-icount.c,
+    icount_get_limit.)
+    """
     return [
         command("qmp_capabilities"),
         command("migrate-set-capabilities", RESTORE_CAPABILITIES),
+        *([command("migrate-set-parameters", {"announce-rounds": 0})] if several else []),
         command("migrate-incoming", {"uri": f"fd:{state}"}),
     ]
 
