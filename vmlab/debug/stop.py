@@ -60,7 +60,7 @@ def record(job: Job, artifacts: Artifacts) -> Recorded:
 
 def begun(job: Job, snapshots: Snapshots) -> qemu.Boot:
     """The job's guest, from a snapshot."""
-    cold = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run)
+    cold = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator)
     memory = snapshots.memory(cold)
     if memory is None:
         raise UsageError(
