@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from vmlab.cache import Cache, content_key
+from vmlab.cli import app
 from vmlab.errors import LabError
 
 
@@ -103,6 +105,46 @@ def test_prune_takes_what_was_not_used_for_long(tmp_path):
     assert not old.exists() and new.is_dir()
     assert [entry.key for entry in cache.prune(None, dry_run=False)] == ["new"]
     assert cache.entries() == []
+
+
+def test_prune_takes_what_a_killed_maker_left_and_not_what_is_under_way(tmp_path):
+    cache = Cache(tmp_path)
+    with maker(tmp_path, 60) as living:
+        assert living.stdout.readline() == "half\n"
+        assert [(one.kind, one.key, one.whole) for one in cache.unfinished()] == [
+            ("kind", "key", False)
+        ]
+        assert cache.prune(500, dry_run=False) == []
+        os.kill(living.pid, signal.SIGKILL)
+    (left,) = cache.prune(500, dry_run=True)
+    assert left.path.is_dir()
+    assert cache.prune(500, dry_run=False) == [left]
+    assert not left.path.exists() and cache.unfinished() == []
+
+
+def test_prune_leaves_what_was_used_while_it_waited_for_the_lock(tmp_path, monkeypatch):
+    cache = Cache(tmp_path)
+    path = cache.get("kind", "key", fill("x"))
+    os.utime(path, (0, time.time() - 1000))
+    inner = cache._locked
+
+    def used_meanwhile(kind, key):
+        os.utime(path)
+        return inner(kind, key)
+
+    monkeypatch.setattr(cache, "_locked", used_meanwhile)
+    assert cache.prune(500, dry_run=False) == []
+    assert path.is_dir()
+
+
+def test_the_commands_tell_what_is_half_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("VMLAB_CACHE", str(tmp_path))
+    (tmp_path / "kind" / ".making-some-key-abcd1234").mkdir(parents=True)
+    said = CliRunner().invoke(app, ["cache", "show"]).output
+    assert "1 half-made, 0.0 MB" in said
+    said = CliRunner().invoke(app, ["cache", "prune", "--older", "30d"]).output
+    assert "kind some-key (half-made)" in said
+    assert "half-made" not in CliRunner().invoke(app, ["cache", "show"]).output
 
 
 def test_the_default_is_what_the_environment_names(tmp_path, monkeypatch):

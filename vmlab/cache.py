@@ -4,6 +4,7 @@ import contextlib
 import errno
 import glob
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -24,13 +25,14 @@ _LOCK = ".lock"
 
 @dataclass(frozen=True)
 class Entry:
-    """One finished directory of the cache."""
+    """One directory of the cache."""
 
     kind: str
     key: str
     path: Path
     size: int  # bytes on disk
     used: float  # when it was last asked for, seconds since the epoch
+    whole: bool = True  # else half-made: under way, or left by a maker that was killed
 
 
 class Cache:
@@ -84,21 +86,42 @@ class Cache:
 
     def entries(self) -> list[Entry]:
         """What is finished, by kind and key."""
+        paths = sorted(self.root.glob("*/[!.]*"))
+        return [_entry(path, path.name) for path in paths if path.is_dir()]
+
+    def unfinished(self) -> list[Entry]:
+        """What is half-made: under way now, or left by makers that were killed."""
         return [
-            Entry(path.parent.name, path.name, path, _size(path), path.stat().st_mtime)
-            for path in sorted(self.root.glob("*/*"))
-            if path.is_dir() and not path.name.startswith(".")
+            _entry(path, path.name.removeprefix(_MAKING).rpartition("-")[0], whole=False)
+            for path in sorted(self.root.glob(f"*/{_MAKING}*"))
         ]
 
     def prune(self, older_s: float | None, dry_run: bool) -> list[Entry]:
-        """Removes what was not used for `older_s` seconds, everything for None; returns it."""
-        limit = time.time() - (older_s or 0)
-        gone = [entry for entry in self.entries() if older_s is None or entry.used < limit]
-        if not dry_run:
-            for entry in gone:
-                with _explained(self.root), self._locked(entry.kind, entry.key):
-                    self._remove(entry.path)
-        return gone
+        """Removes what was not used for `older_s` seconds, everything for None; returns it.
+
+        What killed makers left goes too, whatever its age.
+        """
+        limit = math.inf if older_s is None else time.time() - older_s
+        old = [entry for entry in self.entries() if entry.used < limit]
+        gone = old if dry_run else [entry for entry in old if self._pruned(entry, limit)]
+        return gone + [left for left in self.unfinished() if self._swept(left, dry_run)]
+
+    def _pruned(self, entry: Entry, limit: float) -> bool:
+        """Whether it went: under its lock, for it may have been used or made anew meanwhile."""
+        with _explained(self.root), self._locked(entry.kind, entry.key):
+            if _used(entry.path) >= limit:
+                return False
+            self._remove(entry.path)
+        return True
+
+    def _swept(self, left: Entry, dry_run: bool) -> bool:
+        """Whether it went, or would: its maker lives as long as somebody has the lock."""
+        with _explained(self.root), contextlib.suppress(filelock.Timeout):
+            with self._locked(left.kind, left.key).acquire(timeout=0):
+                if not dry_run:
+                    shutil.rmtree(left.path, ignore_errors=True)
+            return True
+        return False
 
     def remove(
         self, kind: str, key: str, really: Callable[[Path], bool] = lambda path: True
@@ -178,6 +201,18 @@ def _touch(path: Path) -> None:
     """Notes the use; a cache that cannot be written serves all the same."""
     with contextlib.suppress(OSError):
         os.utime(path)
+
+
+def _entry(path: Path, key: str, whole: bool = True) -> Entry:
+    return Entry(path.parent.name, key, path, _size(path), _used(path), whole)
+
+
+def _used(path: Path) -> float:
+    """When it was last asked for, seconds since the epoch; never, where it is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _size(path: Path) -> int:

@@ -24,6 +24,12 @@ def show() -> None:
         typer.echo(f"{entry.kind:<10} {entry.size / 1e6:8.1f} MB  {entry.key}")
         sums[entry.kind] += entry.size
     typer.echo(f"{cache.root}: {len(entries)} entries, {sum(sums.values()) / 1e6:.1f} MB")
+    if unfinished := cache.unfinished():
+        size = sum(entry.size for entry in unfinished) / 1e6
+        typer.echo(
+            f"{len(unfinished)} half-made, {size:.1f} MB: under way, or left by what was killed; "
+            "`vmlab cache prune` removes the latter"
+        )
 
 
 @app.command()
@@ -33,12 +39,13 @@ def prune(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
-    """Remove cached things; what is needed is made again."""
+    """Remove cached things, and what killed runs left half-made; what is needed is made again."""
     from vmlab.cache import Cache
 
     gone = Cache.default().prune(age_s(older) if older else None, dry_run)
     for entry in gone:
-        typer.echo(f"{entry.kind} {entry.key} {entry.size / 1e6:.1f} MB")
+        half = "" if entry.whole else " (half-made)"
+        typer.echo(f"{entry.kind} {entry.key}{half} {entry.size / 1e6:.1f} MB")
     what = "would be removed" if dry_run else "removed"
     typer.echo(f"{len(gone)} entries, {sum(e.size for e in gone) / 1e6:.1f} MB {what}")
 
