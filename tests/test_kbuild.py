@@ -8,7 +8,7 @@ import pytest
 
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
-from vmlab.build import kbuild
+from vmlab.build import busybox, kbuild, musl
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog, Kernel, pins
 
@@ -45,32 +45,75 @@ def test_what_the_host_lacks_is_not_asked_for(tmp_path: Path):
     assert done.stdout + done.stderr == "built with gcc -m64\n"
 
 
+TREE = kbuild.Tree("6.1.0-50-686", ARCHES["i386"], Path("/headers"), "6.1.90-1")
+
+
+def test_a_build_s_name_does_not_depend_on_how_many_processors_the_host_has(monkeypatch):
+    keys = set()
+    for count in (2, 64):
+        monkeypatch.setattr("os.cpu_count", lambda count=count: count)
+        keys.add(kbuild.key(TREE, {}, ["m"], "gcc 12"))
+    assert len(keys) == 1
+
+
+def build_module(folder: Path) -> None:
+    (folder / "m").mkdir()
+    kbuild.build(TREE, folder / "m", ["m"], folder)
+
+
+def build_busybox(folder: Path) -> None:
+    (folder / ".config").write_text("")
+    busybox.build(folder, musl.Toolchain(ARCHES["i386"], (), folder, ""), [], [], folder)
+
+
+def build_program(folder: Path) -> None:
+    musl.Toolchain(ARCHES["i386"], (), folder, "").compile([], folder / "x")
+
+
+@pytest.mark.parametrize("build", [build_module, build_busybox, build_program])
+def test_the_caller_s_environment_does_not_reach_a_build(tmp_path, monkeypatch, build):
+    """What it would change does not stand in the name of what is built."""
+    leaky = {"LLVM": "1", "KAFLAGS": "-g", "MAKEFLAGS": "-k", "CPATH": "/x", "ARCH": "arm"}
+    for name in ("gcc", "make"):
+        (tmp_path / name).write_text(f"#!/bin/sh\nenv >> {tmp_path}/seen\n")
+        (tmp_path / name).chmod(0o755)
+    for name, value in {**leaky, "TMPDIR": "/tmp", "LC_ALL": "C.UTF-8"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    build(tmp_path)
+    seen = set((tmp_path / "seen").read_text().splitlines())
+    assert {f"PATH={tmp_path}:/usr/bin:/bin", "TMPDIR=/tmp", "LC_ALL=C"} <= seen
+    names = {line.partition("=")[0] for line in seen}
+    assert names <= {"PATH", "HOME", "TMPDIR", "LC_ALL", "PWD", "SHLVL", "_", "OLDPWD"} | {
+        "SOURCE_DATE_EPOCH", "KCONFIG_NOTIMESTAMP",
+    }  # fmt: skip
+
+
 LOCKED = pins.read(pins.committed()).kernels
 
 
-def said(kernel: Kernel, source: Path, directory: Path, monkeypatch) -> str:
+def said(kernel: Kernel, source: Path, directory: Path) -> str:
     """What a build at W=1 says beside its command."""
     artifacts = Artifacts(Cache.default(), Catalog.open(Cache.default()))
     if not artifacts.catalog.cached(kernel):
         pytest.skip(f"{kernel.id} is not fetched; `vmlab kernels fetch {kernel.id}`")
-    monkeypatch.setenv("KBUILD_EXTRA_WARN", "1")
     wanted = sorted(path.parent.name for path in source.glob("*/Kbuild"))
-    kbuild.build(artifacts.tree(kernel), source, wanted, directory)
+    kbuild.build(artifacts.tree(kernel), source, wanted, directory, ["W=1"])
     assert set(kbuild.modules(directory)) == set(wanted)
     return (directory / "build.log").read_text().partition("\n")[2]
 
 
 @pytest.mark.guest  # boots none, but takes real kernels and some seconds for each
 @pytest.mark.parametrize("kernel", LOCKED, ids=lambda kernel: kernel.id)
-def test_the_shipped_modules_build_without_a_warning(kernel, tmp_path, monkeypatch):
-    log = said(kernel, ROOT / "kmod", tmp_path, monkeypatch)
+def test_the_shipped_modules_build_without_a_warning(kernel, tmp_path):
+    log = said(kernel, ROOT / "kmod", tmp_path)
     assert "kthread_monitor.ko" in log
     assert not [line for line in log.splitlines() if "warning" in line.lower()]
 
 
 @pytest.mark.guest
 @pytest.mark.parametrize("kernel", [LOCKED[0], LOCKED[-1]], ids=lambda kernel: kernel.id)
-def test_a_warning_of_a_module_is_there_to_be_seen(kernel, tmp_path, monkeypatch):
+def test_a_warning_of_a_module_is_there_to_be_seen(kernel, tmp_path):
     folder = tmp_path / "source/untidy"
     folder.mkdir(parents=True)
     (folder / "Kbuild").write_text("obj-m += untidy.o\n")
@@ -78,7 +121,7 @@ def test_a_warning_of_a_module_is_there_to_be_seen(kernel, tmp_path, monkeypatch
         "#include <linux/module.h>\nstatic int __init untidy(void)\n{\n\tint set;\n\n\tset = 1;\n"
         '\treturn 0;\n}\nmodule_init(untidy);\nMODULE_LICENSE("GPL");\nMODULE_DESCRIPTION("");\n'
     )
-    log = said(kernel, tmp_path / "source", tmp_path / "built", monkeypatch)
+    log = said(kernel, tmp_path / "source", tmp_path / "built")
     assert re.search("warning: variable .set. set but not used", log)
 
 

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from vmlab.build.environment import environment
 from vmlab.build.musl import CompileError, Toolchain
 
 _FLAGS = "-fno-pie -no-pie -fno-stack-protector"
@@ -50,7 +51,7 @@ def applets(busybox: Path) -> list[str]:
 def _make(command: list[str], toolchain: Toolchain) -> None:
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        env={**os.environ, **_REPRODUCIBLE},
+        env=environment(**_REPRODUCIBLE),
     )  # fmt: skip
     if done.returncode:
         said = "\n".join((done.stdout + done.stderr).splitlines()[-20:])

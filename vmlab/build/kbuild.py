@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import Arch
+from vmlab.build.environment import environment
 from vmlab.cache import content_key
 from vmlab.errors import VmlabError
 
@@ -63,7 +64,7 @@ def command(tree: Tree, directory: Path) -> list[str]:
         "make", "-C", str(tree.headers), f"M={directory}", f"ARCH={tree.arch.name}",
         f"CC={compiler}", f"HOSTCC={compiler}", f"KCFLAGS={maps}",
         *(f"{name}={value}" for name, value in _INSTEAD.items()),
-        f"-j{os.cpu_count() or 1}", "modules",
+        "modules",
     ]  # fmt: skip
 
 
@@ -84,11 +85,14 @@ def key(tree: Tree, files: Mapping[str, bytes], wanted: Sequence[str], compiler:
     return f"{tree.id}-{content_key(*recipe, *parts)}"
 
 
-def build(tree: Tree, source: Path, wanted: Sequence[str], directory: Path) -> list[str]:
+def build(
+    tree: Tree, source: Path, wanted: Sequence[str], directory: Path, more: Sequence[str] = ()
+) -> list[str]:
     """Copies the sources into `directory` and builds the wanted modules there.
 
     A wanted module is a subdirectory with a Kbuild of its own, or one that the source's own
-    Kbuild makes. Returns the command; raises ModuleBuildError with the compiler's words.
+    Kbuild makes; `more` are words for make, W=1 for instance. Returns the command; raises
+    ModuleBuildError with the compiler's words.
     """
     for name, content in source_files(source).items():
         target = directory / name
@@ -97,10 +101,10 @@ def build(tree: Tree, source: Path, wanted: Sequence[str], directory: Path) -> l
     apart = [name for name in wanted if (source / name / "Kbuild").is_file()]
     if apart:
         (directory / "Kbuild").write_text(_kbuild(source, apart))
-    words = command(tree, directory)
+    words = [*command(tree, directory), *more, f"-j{os.cpu_count() or 1}"]
     done = subprocess.run(
         words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        env={**os.environ, "LC_ALL": "C"},
+        env=environment(),
     )  # fmt: skip
     (directory / "build.log").write_text(shlex.join(words) + "\n" + done.stdout + done.stderr)
     if done.returncode:
@@ -154,8 +158,9 @@ def compiler_version(arch: Arch) -> str:
     if not shutil.which("gcc"):
         return "no gcc"
     done = subprocess.run(
-        ["gcc", arch.gcc_flag, "--version"], capture_output=True, text=True, check=False
-    )
+        ["gcc", arch.gcc_flag, "--version"], capture_output=True, text=True, check=False,
+        env=environment(),
+    )  # fmt: skip
     return done.stdout.partition("\n")[0]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import Arch
+from vmlab.build.environment import environment
 from vmlab.errors import LabError
 
 FLAGS = ("-Os", "-static", "-fno-pie", "-no-pie", "-fno-stack-protector", "-Wall", "-Wextra", "-s")
@@ -61,7 +62,9 @@ class Toolchain:
             *(f"-I{include}" for include in includes),
             "-o", str(output), *map(str, sources),
         ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment()
+        )
         specs_file.unlink()
         if done.returncode:
             raise CompileError(output.name, self.arch, done.stderr)
@@ -92,7 +95,9 @@ def toolchain(arch: Arch, musl: Path, kernel_headers: Path) -> Toolchain:
 def _libgcc(arch: Arch) -> str:
     command = ["gcc", arch.gcc_flag, "-print-libgcc-file-name"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=environment()
+        )
     except (OSError, subprocess.CalledProcessError) as error:
         raise LabError(
             f"asking gcc for its {arch.name} library: {error}; install gcc-multilib"
