@@ -54,6 +54,29 @@ def test_each_file_and_kernel_is_an_item_and_plain_ones_only(project):
     run(project, "--collect-only", "-q", "--vmlab-all").stdout.fnmatch_lines(["*later.yaml*"])
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "{root}/scenarios/later.yaml",
+        "scenarios/later.yaml",
+        "./scenarios/../scenarios/later.yaml",
+        "scenarios/later.yaml::later[6.1.0-50-686]",
+    ],
+)
+def test_a_file_that_is_named_is_collected_whatever_its_tags(project, argument):
+    argument = argument.format(root=project.path)
+    result = run(project, "--collect-only", "-q", argument)
+    result.stdout.fnmatch_lines(["*later.yaml::later?6.1.0-50-686?"])
+
+
+def test_a_file_that_another_s_name_begins_with_is_not_named(project):
+    (project.path / "scenarios/later.yaml.d").mkdir()
+    result = run(
+        project, "--collect-only", "-q", "scenarios", f"{project.path}/scenarios/later.yaml.d"
+    )
+    assert "later.yaml::" not in result.stdout.str()
+
+
 def test_a_verdict_is_an_outcome_and_a_failure_shows_step_line_and_console(project):
     result = run(project)
     result.assert_outcomes(passed=1, failed=1)

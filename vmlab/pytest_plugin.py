@@ -99,8 +99,7 @@ class ScenarioFile(pytest.File):
         try:
             runner = lab.runner(self.path)
             loaded = load(self.path, runner.project.known(kernel_problem(runner.catalog)))
-            named = any(str(self.path) in argument for argument in self.config.args)
-            if not (projects.plain(loaded) or self.config.option.vmlab_all or named):
+            if not (projects.plain(loaded) or self.config.option.vmlab_all or self._named()):
                 return
             for kernel in lab.kernels(runner):
                 for expanded in expand(loaded):
@@ -108,6 +107,12 @@ class ScenarioFile(pytest.File):
                         yield ScenarioItem.make(self, runner, expanded, kernel)
         except VmlabError as error:
             raise self.CollectError(str(error)) from error
+
+    def _named(self) -> bool:
+        """Whether the command line names this very file, or a run in it."""
+        here = self.config.invocation_params.dir
+        names = (argument.partition("::")[0] for argument in self.config.args)
+        return any((here / name).resolve() == self.path.resolve() for name in names)
 
 
 class ScenarioFailed(Exception):
