@@ -96,17 +96,6 @@ def test_a_lost_qemu_is_broken_also_for_those_not_tried(run):
     assert "not tried" in verdicts[1][1]
 
 
-def test_a_module_that_a_kernel_lacks_fails_that_run_and_no_other(run, tmp_path, monkeypatch):
-    lacking = tmp_path / "lib" / "modules" / "1"
-    lacking.mkdir(parents=True)
-    monkeypatch.setattr(Catalog, "modules", lambda self, kernel: lacking)
-    text = SCENARIO.format(name="b", memory="192M").replace("run: true", "modprobe: none_such")
-    (tmp_path / "scenarios" / "b.yaml").write_text(text)
-    first, second, third = run(Backend(launch.Ended("reset", restored=True)))
-    assert (first[0], third[0]) == (Verdict.CRASHED, Verdict.CRASHED)
-    assert second == (Verdict.FAILED, f"kernel 1 has no module 'none_such' ({lacking})")
-
-
 def test_a_run_of_which_bytes_were_lost_is_the_lab_s_trouble(run):
     backend = Backend(launch.Ended("off", restored=True), RESULTS)
     assert run(backend)[0] == (Verdict.PASSED, "")

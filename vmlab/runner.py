@@ -17,7 +17,7 @@ from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.musl import CompileError
 from vmlab.cache import content_key
 from vmlab.catalog import Catalog, Kernel, Unavailable
-from vmlab.errors import LabError, UsageError
+from vmlab.errors import LabError
 from vmlab.guest import launch, program, qemu, results
 from vmlab.inputs import inputs, output_key
 from vmlab.payload import Payload
@@ -127,8 +127,6 @@ class Runner:
             judgement = Judgement(Verdict.SKIPPED, str(error))
         except (ModuleBuildError, CompileError) as error:
             judgement = Judgement(Verdict.FAILED, "build", seen=str(error))
-        except UsageError as error:  # what only this kernel shows: it lacks a module to probe
-            judgement = Judgement(Verdict.FAILED, str(error))
         except LabError as error:
             judgement = Judgement(Verdict.BROKEN, str(error))
         except OSError as error:

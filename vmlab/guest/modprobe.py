@@ -1,10 +1,14 @@
-"""What a `modprobe` step needs in the program: the kernel's own modules and their order."""
+"""What a `modprobe` step needs in the program: modules, and the order in which they are loaded."""
 
+import functools
+import gzip
 import lzma
+import shutil
+import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from vmlab.errors import UsageError
+from vmlab.errors import LabError
 
 DEPENDS = "depends"
 
@@ -12,49 +16,78 @@ DEPENDS = "depends"
 def files(
     names: Iterable[str], directory: Callable[[], Path], ours: Mapping[str, bytes]
 ) -> dict[str, bytes]:
-    """Files for the modules to probe: each module of the kernel's own that is needed, and DEPENDS.
+    """Files for the modules to probe: those of the kernel's own that are needed, and DEPENDS.
 
-    `directory` gives lib/modules/ID; modules in `ours` are the project's. Raises UsageError for a
-    name that neither has.
+    It says what to load for each, in order: nothing for a module that is built into the kernel. One
+    that nobody has stands there without its file, and the guest finds it missing. `directory` gives
+    lib/modules/ID; modules in `ours` are the project's. Raises LabError for what cannot be
+    unpacked.
     """
+    modules = _Modules(directory, ours)
     content: dict[str, bytes] = {}
     lines = []
     for name in dict.fromkeys(names):
-        if f"{name}.ko" in ours:
-            lines.append(f"{name}:")
-            continue
-        order = needed(name, directory())
-        lines.append(f"{name}: {' '.join(path_name(path) for path in order[:-1])}")
-        content |= {f"{path_name(path)}.ko": _unpacked(path) for path in order}
+        order = modules.order(name)
+        lines.append(" ".join([f"{name}:", *order]) + "\n")
+        content |= {f"{one}.ko": modules.content[one] for one in order if one in modules.content}
     if lines:
-        content[DEPENDS] = ("\n".join(lines) + "\n").encode()
-    return content
+        content[DEPENDS] = "".join(lines).encode()
+    return {name: data for name, data in content.items() if name not in ours}
 
 
 def path_name(path: Path) -> str:
     """A module's name: its file's, without .ko and what it is packed with."""
-    return path.name.partition(".ko")[0].replace("-", "_")
+    return _name(path.name.partition(".ko")[0])
 
 
-def needed(name: str, directory: Path) -> list[Path]:
-    """The module's file after the files of those whose symbols it uses.
+def _name(text: str) -> str:
+    """As the kernel has it: a dash in a file's name is an underscore."""
+    return text.replace("-", "_")
 
-    Debian's packages hold no modules.dep: the `depends=` of each module is read.
-    """
-    by_name = {path_name(path): path for path in directory.rglob("*.ko*")}
-    order: list[Path] = []
 
-    def visit(one: str) -> None:
-        path = by_name.get(one.replace("-", "_"))
-        if path is None:
-            raise UsageError(f"kernel {directory.name} has no module {one!r} ({directory})")
-        for other in _depends(_unpacked(path)):
-            visit(other)
-        if path not in order:
-            order.append(path)
+class _Modules:
+    """The project's modules and a kernel's own, which are looked for when one is asked for."""
 
-    visit(name)
-    return order
+    def __init__(self, directory: Callable[[], Path], ours: Mapping[str, bytes]) -> None:
+        self.content = {name.removesuffix(".ko"): data for name, data in ours.items()}
+        self._files = {_name(one): one for one in self.content}
+        self._directory = directory
+
+    def order(self, name: str) -> list[str]:
+        """The files to load for a module, without .ko: what it depends on, then itself.
+
+        Debian's packages hold no modules.dep: the `depends=` of each module is read.
+        """
+        order: list[str] = []
+
+        def visit(one: str) -> None:
+            file = self._file(_name(one))
+            if file in order or (file not in self.content and _name(one) in self._builtin):
+                return
+            for other in _depends(self.content.get(file, b"")):
+                visit(other)
+            order.append(file)
+
+        visit(name)
+        return order
+
+    def _file(self, name: str) -> str:
+        """The name of a module's file; its content is there then, where somebody has it."""
+        if name not in self._files:
+            self._files[name] = name
+            if path := self._paths.get(name):
+                self.content[name] = _unpacked(path)
+        return self._files[name]
+
+    @functools.cached_property
+    def _paths(self) -> dict[str, Path]:
+        return {path_name(path): path for path in self._directory().rglob("*.ko*")}
+
+    @functools.cached_property
+    def _builtin(self) -> set[str]:
+        listed = self._directory() / "modules.builtin"
+        lines = listed.read_text().splitlines() if listed.exists() else []
+        return {path_name(Path(line)) for line in lines}
 
 
 def _depends(module: bytes) -> list[str]:
@@ -68,4 +101,25 @@ def _depends(module: bytes) -> list[str]:
 
 def _unpacked(path: Path) -> bytes:
     content = path.read_bytes()
-    return lzma.decompress(content) if path.suffix == ".xz" else content
+    try:
+        return _UNPACK[path.suffix](content)
+    except KeyError as error:
+        raise LabError(f"unpacking {path}: what packs {path.suffix} is unknown here") from error
+    except (OSError, EOFError, lzma.LZMAError, subprocess.CalledProcessError) as error:
+        raise LabError(f"unpacking {path}: {error}") from error
+
+
+def _zstd(content: bytes) -> bytes:
+    """Python's own library has no zstd before 3.14."""
+    if shutil.which("zstd") is None:
+        raise OSError("the program zstd was not found; install Debian's package zstd")
+    command = ["zstd", "-dcq"]
+    return subprocess.run(command, input=content, capture_output=True, check=True).stdout
+
+
+_UNPACK: dict[str, Callable[[bytes], bytes]] = {
+    ".ko": lambda content: content,
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".zst": _zstd,
+}

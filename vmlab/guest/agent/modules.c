@@ -46,8 +46,8 @@ int module_insert(char *argument)
 	return load(argument, parameters);
 }
 
-/* The line "NAME: FIRST SECOND" of the program's file `depends`, NULL without one. */
-static char *dependencies(const char *name)
+/* What the line "NAME: FIRST SECOND" of the program's file `depends` lists, NULL without one. */
+static char *listed(const char *name)
 {
 	size_t size, length = strlen(name);
 	char *text = whole_file(PROGRAM_DIR "/depends", DEPENDS_LIMIT, &size), *line;
@@ -58,19 +58,22 @@ static char *dependencies(const char *name)
 	return NULL;
 }
 
-/* As module_insert, after all that the module depends on; what is loaded already is no error. */
+/*
+ * Loads what is listed for the module, the last with the parameters: itself after what it depends
+ * on, nothing where it is built into the kernel. What is loaded already is no error.
+ */
 int module_probe(char *argument)
 {
-	char *parameters = after_word(argument), *list = dependencies(argument), *name;
-	int error;
+	char *parameters = after_word(argument), *list = listed(argument), *name, *next;
+	int error = 0;
 
-	for (name = list ? strtok(list, " ") : NULL; name; name = strtok(NULL, " ")) {
-		error = load(name, "");
-		if (error && error != EEXIST)
-			return error;
+	for (name = strtok(list ? list : argument, " "); name && !error; name = next) {
+		next = strtok(NULL, " ");
+		error = load(name, next ? "" : parameters);
+		if (error == EEXIST)
+			error = 0;
 	}
-	error = load(argument, parameters);
-	return error == EEXIST ? 0 : error;
+	return error;
 }
 
 int module_remove(char *argument)

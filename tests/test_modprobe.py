@@ -1,0 +1,139 @@
+"""What a `modprobe` step sends into the guest, and what the guest makes of it."""
+
+import gzip
+import lzma
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import stand_in
+
+from vmlab.artifacts import Artifacts
+from vmlab.backend import QemuBackend
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog
+from vmlab.errors import LabError
+from vmlab.guest import modprobe
+from vmlab.snapshots import Snapshots
+from vmlab.verdict import Verdict
+
+
+def module(*depends: str) -> bytes:
+    return b"ELF\0license=GPL\0depends=" + ",".join(depends).encode() + b"\0name=x\0"
+
+
+PLAIN = {
+    "kernel/lib/base.ko": module(),
+    "kernel/lib/left-side.ko": module("base"),
+    "kernel/lib/right.ko": module("base", "gone"),
+    "kernel/fs/top.ko": module("left_side", "right"),
+}
+BUILT_IN = "kernel/lib/in-kernel.ko\n"
+
+
+@pytest.fixture
+def kernel(tmp_path) -> Path:
+    return tree(tmp_path / "6.1.0-50-686", PLAIN)
+
+
+def tree(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "modules.builtin").write_text(BUILT_IN)
+    return folder
+
+
+def listed(found: dict[str, bytes]) -> list[str]:
+    return found[modprobe.DEPENDS].decode().splitlines()
+
+
+def test_a_module_comes_after_what_it_depends_on_each_once(kernel):
+    found = modprobe.files(["top", "base"], lambda: kernel, {})
+    assert listed(found) == ["top: base left_side gone right top", "base: base"]
+    assert set(found) == {"depends", "base.ko", "left_side.ko", "right.ko", "top.ko"}
+    assert found["top.ko"] == PLAIN["kernel/fs/top.ko"]
+
+
+def test_a_dash_in_a_name_is_an_underscore(kernel):
+    found = modprobe.files(["left-side"], lambda: kernel, {})
+    assert listed(found) == ["left-side: base left_side"]
+
+
+def test_for_a_module_that_the_kernel_does_not_have_the_guest_is_asked(kernel):
+    found = modprobe.files(["none_such"], lambda: kernel, {})
+    assert (listed(found), set(found)) == (["none_such: none_such"], {"depends"})
+
+
+def test_for_a_module_that_is_built_in_there_is_nothing_to_load(kernel):
+    assert listed(modprobe.files(["in_kernel"], lambda: kernel, {})) == ["in_kernel:"]
+
+
+def test_a_module_of_the_project_comes_before_the_kernel_s_and_after_what_it_needs(kernel):
+    ours = {"my-mod.ko": module("other", "base"), "other.ko": module(), "right.ko": module()}
+    found = modprobe.files(["my_mod", "right"], lambda: kernel, ours)
+    assert listed(found) == ["my_mod: other base my-mod", "right: right"]
+    assert set(found) == {"depends", "base.ko"}
+
+
+def test_the_kernel_s_modules_are_not_looked_for_where_none_is_needed():
+    assert modprobe.files([], lambda: pytest.fail("asked"), {}) == {}
+    assert listed(modprobe.files(["m"], lambda: pytest.fail("asked"), {"m.ko": module()}))
+
+
+def zstd(content: bytes) -> bytes:
+    return subprocess.run(["zstd", "-cq"], input=content, capture_output=True, check=True).stdout
+
+
+HAS_ZSTD = pytest.mark.skipif(shutil.which("zstd") is None, reason="zstd is not installed")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [("xz", lzma.compress), ("gz", gzip.compress), pytest.param("zst", zstd, marks=HAS_ZSTD)],
+)
+def test_packed_modules_are_unpacked(tmp_path, suffix, pack):
+    packed = {f"kernel/{name}.ko.{suffix}": pack(module(*on)) for name, on in
+              (("base", ()), ("top", ("base",)))}  # fmt: skip
+    kernel = tree(tmp_path, packed)
+    found = modprobe.files(["top"], lambda: kernel, {})
+    assert listed(found) == ["top: base top"]
+    assert (found["base.ko"], found["top.ko"]) == (module(), module("base"))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"),
+    [("zst", "zstd was not found; install"), ("xz", "Input format"), ("gz", "gzip"),
+     ("lzo", "unknown here")],
+)  # fmt: skip
+def test_what_cannot_be_unpacked_is_told(tmp_path, monkeypatch, suffix, said):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    kernel = tree(tmp_path, {f"kernel/m.ko.{suffix}": b"rubbish"})
+    with pytest.raises(LabError, match=f"unpacking .*m.ko.{suffix}: .*{said}"):
+        modprobe.files(["m"], lambda: kernel, {})
+
+
+# ext4 depends on jbd2; unix is built into Debian's kernels.
+STEPS = """
+  - modprobe: ext4
+  - run: cut -d' ' -f1 /proc/modules
+    output: ^ext4$[\\s\\S]*^jbd2$
+  - modprobe: ext4
+  - modprobe: dummy numdummies=3
+  - run: ls /sys/class/net
+    output: ^dummy2$
+  - modprobe: unix
+  - modprobe: none-such
+    errno: ENOENT
+"""
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("id", ["5.10.0-32-686", "6.1.0-50-amd64"])
+def test_a_guest_probes_modules_of_its_kernel(tmp_path, id):
+    cache = Cache.default()
+    made = Artifacts(cache, Catalog.open(cache, print))
+    backend = QemuBackend(Snapshots(cache, print))
+    run = stand_in.run(tmp_path, made, backend, 60, STEPS, id)
+    assert run.judgement.verdict is Verdict.PASSED, run.judgement
