@@ -115,6 +115,17 @@ class TestRealGuests:
         assert found.fault is not None and "timeout of the steps" in found.fault
         assert found.begun == 1
 
+    @pytest.mark.parametrize("path", ["/dev/kmsg", "/tmp/pipe"])
+    def test_a_read_that_waits_for_ever_is_ended_by_the_limit_too(self, lab, path):
+        make = S("run", "mkfifo /tmp/pipe; echo a=b > /tmp/file")
+        fine = S("read", "/tmp/file", name="f")
+        steps = [make, fine, S("run", "test {f.a} = b"), S("read", path)]
+        ended, found, _ = lab.boot(steps, limit_ms=5_000, timeout_s=20)
+        assert (ended.how, found.begun, len(found.steps)) == ("off", 4, 3)
+        assert found.fault is not None and "timeout of the steps" in found.fault
+        assert [step.state for step in found.steps] == ["passed"] * 3
+        assert (found.steps[1].output, found.steps[1].values["f.value"]) == ("a=b", "a=b")
+
     def test_what_others_say_in_the_middle_of_a_line_cuts_nothing(self, lab):
         talker = "sh -c 'echo ready; sleep 1; echo hello=1; sleep 1000'"
         half = S("run", "echo pid=1; printf abc; sleep 2; echo def", name="r")

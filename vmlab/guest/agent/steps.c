@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/io.h>
 #include <sys/klog.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -127,20 +128,44 @@ static void capture_lines(const char *name, char *text)
 		capture_line(name, line);
 }
 
-static int do_read(struct step *step)
-{
+/* What a child has read, in memory that it shares with the agent. */
+static struct {
 	size_t size;
-	char *text = whole_file(step->argument, READ_LIMIT, &size);
+	char text[READ_LIMIT + 1];
+} *shared;
+
+static int read_value(char *argument)
+{
+	char *text = whole_file(argument, READ_LIMIT, &shared->size);
 
 	if (!text)
 		return errno;
+	memcpy(shared->text, text, shared->size + 1);
+	return 0;
+}
+
+static void report_value(const char *name, char *text, size_t size)
+{
 	report_output(text, size);
 	while (size && isspace((unsigned char)text[size - 1]))
 		text[--size] = 0;
-	capture_set(step->name, "value", text);
-	capture_lines(step->name, text);
-	free(text);
-	return 0;
+	capture_set(name, "value", text);
+	capture_lines(name, text);
+}
+
+/* In a process of its own: a file may keep its reader waiting for ever. */
+static int do_read(struct step *step)
+{
+	int error;
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		bail_out("shared memory", errno);
+	error = child_call(read_value, step->argument);
+	if (!error)
+		report_value(step->name, shared->text, shared->size);
+	munmap(shared, sizeof(*shared));
+	return error;
 }
 
 static const struct {
