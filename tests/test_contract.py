@@ -105,9 +105,11 @@ class TestRealGuests:
 
     def test_a_command_that_ends_before_it_is_ready_is_not_there(self, lab):
         _, found, _ = lab.boot([S("spawn", "echo a=b", name="z", ms=5000)])
-        assert (found.steps[0].state, found.steps[0].outcome) == ("failed", errno.ENODATA)
+        assert (found.steps[0].state, found.steps[0].outcome) == ("failed", 256 + errno.ENODATA)
         _, found, _ = lab.boot([S("spawn", "sh -c 'exit 3'", name="z", ms=5000)])
         assert (found.steps[0].state, found.steps[0].outcome) == ("failed", 3)
+        _, found, _ = lab.boot([S("spawn", "sleep 9", name="z", ms=500)])
+        assert (found.steps[0].state, found.steps[0].outcome) == ("failed", 256 + errno.ETIMEDOUT)
 
     def test_a_step_beyond_the_limit_of_guest_time_ends_the_run(self, lab):
         ended, found, _ = lab.boot([S("sleep", "", ms=600_000)], limit_ms=5_000)

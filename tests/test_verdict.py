@@ -130,8 +130,11 @@ def test_a_sick_kernel_is_never_a_pass_and_the_running_step_is_named(tmp_path):
         ("  - insmod: m\n", step("insmod", 137, "failed"), "death by SIGKILL, and success"),
         ("  - insmod: m\n    errno: EPROBE_DEFER\n", step("insmod", 999, "failed"),
          "errno 999, which has no name, and EPROBE_DEFER (of the kernel's own) was wanted"),
-        ("  - spawn: x\n", step("spawn", 110, "failed"), "no line `ready` in time"),
-        ("  - spawn: x\n", step("spawn", 61, "failed"), "the command ended with success before"),
+        ("  - spawn: x\n", step("spawn", 256 + 110, "failed"), "no line `ready` in time"),
+        ("  - spawn: x\n", step("spawn", 256 + 61, "failed"),
+         "the command ended with success before"),
+        ("  - spawn: x\n", step("spawn", 110, "failed"), "exit status 110, and success"),
+        ("  - spawn: x\n", step("spawn", 61, "failed"), "exit status 61, and success"),
     ],
 )  # fmt: skip
 def test_an_outcome_that_was_not_wanted_is_told_in_words(tmp_path, yaml, result, reason):

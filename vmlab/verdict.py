@@ -22,9 +22,10 @@ from vmlab.scenario.references import found, with_captures
 TAIL_LINES = 12
 _LONGEST_LINE = 4096
 _SHOWN = 300
+# The agent's own outcomes of a spawn, above those that are a command's exit status.
 _NOT_READY = {
-    errno.ETIMEDOUT: "no line `ready` in time",
-    errno.ENODATA: "the command ended with success before it said `ready`",
+    256 + errno.ETIMEDOUT: "no line `ready` in time",
+    256 + errno.ENODATA: "the command ended with success before it said `ready`",
 }
 
 

@@ -48,6 +48,7 @@ void capture_line(const char *name, const char *line);
 char *captures_resolve(const char *text);
 
 /* children.c: everything that takes guest time waits here, so that children are reaped. */
+#define NOT_READY 256 /* added to an errno, which is no exit status then */
 struct child;
 void children_start(uint64_t limit_ms);
 uint64_t now_us(void);

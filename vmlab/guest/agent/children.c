@@ -266,8 +266,8 @@ struct child *child_spawn(const char *name, const char *command)
 }
 
 /*
- * Returns 0 once it says `ready`, ETIMEDOUT after ms; where it ends before, its exit status, or
- * ENODATA if that is 0: it is not there for the steps that count on it.
+ * Returns 0 once it says `ready`; where it ends before, its exit status, or NOT_READY + ENODATA if
+ * that is 0: it is not there for the steps that count on it. NOT_READY + ETIMEDOUT after ms.
  */
 int child_wait_ready(struct child *child, uint64_t ms)
 {
@@ -279,8 +279,8 @@ int child_wait_ready(struct child *child, uint64_t ms)
 	if (child->ready)
 		return 0;
 	if (!child->ended)
-		return ETIMEDOUT;
-	return exit_status(child) ? exit_status(child) : ENODATA;
+		return NOT_READY + ETIMEDOUT;
+	return exit_status(child) ? exit_status(child) : NOT_READY + ENODATA;
 }
 
 /* Runs a shell command to its end; returns its exit status. */
