@@ -4,17 +4,20 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import stand_in
 from test_tokens import made
 from typer.testing import CliRunner
 
-from vmlab import replay
-from vmlab.archive import opened
+from vmlab import lab, replay
+from vmlab.archive import export, opened
 from vmlab.artifacts import Artifacts
+from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.cli import app
 from vmlab.errors import UsageError
-from vmlab.project import find
+from vmlab.project import Project, Settings, find
+from vmlab.runner import Runner
 
 KERNEL = "6.1.0-50-686"
 SCENARIO = """\
@@ -103,6 +106,41 @@ def test_a_combination_that_is_gone_is_told(project, monkeypatch):
         replay.prepare(
             made(scenario="noise", kernel=KERNEL, combination=5), find(project), artifacts
         )
+
+
+PLAIN = "name: plain\nabout: does hardly anything\nsteps:\n  - run: 'true'\n"
+
+
+@pytest.fixture
+def archived(tmp_path, fake_qemu) -> Path:
+    """The archive of a stand-in's run, whose scenario was edited after it was read."""
+    scenario = tmp_path / "scenarios" / "plain.yaml"
+    scenario.parent.mkdir()
+    scenario.write_text(PLAIN)
+    artifacts, project = stand_in.artifacts(tmp_path), Project(tmp_path, Settings())
+    runner = Runner(project, artifacts, QemuBackend(None))
+    (expanded,) = lab.load(project, artifacts.catalog, [], [])
+    (kernel,) = artifacts.catalog.select(KERNEL)
+    prepared = runner.prepare(expanded, kernel, tmp_path / "run")
+    run = runner.execute(prepared)
+    scenario.write_text("edited meanwhile")
+    export(prepared, run, "7.2", tmp_path / "run.tgz")
+    return tmp_path / "run.tgz"
+
+
+def test_an_archive_holds_the_scenario_as_it_was_run(tmp_path, archived):
+    found = opened(archived, Cache(tmp_path / "other"))
+    assert (found.directory / "plain.yaml").read_text() == PLAIN
+    assert found.token.scenario == "plain"
+
+
+@pytest.mark.parametrize("at", [-8, 200], ids=["checksum", "middle"])
+def test_an_archive_with_another_byte_in_it_is_told(tmp_path, archived, at):
+    content = bytearray(archived.read_bytes())
+    content[at] ^= 0xFF
+    archived.write_bytes(content)
+    with pytest.raises(UsageError, match="is no archive of a run, or is cut short"):
+        opened(archived, Cache(tmp_path / "other"))
 
 
 @pytest.mark.parametrize("spoil", ["cut", "text", "member", "link"])

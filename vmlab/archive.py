@@ -1,8 +1,10 @@
 """One file with all inputs of a run: another machine replays it with vmlab and QEMU alone."""
 
+import gzip
 import io
 import json
 import tarfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,7 +26,12 @@ from vmlab.tokens import Token, read
 
 KIND = "imported"
 _LIMIT = 1 << 30  # bytes of one member
+_BLOCK = 1 << 20
 _OUTPUT = ("console", "results")
+# What a file that is no archive of a run, or one that is damaged, shows itself by.
+_DAMAGE = (
+    tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, KeyError, ValidationError, ValueError,
+)  # fmt: skip
 
 
 class Meta(BaseModel):
@@ -84,7 +91,7 @@ def export(prepared: Prepared, run: Run, version: str, file: Path) -> None:
     )  # fmt: skip
     members = {
         "meta.json": json.dumps(meta.model_dump(), indent=1).encode(),
-        f"{expanded.scenario.name}.yaml": expanded.path.read_bytes(),
+        f"{expanded.scenario.name}.yaml": expanded.text.encode(),
         "vmlinuz": job.vmlinuz.read_bytes(),
         "initramfs": job.image.read_bytes(),
         "program.tar": job.run.program.read_bytes(),
@@ -110,14 +117,16 @@ def opened(file: Path, cache: Cache) -> Imported:
 
 def _unpack(file: Path, directory: Path) -> None:
     try:
-        with tarfile.open(file, "r:*") as tar:
+        with gzip.open(file) as packed, tarfile.open(fileobj=packed, mode="r:") as tar:
             meta = Meta.model_validate_json(_member(tar, "meta.json"))
             token = read(meta.token)
             for name, target in _places(token).items():
                 path = directory / target
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(_member(tar, name))
-    except (tarfile.TarError, EOFError, KeyError, ValidationError, ValueError) as error:
+            while packed.read(_BLOCK):  # the checksum stands at the end
+                pass
+    except _DAMAGE as error:
         said = str(error).partition("\n")[0]
         raise UsageError(f"{file} is no archive of a run, or is cut short: {said}") from error
     if meta.arch not in ARCHES:

@@ -45,6 +45,7 @@ class Expanded:
     values: Mapping[str, str]
     steps: tuple[RunStep, ...]
     number: int = 0  # of the combination of values
+    text: str = ""  # of its file, when that was read
 
     @property
     def name(self) -> str:
@@ -96,4 +97,4 @@ def _one(loaded: Loaded, values: Mapping[str, str], number: int) -> Expanded:
         )
         for step, line in zip(loaded.scenario.steps, loaded.lines, strict=True)
     )
-    return Expanded(loaded.path, loaded.scenario, values, steps, number)
+    return Expanded(loaded.path, loaded.scenario, values, steps, number, loaded.text)

@@ -28,16 +28,18 @@ class ScenarioError(UsageError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A valid scenario with its file and the line of each step."""
+    """A valid scenario with its file, what that held, and the line of each step."""
 
     path: Path
     scenario: Scenario
     lines: tuple[int, ...]
+    text: str
 
 
 def load(path: Path, known: Known) -> Loaded:
     """Reads and checks one file. Raises ScenarioError with everything that is wrong."""
-    document = read(_text(path))
+    text = _text(path)
+    document = read(text)
     if document.content is None or not isinstance(document.content, dict):
         if not document.problems:
             document.problems.append(Problem(1, 1, "a scenario begins with name:"))
@@ -51,7 +53,8 @@ def load(path: Path, known: Known) -> Loaded:
     if problems or scenario is None:
         raise ScenarioError(path, problems)
     count = len(scenario.steps)
-    return Loaded(path, scenario, tuple(document.place(("steps", n))[0] for n in range(count)))
+    lines = tuple(document.place(("steps", n))[0] for n in range(count))
+    return Loaded(path, scenario, lines, text)
 
 
 def _text(path: Path) -> str:
