@@ -182,7 +182,6 @@ def test_the_status_says_whether_a_failure_was_found(verdicts, status, monkeypat
 
         def stop(self) -> None: ...
 
-    monkeypatch.setattr("shutil.rmtree", lambda path: None)
     monkeypatch.setattr(lab, "prepare", lambda *given: (Stub(), [(SCENARIO, KERNEL)]))
     monkeypatch.setattr(common, "artifacts", lambda: None)
     with pytest.raises(SystemExit) as left:
@@ -230,6 +229,17 @@ def test_only_the_first_seed_of_each_kind_keeps_its_directory(tmp_path, order):
     done = list(explore(cast(Runner, Stub()), wanted, 1, lambda task: None))
     assert [one.seed for one in done] == order
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+
+
+def test_a_run_directory_that_somebody_took_away_ends_nothing(tmp_path):
+    class Stub:
+        def run(self, expanded: object, kernel: object, again: int, seed: int) -> Run:
+            return replace(run(Verdict.PASSED), dir=str(tmp_path / str(seed)))
+
+        def stop(self) -> None: ...
+
+    wanted = [Task(SCENARIO, KERNEL, seed) for seed in range(3)]
+    assert len(list(explore(cast(Runner, Stub()), wanted, 1, lambda task: None))) == 3
 
 
 @pytest.mark.parametrize(("verdict", "tried"), [(Verdict.FAILED, 1), (Verdict.BROKEN, 5)])

@@ -139,7 +139,7 @@ def explore(
         other = kept.get(found.kind, found)
         kept[found.kind] = min(found, other, key=lambda one: one.seed)
         if other is not found:
-            shutil.rmtree(max(found, other, key=lambda one: one.seed).run.dir)
+            shutil.rmtree(max(found, other, key=lambda one: one.seed).run.dir, ignore_errors=True)
         yield found
 
 
