@@ -35,6 +35,8 @@ def test_the_first_difference_has_its_place_and_time(name, content, line, guest_
 class Runner:
     """Gives each run the files it is told to; one that has none is a run without a guest."""
 
+    verdict = Verdict.FAILED
+
     def __init__(self, directory: Path, *runs: bytes | None) -> None:
         self.directory, self.runs = directory, list(runs)
 
@@ -42,7 +44,7 @@ class Runner:
         console = self.runs[number - 1]
         folder = self.directory / str(number)
         folder.mkdir()
-        judgement = Judgement(Verdict.FAILED, "said so")
+        judgement = Judgement(self.verdict, "said so")
         run = Run("x", kernel.id, "i386", "qemu", judgement, 1.0, 1.0, str(folder))
         if console is None:
             return run
@@ -80,3 +82,10 @@ def test_runs_without_a_guest_are_no_proof(tmp_path):
     found, _ = outcome(tmp_path, b"a", None, b"a")
     assert not found.fine
     assert _line("x", found).endswith("1 of 3 identical; said so")
+
+
+def test_a_scenario_that_is_skipped_on_a_kernel_counts_for_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, "verdict", Verdict.SKIPPED)
+    found, _ = outcome(tmp_path, None, None)
+    assert (found.fine, found.runs) == (True, 0)
+    assert _line("x", found) == "6.1.0-50-686: x: skipped: said so"

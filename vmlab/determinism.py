@@ -39,10 +39,11 @@ class Outcome:
     identical: int
     difference: Difference | None
     trouble: str = ""  # why runs could not be compared
+    skipped: str = ""  # why there were none: it says nothing of the kernel
 
     @property
     def fine(self) -> bool:
-        return self.identical == self.runs and not self.trouble
+        return bool(self.skipped) or (self.identical == self.runs and not self.trouble)
 
 
 def verify(
@@ -56,6 +57,8 @@ def verify(
         if number % min(REMADE_EVERY, runs - 1) == 0:
             remake()
         run = runner.run(expanded, kernel, number)
+        if run.judgement.verdict is Verdict.SKIPPED:
+            return Outcome(kernel.id, 0, 0, None, skipped=run.judgement.reason)
         if run.token is None or run.judgement.verdict is Verdict.BROKEN:
             return Outcome(kernel.id, runs, identical, None, run.judgement.reason)
         found = _files(Path(run.dir))

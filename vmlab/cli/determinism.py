@@ -33,6 +33,8 @@ def verify(
 
 
 def _line(scenario: str, outcome: "Outcome") -> str:
+    if outcome.skipped:
+        return f"{outcome.kernel}: {scenario}: skipped: {outcome.skipped}"
     text = f"{outcome.kernel}: {scenario}: {outcome.identical} of {outcome.runs} identical"
     if outcome.trouble:
         text += f"; {outcome.trouble}"
