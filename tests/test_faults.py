@@ -27,7 +27,7 @@ IN_A_STEP = ("stuck", "panic", "agent", "segv")
 FAULTS = [
     ("hang", Verdict.TIMEOUT, "the guest still ran after 2 s", FIRST),
     ("stuck", Verdict.TIMEOUT, "the guest still ran after 2 s", "the last words"),
-    ("reboot", Verdict.CRASHED, "the guest reset itself", "machine restart"),
+    ("reboot", Verdict.CRASHED, "the guest powered off or reset itself", "machine restart"),
     ("reset", Verdict.CRASHED, "panic: Kernel panic - not syncing: no", "Kernel panic"),
     ("panic", Verdict.CRASHED, "panic: Kernel panic - not syncing: sysrq", "sysrq triggered"),
     ("agent", Verdict.CRASHED, "init killed: Kernel panic", "exitcode=0x0000000b"),
@@ -67,8 +67,12 @@ KILL_AGENT = """
 REAL_FAULTS = [
     ("stuck", f'"{STOP}"', Verdict.TIMEOUT, "the guest still ran after 20 s", "step begins"),
     (
-        "reboot", "echo b > /proc/sysrq-trigger", Verdict.CRASHED, "the guest reset itself",
-        "step begins",
+        "reboot", "echo b > /proc/sysrq-trigger", Verdict.CRASHED,
+        "the guest powered off or reset itself", "step begins",
+    ),
+    (
+        "power off", "poweroff -f", Verdict.CRASHED,
+        "the guest powered off or reset itself", "step begins",
     ),
     ("agent", f"|{KILL_AGENT}", Verdict.CRASHED, "init killed: Kernel panic", "Kernel Offset"),
     (

@@ -60,7 +60,7 @@ def test_a_comma_in_a_path_is_written_twice(tmp_path):
     ("wrong", "how", "detail"),
     [
         ("", "off", ""),
-        ("reset", "reset", "reset itself"),
+        ("reset", "reset", "the guest powered off or reset itself"),
         ("die", "lost", "status 1: fake: cannot set up the machine"),
         ("hang", "timeout", "still ran after 1 s"),
         ("flood", "flooded", "past 16 MiB"),

@@ -77,7 +77,7 @@ def test_the_verdict_comes_from_the_results_and_not_from_virtme_run_s_status(tmp
 @pytest.mark.parametrize(
     ("fault", "verdict", "reason", "last"),
     [
-        ("reboot", Verdict.CRASHED, "the guest reset itself", "machine restart"),
+        ("reboot", Verdict.CRASHED, "the guest powered off or reset itself", "machine restart"),
         ("flood", Verdict.FAILED, "past 16 MiB", "xxxx"),
         ("segv", Verdict.BROKEN, "QEMU ended with signal 11", "Linux version"),
         ("die", Verdict.BROKEN, "QEMU ended with status 1: fake: cannot set up", "Linux version"),
@@ -191,7 +191,7 @@ def test_a_real_clock_has_no_icount(job):
     ("status", "wanted"),
     [
         ("67", launch.Ended("off")),
-        ("0", launch.Ended("reset", "the guest reset itself")),
+        ("0", launch.Ended("reset", "the guest powered off or reset itself")),
         ("134", launch.Ended("lost", "QEMU ended with signal 6: no message")),
         ("1", launch.Ended("lost", "QEMU ended with status 1: no message")),
         ("", launch.Ended("lost", "QEMU ended with status unknown: no message")),

@@ -143,7 +143,7 @@ def told(ended: launch.Ended, status: int | None, files: Files) -> launch.Ended:
 def _of_qemu(status: str, files: Files) -> launch.Ended:
     known = {
         str(launch.LEFT): launch.Ended("off"),
-        "0": launch.Ended("reset", "the guest reset itself"),
+        "0": launch.Ended("reset", launch.RESET),
     }
     return known.get(status) or launch.Ended(
         "lost", f"QEMU ended with {_named(status)}: {files.said()}"

@@ -19,6 +19,8 @@ from vmlab.guest.qemu import Boot, RunDirectory, argv, pasted
 
 CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
 LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
+RESET = "the guest powered off or reset itself"
+"""QEMU's status 0, which is the same for both where it runs with -no-reboot."""
 RESTORE_S = 30.0
 """How long QEMU may take to read a snapshot's state, host seconds, with many guests at once."""
 _LOOK_S = 0.05
@@ -46,8 +48,8 @@ How = Literal["off", "reset", "timeout", "flooded", "lost"]
 class Ended:
     """How a guest's process ended.
 
-    off: the agent left; reset: the guest reset itself (a panic does); timeout and flooded: the
-    lab ended it; lost: QEMU failed.
+    off: the agent left; reset: the guest powered off or reset itself (a panic does); timeout and
+    flooded: the lab ended it; lost: QEMU failed.
     """
 
     how: How
@@ -228,7 +230,7 @@ def of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
     if status == LEFT:
         return Ended("off")
     if status == 0:
-        return Ended("reset", "the guest reset itself")
+        return Ended("reset", RESET)
     said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
     ended = f"signal {-status}" if status < 0 else f"status {status}"
     return Ended("lost", f"QEMU ended with {ended}: {said[-400:] or 'no message'}")
