@@ -1,13 +1,16 @@
 import json
 import math
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from vmlab.artifacts import Artifacts
 from vmlab.bench import Growth, Restored, Samples, as_json, measure, record, spread
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
+from vmlab.cli import app
 from vmlab.errors import LabError
 from vmlab.measure import PHASES, Guests
 from vmlab.report import bench as report
@@ -155,6 +158,20 @@ class TestChart:
         odd = {"<6.1&>": found["6.1.0-1-amd64"]}
         root, _ = self.bars(as_json(odd, GROWTH, {}, 3))
         assert any(one.text == "<6.1&>" for one in root.iter(f"{SVG}text"))
+
+
+@pytest.mark.parametrize("option", ["--json", "--svg"])
+def test_a_file_that_cannot_be_written_is_named_after_the_figures(monkeypatch, found, option):
+    guests = SimpleNamespace(ready=lambda one: one, growth=lambda kernel, runs: GROWTH)
+    catalog = SimpleNamespace(select=lambda kernel: ["6.1.0-1-amd64"])
+    monkeypatch.setattr("vmlab.cli.common.artifacts", lambda: SimpleNamespace(catalog=catalog))
+    monkeypatch.setattr("vmlab.measure.Guests", lambda artifacts: guests)
+    monkeypatch.setattr("vmlab.measure.host", lambda: {"cores": 2})
+    monkeypatch.setattr("vmlab.bench.measure", lambda *given: found)
+    done = CliRunner().invoke(app, ["bench", option, "no/such/folder"])
+    assert isinstance(done.exception, LabError), done.exception
+    assert str(done.exception) == "writing no/such/folder: no such file or directory"
+    assert "first result, cold boot" in done.output
 
 
 @pytest.mark.guest

@@ -45,13 +45,13 @@ def bench(
     common.say(f"{runs} runs in a row")
     growth = guests.growth(kernels[0], runs)
     text = policy.as_json(found, growth, measure.host(), rounds)
+    typer.echo(report.text(text))
     if json:
-        json.write_text(text)
+        common.write(json, text)
     if svg:
         from vmlab.report import chart
 
-        svg.write_text(chart.of_json(text))
-    typer.echo(report.text(text))
+        common.write(svg, chart.of_json(text))
 
 
 def _profile(guests: "Guests", kernels: "Sequence[str]") -> None:
