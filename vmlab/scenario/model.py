@@ -77,7 +77,10 @@ class Modprobe(Step):
     """Loads a module, of the project or of the kernel's own, after what it depends on."""
 
     verb = "modprobe"
-    modprobe: Text = Field(description="`NAME parameter=value ...`")
+    modprobe: Text = Field(
+        description="`NAME parameter=value ...`; success if loaded or built in already, "
+        "ENOENT if the kernel lacks it"
+    )
     errno: ErrnoField = None
 
 
