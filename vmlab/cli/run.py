@@ -65,16 +65,34 @@ def _follow(runner: "Runner", pairs: "Sequence[Pair]", jobs: int, finished: "lis
     from vmlab.report import table
 
     console = Console(stderr=True, highlight=False)
-    running: list[str] = []
+    running: list[Pair] = []
 
-    def begun(pair: "Pair") -> None:
-        running.append(f"{pair[0].name} {pair[1].id}")
+    with console.status("") as status:
 
-    with console.status("starting") as status:
+        def update() -> None:
+            names = [f"{expanded.name} {one.id}" for expanded, one in running]
+            status.update(table.progress(len(finished), len(pairs), names))
+
+        def begun(pair: "Pair") -> None:
+            running.append(pair)
+            update()
+
         for run in executor.execute(runner, pairs, jobs, begun):
+            if running:
+                running.remove(_of(run, running))
             finished.append(run)
             console.print(table.line(run), soft_wrap=True)
-            status.update(f"{len(finished)} of {len(pairs)}: {', '.join(running[-jobs:])}")
+            update()
+
+
+def _of(run: "Run", pairs: "Sequence[Pair]") -> "Pair":
+    """The pair that a run was of; its kernel may be another, the nearest to one that is gone."""
+    return min(
+        pairs,
+        key=lambda pair: (
+            pair[0].name != run.scenario, pair[1].id != run.kernel, pair[1].arch.name != run.arch,
+        ),
+    )  # fmt: skip
 
 
 def _end(finished: "list[Run]", pairs: "Sequence[Pair]") -> None:

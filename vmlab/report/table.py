@@ -99,6 +99,17 @@ def line(run: Run) -> Text:
     return text
 
 
+def progress(finished: int, total: int, running: Sequence[str]) -> str:
+    """Where a command stands, in one line: the name of what is under way longest, and how many
+    are beside it."""
+    text = f"{finished} of {total} done"
+    if running:
+        text += f"; under way: {running[0]}"
+    if len(running) > 1:
+        text += f" and {len(running) - 1} more"
+    return text
+
+
 def sums(runs: Sequence[Run]) -> Text:
     counts = Counter(run.judgement.verdict for run in runs)
     parts = [f"{counts[verdict]} {verdict}" for verdict in Verdict if counts[verdict]]
