@@ -3,13 +3,15 @@
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
 
+from vmlab import artifacts
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
-from vmlab.build import procps
+from vmlab.build import busybox, procps
 from vmlab.build.musl import CompileError, Toolchain
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
@@ -75,3 +77,29 @@ def test_ps_has_the_same_bytes_wherever_it_is_built_and_writes_defunct(arch, tmp
     said = subprocess.run([again, "-o", "stat=,args=", "-p", str(child)], capture_output=True)
     os.waitpid(child, 0)
     assert said.stdout.startswith(b"Z") and said.stdout.endswith(b"<defunct>\n"), said
+
+
+def test_a_long_build_says_how_far_it_is(tmp_path, monkeypatch):
+    said, enough = [], threading.Event()
+
+    def say(line):
+        said.append(line)
+        if "objects" in line:
+            enough.set()
+
+    def build(source, toolchain, on, off, work):
+        (work / "libbb").mkdir()
+        for name in ("a.o", "a.c", "libbb/b.o"):
+            (work / name).touch()
+        assert enough.wait(10), "nothing was said"
+        return shutil.copy("/bin/true", work / "busybox") and work / "busybox"
+
+    monkeypatch.setattr(artifacts, "_EVERY", 0.01)
+    monkeypatch.setattr(busybox, "build", build)
+    monkeypatch.setattr(Catalog, "source", lambda self, name: tmp_path)
+    monkeypatch.setattr(Artifacts, "toolchain", lambda self, arch: NOWHERE)
+    cache = Cache(tmp_path / "cache")
+    recipe = tiny.read_recipe(tiny.default_recipe())
+    Artifacts(cache, Catalog.open(cache, say)).busybox(ARCHES["i386"], recipe)
+    assert said[0] == "building busybox for i386 (once; it is kept)"
+    assert said[1] == "building busybox for i386: 2 objects so far"

@@ -7,8 +7,10 @@ from vmlab.arch import Arch
 from vmlab.build import busybox, kbuild, musl, procps
 from vmlab.cache import Cache, content_key
 from vmlab.catalog import Catalog, Kernel
+from vmlab.catalog.progress import telling
 from vmlab.images import tiny
 
+_EVERY = 10.0  # seconds between two words on a build that takes long
 _AGENT = Path(__file__).parent / "guest" / "agent"
 
 
@@ -46,10 +48,12 @@ class Artifacts:
         toolchain = self.toolchain(arch)
 
         def make(directory: Path) -> None:
-            self.catalog.say(f"building busybox for {arch.name}")
+            say, what = self.catalog.say, f"building busybox for {arch.name}"
+            say(f"{what} (once; it is kept)")
             work = directory / "work"
             work.mkdir()
-            made = busybox.build(source, toolchain, recipe.on, recipe.off, work)
+            with telling(lambda: f"{what}: {busybox.objects(work)} objects so far", say, _EVERY):
+                made = busybox.build(source, toolchain, recipe.on, recipe.off, work)
             (directory / "applets").write_text("\n".join(busybox.applets(made)) + "\n")
             made.rename(directory / "busybox")
 

@@ -42,6 +42,11 @@ def configured(config: str, on: Sequence[str], off: Sequence[str]) -> str:
     return config
 
 
+def objects(directory: Path) -> int:
+    """How many files are compiled so far where `build` works."""
+    return sum(1 for _ in directory.rglob("*.o"))
+
+
 def applets(busybox: Path) -> list[str]:
     """The names by which this busybox can be called; it runs on the host to say them."""
     done = subprocess.run([str(busybox), "--list"], capture_output=True, text=True, check=True)

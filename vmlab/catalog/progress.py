@@ -1,4 +1,4 @@
-"""How far a download is, for the one who waits."""
+"""How far a long part is, for the one who waits."""
 
 import contextlib
 import threading
@@ -14,14 +14,14 @@ def silent(line: str) -> None:
 
 
 @contextlib.contextmanager
-def progress(file: Path, size: int, say: Say, every: float = EVERY) -> Iterator[None]:
-    """While the body runs, says every so many seconds how much of a file's bytes is there."""
+def telling(text: Callable[[], str], say: Say, every: float = EVERY) -> Iterator[None]:
+    """While the body runs, says a text every so many seconds; not where it raises OSError."""
     stop = threading.Event()
 
     def follow() -> None:
         while not stop.wait(every):
             with contextlib.suppress(OSError):
-                say(line(file.name, file.stat().st_size, size))
+                say(text())
 
     thread = threading.Thread(target=follow, daemon=True)
     thread.start()
@@ -30,6 +30,13 @@ def progress(file: Path, size: int, say: Say, every: float = EVERY) -> Iterator[
     finally:
         stop.set()
         thread.join()
+
+
+def progress(
+    file: Path, size: int, say: Say, every: float = EVERY
+) -> contextlib.AbstractContextManager[None]:
+    """While the body runs, says how much of a file's bytes is there."""
+    return telling(lambda: line(file.name, file.stat().st_size, size), say, every)
 
 
 def line(name: str, done: int, size: int) -> str:
