@@ -100,6 +100,8 @@ def test_a_long_build_says_how_far_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(Artifacts, "toolchain", lambda self, arch: NOWHERE)
     cache = Cache(tmp_path / "cache")
     recipe = tiny.read_recipe(tiny.default_recipe())
-    Artifacts(cache, Catalog.open(cache, say)).busybox(ARCHES["i386"], recipe)
+    made = Artifacts(cache, Catalog.open(cache, say)).busybox(ARCHES["i386"], recipe)
     assert said[0] == "building busybox for i386 (once; it is kept)"
     assert said[1] == "building busybox for i386: 2 objects so far"
+    kept = sorted(path.name for path in made.parent.iterdir())
+    assert kept == ["applets", "busybox"], "what only the build needed is not"

@@ -1,5 +1,6 @@
 """What guests need, each made once from its inputs and kept in the cache."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Artifacts:
                 made = busybox.build(source, toolchain, recipe.on, recipe.off, work)
             (directory / "applets").write_text("\n".join(busybox.applets(made)) + "\n")
             made.rename(directory / "busybox")
+            shutil.rmtree(work)
 
         inputs = (source.name, toolchain.specs, self._compiler(arch), *recipe.on, "-")
         name = content_key(*inputs, *recipe.off)
