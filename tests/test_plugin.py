@@ -141,3 +141,15 @@ def test_a_run_leaves_console_results_verdict_and_command(project):
     assert "hello world" in (directory / "console").read_text()
     assert "qemu-system-i386" in (directory / "argv").read_text()
     assert (directory / "results").read_text().startswith("KTAP version 1")
+
+
+def test_what_takes_long_is_said_while_tests_run(project, monkeypatch, capfd):
+    image = Artifacts.image
+
+    def building(self, arch):
+        self.catalog.say("building it")
+        return image(self, arch)
+
+    monkeypatch.setattr(Artifacts, "image", building)
+    run(project, "-k", "passes").assert_outcomes(passed=1, deselected=1)
+    assert "\nbuilding it\n" in capfd.readouterr().err

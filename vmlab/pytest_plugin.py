@@ -184,6 +184,11 @@ class _Lab:
     pool: ThreadPoolExecutor | None = None
     runs: "dict[str, Future[Run]]" = field(default_factory=dict)
     bad: set[Path] = field(default_factory=set)  # roots of projects that cannot be read
+    stderr: int = field(default_factory=lambda: os.dup(2))  # as it was before tests' is captured
+
+    def say(self, line: str) -> None:
+        """What takes minutes is said also while a test runs, in a line of its own."""
+        os.write(self.stderr, f"\n{line}\n".encode())
 
     def runner(self, path: Path) -> "Runner":
         from vmlab import lab
@@ -198,7 +203,7 @@ class _Lab:
             option = self.config.option
             self.runners[project.root] = lab.runner(
                 project,
-                Artifacts(cache, Catalog.open(cache)),
+                Artifacts(cache, Catalog.open(cache, self.say)),
                 lab.Options(option.vmlab_backend, option.vmlab_accel, not option.vmlab_cold),
             )
         return self.runners[project.root]
@@ -235,6 +240,7 @@ class _Lab:
             runner.stop()
         if self.pool:
             self.pool.shutdown(cancel_futures=True)
+        os.close(self.stderr)
 
 
 _LAB = pytest.StashKey[_Lab]()
