@@ -89,6 +89,30 @@ def test_the_caller_s_environment_does_not_reach_a_build(tmp_path, monkeypatch, 
     }  # fmt: skip
 
 
+def test_the_command_by_hand_builds_where_the_sources_stand(tmp_path: Path):
+    """A stand-in for kbuild, which wants a Kbuild in M and the symbols of other directories."""
+    (tmp_path / "Makefile").write_text(
+        "modules: $(M)/Kbuild $(KBUILD_EXTRA_SYMBOLS)\n\ttouch $(M)/Module.symvers\n"
+    )
+    source = tmp_path / "kmod"
+    for name, needs in (("user", "# needs: used\n"), ("used", "")):
+        (source / name).mkdir(parents=True)
+        (source / name / "Kbuild").write_text(f"{needs}obj-m += {name}.o\n")
+    tree = kbuild.Tree("6.1.0-50-686", ARCHES["i386"], tmp_path, "6.1")
+
+    def built() -> list[str]:
+        command = kbuild.by_hand(tree, source, ["user"])
+        subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+        found = sorted(str(path.relative_to(source)) for path in source.rglob("Module.symvers"))
+        for name in found:
+            (source / name).unlink()
+        return found
+
+    assert built() == ["used/Module.symvers", "user/Module.symvers"]
+    (source / "Kbuild").write_text("obj-m += user/ used/\n")
+    assert built() == ["Module.symvers"]
+
+
 LOCKED = pins.read(pins.committed()).kernels
 
 

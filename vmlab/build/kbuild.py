@@ -30,10 +30,10 @@ _INSTEAD = {
 class ModuleBuildError(VmlabError):
     """The compiler or modpost refused a module; the message is theirs, with the source line."""
 
-    def __init__(self, kernel: str, command: Sequence[str], said: str) -> None:
+    def __init__(self, kernel: str, by_hand: str, said: str) -> None:
         self.kernel = kernel
         self.said = said
-        super().__init__(f"building for {kernel}:\n{said}\nrebuild it with: {shlex.join(command)}")
+        super().__init__(f"building for {kernel}:\n{said}\nagain by hand: {by_hand}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,21 @@ def command(tree: Tree, directory: Path) -> list[str]:
         *(f"{name}={value}" for name, value in _INSTEAD.items()),
         "modules",
     ]  # fmt: skip
+
+
+def by_hand(tree: Tree, source: Path, wanted: Sequence[str]) -> str:
+    """What builds the wanted modules where their sources stand, as it can be pasted into a shell.
+
+    Without a Kbuild of its own a source directory is built module by module.
+    """
+    if any((source / name).is_file() for name in ("Kbuild", "Makefile")):
+        return shlex.join(command(tree, source))
+    commands, symbols = [], ""
+    for name in needed(source, wanted):
+        more = [f"KBUILD_EXTRA_SYMBOLS={symbols}"] if symbols else []
+        commands.append(shlex.join([*command(tree, source / name), *more]))
+        symbols = f"{symbols} {source / name / 'Module.symvers'}".strip()
+    return " && ".join(commands)
 
 
 def source_files(source: Path) -> dict[str, bytes]:
@@ -108,7 +123,8 @@ def build(
     )  # fmt: skip
     (directory / "build.log").write_text(shlex.join(words) + "\n" + done.stdout + done.stderr)
     if done.returncode:
-        raise ModuleBuildError(tree.id, words, message(done.stdout, done.stderr, directory))
+        said = message(done.stdout, done.stderr, directory)
+        raise ModuleBuildError(tree.id, by_hand(tree, source, wanted), said)
     return words
 
 
@@ -162,8 +178,3 @@ def compiler_version(arch: Arch) -> str:
         env=environment(),
     )  # fmt: skip
     return done.stdout.partition("\n")[0]
-
-
-def pasted(words: Sequence[str]) -> str:
-    """A command as it can be pasted into a shell."""
-    return shlex.join(words)

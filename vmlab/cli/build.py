@@ -39,6 +39,6 @@ def build(
             continue
         for name, path in built.items():
             typer.echo(f"{real.id}: {name}: {path}")
-        words = kbuild.command(artifacts.tree(real), project.modules)
-        typer.echo(f"{real.id}: again by hand: {kbuild.pasted(words)}")
+        words = kbuild.by_hand(artifacts.tree(real), project.modules, wanted)
+        typer.echo(f"{real.id}: again by hand: {words}")
     sys.exit(1 if failed else 0)
