@@ -67,8 +67,7 @@ class Token:
         flags |= list(Verdict).index(self.verdict) << _VERDICT_AT
         digits = "".join(self.inputs[name] for name in MEANING) + self.output
         body = _FIXED.pack(self.seed, self.shift, flags) + bytes.fromhex(digits)
-        coded = base64.b32encode(body + _check(head, body))
-        return head + coded.decode().rstrip("=").lower()
+        return head + _coded(body + _check(head, body))
 
 
 def token(
@@ -118,11 +117,17 @@ def _body(head: str, coded: str) -> bytes:
         whole = base64.b32decode(coded.upper() + "=" * (-len(coded) % 8))
     except binascii.Error:
         raise mistyped from None
+    if _coded(whole) != coded:  # the last letter has bits that stand for nothing
+        raise mistyped
     body, check = whole[:-_CHECK], whole[-_CHECK:]
     size = _FIXED.size + (len(MEANING) * _INPUT + _OUTPUT) // 2
     if len(body) != size or check != _check(head, body):
         raise mistyped
     return body
+
+
+def _coded(whole: bytes) -> str:
+    return base64.b32encode(whole).decode().rstrip("=").lower()
 
 
 def _check(head: str, body: bytes) -> bytes:
