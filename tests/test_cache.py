@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from vmlab.cache import Cache, content_key
 from vmlab.cli import app
-from vmlab.errors import LabError
+from vmlab.errors import LabError, UsageError
 
 
 def fill(text: str):
@@ -156,3 +156,14 @@ def test_a_key_depends_on_order_and_borders():
     keys = {content_key("a", "bc"), content_key("ab", "c"), content_key("bc", "a")}
     assert len(keys) == 3
     assert content_key("a", b"bc") in keys
+
+
+def test_the_whole_cache_goes_only_where_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("VMLAB_CACHE", str(tmp_path))
+    Cache(tmp_path).get("kind", "key", lambda directory: None)
+    for words in ([], ["--dry-run"], ["--all", "--older", "30d"]):
+        refused = CliRunner().invoke(app, ["cache", "prune", *words]).exception
+        assert isinstance(refused, UsageError) and "--all" in str(refused), words
+    assert len(Cache(tmp_path).entries()) == 1
+    assert CliRunner().invoke(app, ["cache", "prune", "--all"]).exit_code == 0
+    assert Cache(tmp_path).entries() == []

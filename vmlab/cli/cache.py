@@ -37,11 +37,17 @@ def prune(
     older: Annotated[
         str | None, typer.Option(help="Only what was not used for so long: 30d, 12h.")
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything; it takes minutes to make again.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Remove cached things, and what killed runs left half-made; what is needed is made again."""
     from vmlab.cache import Cache
+    from vmlab.errors import UsageError
 
+    if everything == bool(older):
+        raise UsageError("what is to go? write --older 30d, or --all")
     gone = Cache.default().prune(age_s(older) if older else None, dry_run)
     for entry in gone:
         half = "" if entry.whole else " (half-made)"
