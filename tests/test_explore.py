@@ -139,9 +139,9 @@ def test_kernels_are_counted_apart():
     ]  # fmt: skip
 
 
-def text(made: list[Outcome]) -> str:
+def text(made: list[Outcome], width: int = 200) -> str:
     out = io.StringIO()
-    report.show(made, Console(file=out, width=200, highlight=False))
+    report.show(made, Console(file=out, width=width, highlight=False))
     return out.getvalue()
 
 
@@ -305,3 +305,11 @@ def test_the_lost_wakeup_is_found_and_its_seed_shows_it_again(kernel, tmp_path):
     fixed = [runner.run(*right, again=seed, seed=seed) for seed in (hit.seed, *seeds[-2:])]
     assert [one.judgement.verdict for one in fixed] == [Verdict.PASSED] * 3
     assert same(fixed[1]) != same(fixed[2])
+
+
+def test_a_narrow_terminal_shows_scenario_and_reason_too():
+    kernel = "5.10.0-32-amd64"
+    one = replace(run(Verdict.FAILED, "no [match]", 2, kernel=kernel), scenario="zombie-detect")
+    shown = text(outcomes(found((7, one))), 80)
+    assert f"\nfailed: zombie-detect on {kernel} first with seed 7, in step 2" in shown
+    assert "\n  reason: no [match]\n" in shown

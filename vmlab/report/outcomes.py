@@ -23,11 +23,13 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
 def seen_again(outcome: Outcome) -> list[str]:
     """Where an outcome came first, and the commands that show it again."""
     run, judged = outcome.first.run, outcome.first.run.judgement
-    head = f"{judged.verdict} on {run.kernel} first with seed {outcome.first.seed}"
+    head = f"{judged.verdict}: {run.scenario} on {run.kernel} first with seed {outcome.first.seed}"
     if judged.step is not None:
         head += f", in step {judged.step}, line {judged.line}: {judged.label}"
+    # A narrow terminal has no room for it in the table.
+    why = [f"  reason: {judged.reason.splitlines()[0]}"] if judged.reason else []
     replay = [f"  again: vmlab replay {run.token}"] if run.token else []
-    return [head, *replay, f"  again: {explore.again(outcome)}", f"  files: {run.dir}"]
+    return [head, *why, *replay, f"  again: {explore.again(outcome)}", f"  files: {run.dir}"]
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
