@@ -1,5 +1,6 @@
 """The table at the end: failures first, each with its step, then the verdicts by kernel."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 
@@ -35,7 +36,7 @@ def show(runs: Sequence[Run], console: Console) -> None:
     for run in runs:
         if run.judgement.verdict not in _FINE:
             console.print(failure(run), soft_wrap=True)
-    console.print(table(runs))
+    console.print(fitting(runs, console))
     for reason, count in Counter(
         run.judgement.reason for run in runs if run.judgement.verdict is Verdict.SKIPPED
     ).items():
@@ -66,14 +67,23 @@ def _lines(text: Text, what: str, content: str) -> None:
         text.append(f"{inner}\n")
 
 
-def table(runs: Sequence[Run]) -> Table:
-    """Scenarios down, kernels across."""
+def fitting(runs: Sequence[Run], console: Console) -> Table:
+    """The table, with the kernels' names in two lines where they are too wide in one."""
+    whole = table(runs)
+    wide = console.options.update(width=sys.maxsize)
+    wanted = console.measure(whole, options=wide).maximum
+    return whole if wanted <= console.width else table(runs, "\n")
+
+
+def table(runs: Sequence[Run], before_flavour: str = "-") -> Table:
+    """Scenarios down, kernels across; what stands in their names before i386's `686` may be set."""
     kernels = list(dict.fromkeys(run.kernel for run in runs))
     found = {(run.scenario, run.kernel): run for run in runs}
     made = Table(box=None, pad_edge=False)
     made.add_column("scenario", no_wrap=True)
     for kernel in kernels:
-        made.add_column(kernel, overflow="fold", min_width=len("crashed 12.3s"))
+        name = before_flavour.join(kernel.rsplit("-", 1))
+        made.add_column(name, overflow="fold", min_width=len("crashed 12.3s"))
     for scenario in dict.fromkeys(run.scenario for run in runs):
         made.add_row(scenario, *(_cell(found.get((scenario, kernel))) for kernel in kernels))
     return made
