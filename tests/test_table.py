@@ -33,3 +33,12 @@ def shown(runs: list[Run], width: int) -> list[str]:
     out = io.StringIO()
     table.show(runs, Console(file=out, width=width, highlight=False))
     return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_files_are_named_from_here(tmp_path, monkeypatch):
+    (tmp_path / "sub").mkdir()
+    folder = str(tmp_path / "vmlab-out" / "1" / "storm-6.1")
+    run = Run("storm", "6.1", "i386", "qemu", Judgement(Verdict.FAILED, "no"), 1, 1, folder)
+    for here, seen in ((tmp_path, "vmlab-out/1/storm-6.1"), (tmp_path / "sub", folder)):
+        monkeypatch.chdir(here)
+        assert f"  files:  {seen}" in shown([run], 80 + len(folder))

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from vmlab import explore
 from vmlab.explore import Found, Outcome
-from vmlab.report.table import STYLES, sums
+from vmlab.report.table import STYLES, near, sums
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
@@ -29,7 +29,7 @@ def seen_again(outcome: Outcome) -> list[str]:
     # A narrow terminal has no room for it in the table.
     why = [f"  reason: {judged.reason.splitlines()[0]}"] if judged.reason else []
     replay = [f"  again: vmlab replay {run.token}"] if run.token else []
-    return [head, *why, *replay, f"  again: {explore.again(outcome)}", f"  files: {run.dir}"]
+    return [head, *why, *replay, f"  again: {explore.again(outcome)}", f"  files: {near(run.dir)}"]
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -55,9 +56,15 @@ def failure(run: Run) -> Text:
     _lines(text, "reason", judged.reason)
     _lines(text, "wanted", judged.wanted)
     _lines(text, "seen", judged.seen)
-    _lines(text, "files", run.dir)
+    _lines(text, "files", near(run.dir))
     _lines(text, "again", f"vmlab replay {run.token}" if run.token else "")
     return text
+
+
+def near(path: str) -> str:
+    """A path from the current directory, where it is below that."""
+    here, there = Path.cwd(), Path(path)
+    return str(there.relative_to(here)) if there.is_relative_to(here) else path
 
 
 def _lines(text: Text, what: str, content: str) -> None:
