@@ -12,6 +12,7 @@ import pexpect
 from pexpect.spawnbase import SpawnBase
 
 _PAUSE_S = 0.002
+_SHOWN = 20  # lines of what did not match
 
 
 class Console(SpawnBase):  # type: ignore[misc]  # pexpect has no types
@@ -42,6 +43,12 @@ class Console(SpawnBase):  # type: ignore[misc]  # pexpect has no types
             if deadline is not None and time.monotonic() >= deadline:
                 raise pexpect.TIMEOUT(f"nothing more on the guest's console {self.path}")
             time.sleep(_PAUSE_S)
+
+    def __str__(self) -> str:
+        """What pexpect's errors say of it: what was there, and did not match."""
+        lines = (self.before if isinstance(self.before, str) else "").splitlines()
+        seen = "".join(f"\n  {line}" for line in lines[-_SHOWN:])
+        return f"seen on the console, and no match:{seen or ' nothing'}"
 
     def close(self) -> None:
         self._file.close()
