@@ -49,3 +49,9 @@ def test_an_error_between_runs_does_not_lose_those_before(command):
     done = command("--json", "out.json", error=VmlabError("the cache is gone"))
     assert str(done.exception) == "the cache is gone"
     assert "no match" in done.stdout
+
+
+def test_no_command_s_help_is_cut_off_in_80_columns():
+    shown = CliRunner().invoke(app, ["--help"], terminal_width=80).output
+    assert "verify-determinism" in shown
+    assert "..." not in shown.partition("Commands:")[2]

@@ -25,12 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("run")(run.run)
-app.command("replay")(replay.replay)
-app.command("verify-determinism")(determinism.verify)
-app.command("explore")(explore.explore)
-app.command("build")(build.build)
-app.command("bench")(bench.bench)
-app.command("doctor")(doctor.doctor)
+app.command("replay", short_help="Run a token's run again and compare.")(replay.replay)
+app.command("verify-determinism", short_help="Run scenarios many times; no byte may differ.")(
+    determinism.verify
+)
+app.command("explore", short_help="Run scenarios under many seeds, to find races.")(explore.explore)
+app.command("build", short_help="Build modules, and show the command that does it.")(build.build)
+app.command("bench", short_help="Measure guests: from a snapshot, cold, by virtme-ng.")(bench.bench)
+app.command("doctor", short_help="Look at what the lab needs of this machine.")(doctor.doctor)
 app.command("schema")(schema.schema)
 app.add_typer(kernels.app, name="kernels")
 app.add_typer(cache.app, name="cache")
