@@ -57,7 +57,10 @@ KERNEL = Kernel("6.1.0-50-686", ARCHES["i386"], True, (), ())
 
 def outcome(tmp_path: Path, *runs: bytes | None) -> tuple[Outcome, int]:
     remade: list[int] = []
-    found = verify(Runner(tmp_path, *runs), None, KERNEL, len(runs), lambda: remade.append(1))
+    begun = []
+    runner = Runner(tmp_path, *runs)
+    found = verify(runner, None, KERNEL, len(runs), lambda: remade.append(1), begun.append)
+    assert begun == list(range(1, len(begun) + 1)) != []
     return found, len(remade)
 
 

@@ -47,13 +47,19 @@ class Outcome:
 
 
 def verify(
-    runner: Runner, expanded: Expanded, kernel: Kernel, runs: int, remake: Callable[[], None]
+    runner: Runner,
+    expanded: Expanded,
+    kernel: Kernel,
+    runs: int,
+    remake: Callable[[], None],
+    begun: Callable[[int], None] = lambda number: None,
 ) -> Outcome:
-    """Runs a scenario so many times; `remake` throws the snapshots away."""
+    """Runs a scenario so many times; `remake` throws the snapshots away, `begun` hears of each."""
     first: dict[str, bytes] = {}
     identical = 0
     difference = None
     for number in range(1, runs + 1):
+        begun(number)
         if number % min(REMADE_EVERY, runs - 1) == 0:
             remake()
         run = runner.run(expanded, kernel, number)

@@ -8,7 +8,10 @@ import typer
 from vmlab.cli import common
 
 if TYPE_CHECKING:
+    from vmlab.catalog import Kernel
     from vmlab.determinism import Outcome
+    from vmlab.runner import Runner
+    from vmlab.scenario import Expanded
 
 
 def verify(
@@ -26,10 +29,25 @@ def verify(
     fine = True
     with determinism.busy_core():
         for expanded, one in pairs:
-            outcome = determinism.verify(runner, expanded, one, runs, runner.backend.forget)
+            outcome = _followed(runner, expanded, one, runs)
             fine = fine and outcome.fine
             typer.echo(_line(expanded.name, outcome))
     sys.exit(0 if fine else 1)
+
+
+def _followed(runner: "Runner", expanded: "Expanded", kernel: "Kernel", runs: int) -> "Outcome":
+    """Verifies one scenario on one kernel, and says all the while where it stands."""
+    from rich.console import Console
+
+    from vmlab import determinism
+
+    with Console(stderr=True, highlight=False).status("") as status:
+
+        def begun(number: int) -> None:
+            status.update(f"{kernel.id}: {expanded.name}: run {number} of {runs}")
+
+        forget = runner.backend.forget
+        return determinism.verify(runner, expanded, kernel, runs, forget, begun)
 
 
 def _line(scenario: str, outcome: "Outcome") -> str:
