@@ -155,6 +155,6 @@ class TestRealGuests:
 
     def test_a_guest_that_hangs_in_the_kernel_is_ended_in_time(self, lab):
         busy = S("run", "while :; do :; done")
-        ended, found, _ = lab.boot([busy], limit_ms=10_000_000, timeout_s=20)
+        ended, found, _ = lab.boot([busy], limit_ms=10_000_000, timeout_s=6)
         assert ended.how == "timeout"
         assert found.begun == 1

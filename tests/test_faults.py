@@ -88,7 +88,7 @@ class TestRealGuests:
     """The same of real guests, which begin from a snapshot where they come to a step."""
 
     TIMEOUT_S = 20
-    BOOT_S = 45  # where the kernel boots, and not from a snapshot
+    BOOT_S = 20  # where the kernel boots, and not from a snapshot
 
     @pytest.fixture
     def made(self) -> Artifacts:
@@ -121,7 +121,7 @@ class TestRealGuests:
     @pytest.mark.parametrize(
         ("init", "verdict", "reason", "last"),
         [
-            ("while :; do :; done", Verdict.TIMEOUT, "the guest still ran after 45 s", "I am init"),
+            ("while :; do :; done", Verdict.TIMEOUT, "the guest still ran after 20 s", "I am init"),
             ("exit 3", Verdict.CRASHED, "init killed: Kernel panic", "Kernel Offset"),
         ],
         ids=["hangs", "its agent is gone"],
@@ -134,7 +134,7 @@ class TestRealGuests:
         monkeypatch.setattr(made, "image", lambda arch: image)
         run = stand_in.run(tmp_path, made, QemuBackend(None), self.BOOT_S)
         assert (run.judgement.verdict, reason in run.judgement.reason) == (verdict, True)
-        assert run.wall_s < self.BOOT_S + 5
+        assert run.wall_s < 2 * self.BOOT_S + 5  # CPU time is what counts, see guest/patience.py
         assert last in run.judgement.seen
 
     def test_a_qemu_that_crashes_under_its_guest_is_the_lab_s_fault(self, tmp_path, made):
