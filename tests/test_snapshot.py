@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import struct
 from typing import ClassVar
 
 import pytest
@@ -11,7 +12,15 @@ from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.errors import LabError
 from vmlab.guest import launch, program, qemu
-from vmlab.guest.snapshot import BootError, Snapshot, SnapshotError, digest
+from vmlab.guest.snapshot import (
+    TRIES,
+    BootError,
+    Snapshot,
+    SnapshotError,
+    digest,
+    struck,
+    warm,
+)
 from vmlab.runner import read_results
 from vmlab.snapshots import KIND, Snapshots, name
 
@@ -118,6 +127,40 @@ def test_what_cannot_begin_from_a_snapshot_boots_cold(tmp_path, cpus):
     snapshots = Snapshots(Cache(tmp_path), lambda line: None)
     machine = qemu.Machine(ARCHES["i386"], cpus=cpus, clock="real")
     assert snapshots.memory(boot(machine, tmp_path)) is None
+
+
+def apic(expiry: int) -> bytes:
+    """As it stands in a state: a section's header and fields, between others."""
+    fields = bytes(range(173)) + struct.pack(">q", expiry) + b"more"
+    return b"before\x04\0\0\0\x09\x04apic" + bytes(4) + b"\0\0\0\3" + fields + b"after"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [(apic(-1), True), (apic(21_609_592_336), False), (apic(-1)[:-20], False), (b"none", False)],
+)
+def test_a_timer_that_struck_after_the_stop_is_seen_in_the_state(state, expected):
+    assert struck(state) is expected
+
+
+@pytest.mark.parametrize(("odd", "boots"), [(0, 1), (2, 3), (99, TRIES)])
+def test_a_guest_whose_timer_struck_is_booted_again_but_not_for_ever(
+    tmp_path, monkeypatch, odd, boots
+):
+    """A kernel that arms no such timer looks so each time, and has its snapshot all the same."""
+    made: list[int] = []
+
+    def booted(one, snapshot, run, stopped) -> None:
+        made.append(1)
+        snapshot.ram.write_bytes(b"ram")
+        snapshot.state.write_bytes(apic(-1 if len(made) <= odd else 5))
+        run.console.write_text("[    0.1] hello\n")
+
+    monkeypatch.setattr("vmlab.guest.snapshot._boot", booted)
+    monkeypatch.setattr("vmlab.guest.snapshot.set_clock", lambda *_: None)
+    warm(boot(qemu.Machine(ARCHES["i386"]), tmp_path), tmp_path)
+    assert len(made) == boots
+    Snapshot(tmp_path).check()
 
 
 @pytest.fixture
