@@ -10,6 +10,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    named = [item.nodeid for item in items if item.nodeid.startswith("tests/")]
+    if wrong := [name for name in named if "scenario" in name]:
+        raise pytest.UsageError(f"`-k scenario` is for scenario files; rename {wrong[0]}")
     if not config.getoption("--vmlab-all"):
         for item in items:
             if item.get_closest_marker("slow"):

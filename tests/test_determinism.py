@@ -87,7 +87,7 @@ def test_runs_without_a_guest_are_no_proof(tmp_path):
     assert _line("x", found).endswith("1 of 3 identical; said so")
 
 
-def test_a_scenario_that_is_skipped_on_a_kernel_counts_for_nothing(tmp_path, monkeypatch):
+def test_what_is_skipped_on_a_kernel_counts_for_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, "verdict", Verdict.SKIPPED)
     found, _ = outcome(tmp_path, None, None)
     assert (found.fine, found.runs) == (True, 0)

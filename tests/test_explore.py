@@ -202,6 +202,7 @@ KERNEL = cast(Kernel, SimpleNamespace(id="6.1"))
         (SCENARIO, 1 << 32, 1, "out of range"),
         (SCENARIO, (1 << 32) - 1, 2, "out of range"),
     ],
+    ids=["real clock", "beyond the last", "over the last"],
 )
 def test_what_cannot_be_explored_is_said_before_anything_runs(scenario, first, seeds, said):
     with pytest.raises(UsageError, match=said):
@@ -307,7 +308,7 @@ def test_the_lost_wakeup_is_found_and_its_seed_shows_it_again(kernel, tmp_path):
     assert same(fixed[1]) != same(fixed[2])
 
 
-def test_a_narrow_terminal_shows_scenario_and_reason_too():
+def test_a_narrow_terminal_shows_name_and_reason_too():
     kernel = "5.10.0-32-amd64"
     one = replace(run(Verdict.FAILED, "no [match]", 2, kernel=kernel), scenario="zombie-detect")
     shown = text(outcomes(found((7, one))), 80)

@@ -34,7 +34,9 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+    "path",
+    sorted(PACKAGE.rglob("*.py")),
+    ids=lambda path: str(path.relative_to(PACKAGE)).replace("scenario/", "yaml/"),
 )
 def test_a_room_imports_only_what_is_below_it(path):
     room = room_of(path)

@@ -62,6 +62,7 @@ def test_each_file_and_kernel_is_an_item_and_plain_ones_only(project):
         "./scenarios/../scenarios/later.yaml",
         "scenarios/later.yaml::later[6.1.0-50-686]",
     ],
+    ids=["absolute", "relative", "roundabout", "one item"],
 )
 def test_a_file_that_is_named_is_collected_whatever_its_tags(project, argument):
     argument = argument.format(root=project.path)

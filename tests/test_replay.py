@@ -128,7 +128,7 @@ def archived(tmp_path, fake_qemu) -> Path:
     return tmp_path / "run.tgz"
 
 
-def test_an_archive_holds_the_scenario_as_it_was_run(tmp_path, archived):
+def test_an_archive_holds_the_yaml_as_it_was_run(tmp_path, archived):
     found = opened(archived, Cache(tmp_path / "other"))
     assert (found.directory / "plain.yaml").read_text() == PLAIN
     assert found.token.scenario == "plain"

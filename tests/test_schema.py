@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ def steps(text: str) -> str:
         (steps("  - no_console: x\n"), 5, 5, "key 'for' is missing"),
         (steps("  - run: ''\n"), 5, 10, "nothing is written here"),
     ],
+    ids=itertools.count(),
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path, text, line, column, message):
     found = problems(tmp_path, text)

@@ -147,7 +147,7 @@ modules: [kthread_monitor]
 
 @pytest.mark.guest
 @pytest.mark.parametrize(("clock", "kernels"), [("virtual", None), ("real", "6.1.0-50-amd64")])
-def test_a_scenario_runs_on_two_processors(tmp_path, clock, kernels):
+def test_a_program_runs_on_two_processors(tmp_path, clock, kernels):
     kmod = Path(__file__).parent.parent / "kmod"
     (tmp_path / "scenarios").mkdir()
     (tmp_path / "scenarios" / "both.yaml").write_text(BOTH.format(name="both", clock=clock))

@@ -78,7 +78,7 @@ def test_what_is_no_token_is_told(text, said):
         read(text)
 
 
-@pytest.mark.parametrize("name", MEANING)
+@pytest.mark.parametrize("name", MEANING, ids=range(len(MEANING)))
 def test_an_input_with_another_content_is_named(name):
     one = made()
     assert one.differing(INPUTS) == []
