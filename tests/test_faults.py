@@ -65,7 +65,7 @@ KILL_AGENT = """
       dd if=/tmp/text of=/proc/1/mem bs=4096 seek=$((0x$1 / 4096)) conv=notrunc
 """
 REAL_FAULTS = [
-    ("stuck", f'"{STOP}"', Verdict.TIMEOUT, "the guest still ran after 20 s", "step begins"),
+    ("stuck", f'"{STOP}"', Verdict.TIMEOUT, "the guest still ran after 12 s", "step begins"),
     (
         "reboot", "echo b > /proc/sysrq-trigger", Verdict.CRASHED,
         "the guest powered off or reset itself", "step begins",
@@ -87,8 +87,8 @@ REAL_FAULTS = [
 class TestRealGuests:
     """The same of real guests, which begin from a snapshot where they come to a step."""
 
-    TIMEOUT_S = 20
-    BOOT_S = 20  # where the kernel boots, and not from a snapshot
+    TIMEOUT_S = 12
+    BOOT_S = 12  # where the kernel boots, and not from a snapshot
 
     @pytest.fixture
     def made(self) -> Artifacts:
@@ -121,7 +121,7 @@ class TestRealGuests:
     @pytest.mark.parametrize(
         ("init", "verdict", "reason", "last"),
         [
-            ("while :; do :; done", Verdict.TIMEOUT, "the guest still ran after 20 s", "I am init"),
+            ("while :; do :; done", Verdict.TIMEOUT, "the guest still ran after 12 s", "I am init"),
             ("exit 3", Verdict.CRASHED, "init killed: Kernel panic", "Kernel Offset"),
         ],
         ids=["hangs", "its agent is gone"],
