@@ -41,7 +41,7 @@ def read(text: str) -> Document:
     """Reads YAML text; every scalar stays the text it is. What is wrong is in `problems`."""
     document = Document()
     try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        node = _composed(text)
     except yaml.MarkedYAMLError as error:
         document.problems.append(_syntax(error))
         return document
@@ -53,6 +53,16 @@ def read(text: str) -> Document:
         return document
     document.content = _content(node, (), document)
     return document
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """By libyaml where PyYAML has it: much faster, and its messages say less, so errors are told by
+    PyYAML's own parser."""
+    fast = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        return yaml.compose(text, Loader=fast)
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=yaml.BaseLoader)
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> Problem:
