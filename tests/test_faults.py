@@ -88,7 +88,7 @@ class TestRealGuests:
     """The same of real guests, which begin from a snapshot where they come to a step."""
 
     TIMEOUT_S = 12
-    BOOT_S = 12  # where the kernel boots, and not from a snapshot
+    BOOT_S = 20  # where the kernel boots, and not from a snapshot
 
     @pytest.fixture
     def made(self) -> Artifacts:
@@ -121,7 +121,7 @@ class TestRealGuests:
     @pytest.mark.parametrize(
         ("init", "verdict", "reason", "last"),
         [
-            ("while :; do :; done", Verdict.TIMEOUT, "the guest still ran after 12 s", "I am init"),
+            ("while :; do :; done", Verdict.TIMEOUT, "the guest still ran after 20 s", "I am init"),
             ("exit 3", Verdict.CRASHED, "init killed: Kernel panic", "Kernel Offset"),
         ],
         ids=["hangs", "its agent is gone"],
