@@ -87,6 +87,36 @@ def test_the_first_step_that_fails_is_the_last_that_runs(lab):
     assert found.steps[1].output == ""
 
 
+@pytest.mark.guest
+@pytest.mark.parametrize("arch", ARCHES)
+def test_a_command_of_plain_words_does_what_a_shell_would_do(arch, tmp_path):
+    """It is begun without one; what has no program, or is a shell's own, goes to the shell."""
+    lab = real_lab(arch, tmp_path)
+    script = {"script": b"echo script of $# words\n"}
+    ended, found, _ = lab.boot(
+        [
+            S("run", "echo  two   words"),
+            S("run", "no-such-program -x", expect="127"),
+            S("run", "script a b"),
+            S("run", "exit 3", expect="3"),
+            S("run", "LEFT=right env | grep LEFT"),
+            S("run", "LEFT=right printenv LEFT"),
+            S("run", "/bin/false", expect="1"),
+            S("run", "echo $((6 * 7)) '  '"),
+        ],
+        script,
+    )
+    assert ended.how == "off"
+    assert [step.state for step in found.steps] == ["passed"] * 8
+    said = [step.output for step in found.steps]
+    assert said[0] == "two words"
+    assert "no-such-program: not found" in said[1]
+    assert said[2] == "script of 2 words"
+    assert said[4] == "LEFT=right"
+    assert said[5] == "right"
+    assert said[7] == "42   "
+
+
 def test_a_script_of_several_lines_with_tabs_and_backslashes_arrives_as_it_is(lab):
     script = "printf 'a\\tb\\n'\nif true; then\n\techo 'x\\\\y'\nfi\n"
     _, found, _ = lab.boot([S("run", script)])

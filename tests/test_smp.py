@@ -88,8 +88,8 @@ def test_a_snapshot_s_name_depends_on_the_qemu(tmp_path):
     assert len({name(one) for one in (plain, *ours)}) == 3
 
 
-@pytest.mark.parametrize(("cpus", "mode"), [(1, "freeze"), (2, "freeze 1000")])
-def test_several_processors_fall_idle_before_the_guest_is_frozen(tmp_path, monkeypatch, cpus, mode):
+@pytest.mark.parametrize(("cpus", "mode"), [(1, "freeze 3000"), (2, "freeze 3000")])
+def test_what_the_boot_left_is_done_before_the_guest_is_frozen(tmp_path, monkeypatch, cpus, mode):
     def start(frozen: qemu.Boot) -> None:
         raise LabError(frozen.run.mode.read_text())
 

@@ -1,5 +1,6 @@
 """The command line. What a command needs is imported when it runs, so that help comes at once."""
 
+import os
 import sys
 
 import typer
@@ -45,6 +46,8 @@ def lab() -> None:
 
 def main() -> None:
     """Runs a command; the lab's own errors are a message and a status, not a traceback."""
+    # Looking for plugins in every installed package takes as long as a guest takes to be restored.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     try:
         app(standalone_mode=True)
     except VmlabError as error:

@@ -1,5 +1,6 @@
 """The QEMU that a guest runs in: the host's, or one that stands in a directory of its own."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,14 @@ class Emulator:
 
 
 def host(arch: Arch) -> Emulator:
-    """The one that is installed."""
-    return Emulator(f"qemu-system-{arch.qemu}")
+    """The one that is installed.
+
+    Debian 12's qemu-system-i386 is a script before the program, to send calls of Xen elsewhere.
+    """
+    name = f"qemu-system-{arch.qemu}"
+    behind = Path("/usr/libexec") / name
+    as_packaged = shutil.which(name) == f"/usr/bin/{name}" and behind.exists()
+    return Emulator(str(behind) if as_packaged else name)
 
 
 def unpacked(root: Path, arch: Arch) -> Emulator:

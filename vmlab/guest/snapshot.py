@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
 TRIES = 5
 """How often a guest is booted for one snapshot; one boot in ten or so is not as the others."""
-FORMAT = 3
+FORMAT = 4
 """Counts the ways in which snapshots were made: one of another way is not begun from."""
 WARM_S = 60.0
 """How long a cold boot may take of the host's CPU time, seconds."""
 MARGIN_NS = 200_000
 """More than passes in the guest between its last look at the clock and its stop."""
-SETTLE_MS = 1000
-"""How long a guest with several processors waits before it stops itself, guest milliseconds: the
-others fall idle, else they do more or less until QEMU has stopped them too."""
+SETTLE_MS = 3000
+"""How long a guest waits before it stops itself, guest milliseconds: what the boot left to be done
+is done (the TSC's calibration takes a second), and other processors have fallen idle, else they do
+more or less until QEMU has stopped them too."""
 LONGEST_JUMP_NS = 60_000_000_000
 
 MIGRATE_S = 60.0
@@ -173,7 +174,7 @@ def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda:
     snapshot = Snapshot(directory)
     run = qemu.RunDirectory(directory)
     run.program.write_bytes(program.archive([], {}))
-    run.mode.write_text(program.freeze(SETTLE_MS if boot.machine.several else 0))
+    run.mode.write_text(program.freeze(SETTLE_MS))
     for _ in range(TRIES):
         _boot(boot, snapshot, run, stopped)
         if not struck(snapshot.state.read_bytes()):

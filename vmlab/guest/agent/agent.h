@@ -47,6 +47,10 @@ void capture_set(const char *name, const char *key, const char *value);
 void capture_line(const char *name, const char *line);
 char *captures_resolve(const char *text);
 
+/* commands.c: one is prepared before its process is there, which then begins it. */
+void command_prepare(const char *command, const char *for_shell);
+void command_exec(void) __attribute__((noreturn));
+
 /* children.c: everything that takes guest time waits here, so that children are reaped. */
 #define NOT_READY 256 /* added to an errno, which is no exit status then */
 struct child;

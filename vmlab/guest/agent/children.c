@@ -19,7 +19,6 @@
 
 #define MAX_CHILDREN 64
 #define LINE_SIZE 512
-#define SHELL "/bin/sh"
 
 struct child {
 	const char *name;
@@ -206,21 +205,21 @@ static void begun(struct child *child, int output)
 }
 
 /*
- * Begins a shell with the command. With vfork no pages are copied, and QEMU need not translate the
- * kernel's code for it, which costs more than running it; the child only makes calls and execs.
+ * Begins a command. With vfork no pages are copied, and QEMU need not translate the kernel's code
+ * for it, which costs more than running it; the child only makes calls and execs.
  */
-static struct child *start_shell(const char *name, const char *command)
+static struct child *start(const char *name, const char *command, const char *for_shell)
 {
 	int output;
 	struct child *child = prepare(name, &output);
 
+	command_prepare(command, for_shell);
 	child->pid = vfork();
 	if (!child->pid) {
 		setsid();
 		dup2(output, 1);
 		dup2(output, 2);
-		execl(SHELL, "sh", "-c", command, NULL);
-		_exit(127);
+		command_exec();
 	}
 	begun(child, output);
 	return child;
@@ -257,7 +256,7 @@ struct child *child_spawn(const char *name, const char *command)
 	if (!line)
 		bail_out("spawn", ENOMEM);
 	strcat(strcpy(line, "exec "), command);
-	child = start_shell(strdup(name), line);
+	child = start(strdup(name), command, line);
 	free(line);
 	child->background = 1;
 	snprintf(pid, sizeof(pid), "%d", child->pid);
@@ -286,7 +285,7 @@ int child_wait_ready(struct child *child, uint64_t ms)
 /* Runs a shell command to its end; returns its exit status. */
 int child_run(const char *name, const char *command)
 {
-	return wait_end(start_shell(name, command));
+	return wait_end(start(name, command, command));
 }
 
 /*
