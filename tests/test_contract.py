@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from vmlab import crash
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
-from vmlab.guest import crash, launch, program, qemu
+from vmlab.guest import launch, program, qemu
 from vmlab.runner import read_results
 from vmlab.snapshots import Snapshots
 

@@ -9,13 +9,17 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 
 # From the bottom up; a room may import what stands before it, and itself.
 ROOMS = (
-    "errors", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts", "guest",
-    "qemus", "scenario", "accel", "verdict", "snapshots", "project", "payload", "backend", "inputs",
-    "tokens", "runner", "virtme_trees", "virtme", "bench", "measure", "executor", "lab",
+    "errors", "crash", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts",
+    "guest", "qemus", "scenario", "accel", "verdict", "snapshots", "project", "payload", "backend",
+    "inputs", "tokens", "runner", "virtme_trees", "virtme", "bench", "measure", "executor", "lab",
     "determinism", "explore", "archive", "replay", "debug", "interactive", "report", "doctor",
     "cli", "pytest_plugin",
 )  # fmt: skip
-LOW = {"guest": {"errors", "arch", "perturb", "guest"}, "perturb": {"perturb"}}
+LOW = {
+    "crash": {"errors", "crash"},
+    "guest": {"errors", "crash", "arch", "perturb", "guest"},
+    "perturb": {"perturb"},
+}
 
 
 def room_of(path: Path) -> str:

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from vmlab import crash
 from vmlab.artifacts import Artifacts
 from vmlab.catalog import Kernel
 from vmlab.errors import VmlabError
-from vmlab.guest import crash, program, qemu
+from vmlab.guest import program, qemu
 from vmlab.guest.console import Console
 from vmlab.guest.results import StepResult
 from vmlab.guest.session import Session, session

@@ -58,6 +58,7 @@ class Run:
             "wall_s": round(self.wall_s, 3), "guest_s": round(self.guest_s, 6), "dir": self.dir,
             "step": judged.step, "line": judged.line, "label": judged.label,
             "wanted": judged.wanted, "seen": judged.seen,
+            "crash": judged.crash.as_dict() if judged.crash else None,
             "token": str(self.token) if self.token else None,
             "seed": self.token.seed if self.token else None,
             "inputs": dict(self.inputs),

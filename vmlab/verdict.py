@@ -9,9 +9,10 @@ import errno
 import re
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from vmlab.guest import crash
+from vmlab import crash
+from vmlab.crash import Crash
 from vmlab.guest.launch import Ended
 from vmlab.guest.results import Results, StepResult
 from vmlab.scenario import errnos
@@ -42,7 +43,10 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict with its reason; a failed step's number (from 1) and line in the YAML file."""
+    """A verdict with its reason; a failed step's number (from 1) and line in the YAML file.
+
+    `crash` is the first crash report on the console, where that decided.
+    """
 
     verdict: Verdict
     reason: str = ""
@@ -51,6 +55,7 @@ class Judgement:
     label: str = ""
     wanted: str = ""
     seen: str = ""
+    crash: Crash | None = None
 
 
 def judge(
@@ -66,7 +71,8 @@ def judge(
         return Judgement(Verdict.BROKEN, reason)
     if trouble := crash.find(text):
         reason = f"{trouble.kind}: {trouble.title}"
-        return _at(expanded, where, Verdict.CRASHED, reason, seen=tail(text))
+        judged = _at(expanded, where, Verdict.CRASHED, reason, seen=tail(text))
+        return replace(judged, crash=trouble)
     if ended.how == "flooded":
         return _at(expanded, where, Verdict.FAILED, ended.detail, seen=tail(text))
     if not results.placed:

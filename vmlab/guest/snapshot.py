@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from vmlab import crash
 from vmlab.errors import LabError
-from vmlab.guest import crash, launch, program, qemu
+from vmlab.guest import launch, program, qemu
 from vmlab.guest.patience import Patience
 
 if TYPE_CHECKING:

@@ -4,13 +4,7 @@ Formats of i386 and x86_64, 2.6 to 7.x; each entry names where the kernel prints
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-
-_STAMP = r"\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ?"
-_BEFORE = re.compile(rf"[^\x20-\x7e]*(?:<\d+>)?(?:{_STAMP})?")
-_LATE_STAMP = re.compile(rf".{{1,200}}?{_STAMP}")  # a line that was not ended stands before it
-_LONGEST = 1000  # characters of a line that are looked at
 
 
 @dataclass(frozen=True)
@@ -19,15 +13,6 @@ class Kind:
 
     name: str
     pattern: "re.Pattern[str]"
-
-
-@dataclass(frozen=True)
-class Crash:
-    """The first trouble on a console."""
-
-    kind: str
-    title: str  # the line, without its timestamp
-    line: int  # counted from 1
 
 
 def _kind(name: str, pattern: str) -> Kind:
@@ -123,30 +108,5 @@ LOUD = (
     _kind("oops", r"Oops: [0-9a-f]{4} \[#\d+\]"),
 )
 
-_ANY = re.compile("|".join(f"(?:{kind.pattern.pattern})" for kind in KINDS))
-_ANY_LOUD = re.compile("|".join(f"(?:{kind.pattern.pattern})" for kind in LOUD))
-
-
-def find(console: str) -> Crash | None:
-    """The first line that says the kernel is sick, None where none does."""
-    for number, line in enumerate(console.split("\n"), start=1):
-        for text in _messages(line):
-            if _ANY.match(text):
-                return _named(text, KINDS, number)
-        if loud := _ANY_LOUD.search(line):
-            return _named(line[loud.start() : loud.start() + _LONGEST], LOUD, number)
-    return None
-
-
-def _messages(line: str) -> Iterator[str]:
-    """What a line says, without its level and timestamp."""
-    begin = line[:_LONGEST]
-    before = _BEFORE.match(begin)
-    yield begin[before.end() :] if before else begin
-    if late := _LATE_STAMP.match(begin):
-        yield begin[late.end() :]
-
-
-def _named(text: str, kinds: tuple[Kind, ...], line: int) -> Crash:
-    kind = next(kind for kind in kinds if kind.pattern.match(text))
-    return Crash(kind.name, text.rstrip(), line)
+ANY = re.compile("|".join(f"(?:{kind.pattern.pattern})" for kind in KINDS))
+ANY_LOUD = re.compile("|".join(f"(?:{kind.pattern.pattern})" for kind in LOUD))
