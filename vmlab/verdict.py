@@ -21,6 +21,7 @@ from vmlab.scenario.model import Console
 from vmlab.scenario.references import found, with_captures
 
 TAIL_LINES = 12
+CRASH_LINES = 24
 _LONGEST_LINE = 4096
 _SHOWN = 300
 # The agent's own outcomes of a spawn, above those that are a command's exit status.
@@ -70,9 +71,7 @@ def judge(
         reason = f"the guest runs kernel {results.kernel}, and {kernel_id} was wanted"
         return Judgement(Verdict.BROKEN, reason)
     if trouble := crash.find(text):
-        reason = f"{trouble.kind}: {trouble.title}"
-        judged = _at(expanded, where, Verdict.CRASHED, reason, seen=tail(text))
-        return replace(judged, crash=trouble)
+        return _crashed(expanded, where, trouble, text)
     if ended.how == "flooded":
         return _at(expanded, where, Verdict.FAILED, ended.detail, seen=tail(text))
     if not results.placed:
@@ -80,6 +79,20 @@ def judge(
     if failure := _first_failure(expanded, results, console):
         return failure
     return _whole(expanded, results, text, ended)
+
+
+def _crashed(expanded: Expanded, index: int | None, trouble: Crash, text: str) -> Judgement:
+    """Shows the console from the crash on: its end is mostly registers, or the next crash."""
+    first = trouble.first_line - 1
+    lines = text.split("\n")[first : trouble.last_line]
+    seen = "\n".join(line.rstrip("\r")[:_SHOWN] for line in lines[:CRASH_LINES])
+    if len(lines) > CRASH_LINES:
+        seen += f"\n... and on to line {trouble.last_line} of the console"
+    reason = f"{trouble.kind}: {trouble.title}"
+    if trouble.function is None and trouble.line_text not in trouble.title:
+        reason += f" ({trouble.line_text[:_SHOWN]})"
+    judged = _at(expanded, index, Verdict.CRASHED, reason, seen=seen)
+    return replace(judged, crash=trouble)
 
 
 def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Judgement:

@@ -9,6 +9,7 @@ from vmlab.cli import (
     bench,
     build,
     cache,
+    crash,
     determinism,
     doctor,
     explore,
@@ -33,6 +34,7 @@ app.command("verify-determinism", short_help="Run scenarios many times; no byte 
 app.command("explore", short_help="Run scenarios under many seeds, to find races.")(explore.explore)
 app.command("build", short_help="Build modules, and show the command that does it.")(build.build)
 app.command("bench", short_help="Measure guests: from a snapshot, cold, by virtme-ng.")(bench.bench)
+app.command("crash", short_help="Say what crash is in a kernel's log.")(crash.crash)
 app.command("doctor", short_help="Look at what the lab needs of this machine.")(doctor.doctor)
 app.command("schema")(schema.schema)
 app.add_typer(kernels.app, name="kernels")

@@ -1,0 +1,118 @@
+"""Which lines of a log are of which report: where each begins, goes on and ends."""
+
+import re
+
+from vmlab.crash.kinds import ANY_LOUD, REBOOT, rule_of
+from vmlab.crash.lines import LONGEST, Message
+from vmlab.crash.report import Report
+from vmlab.crash.rules import ANY_KIND, Rule
+
+FARTHEST = 1200
+"""Messages after its first that a report may have: stacks of all processors are long."""
+_NEAR = 12  # messages between a line and the WARNING or BUG that it led to
+_OPEN = 4  # reports that may be written at a time
+_LOUD_WORDS = ("Kernel panic", "unable to handle", "Oops: ")
+_END = re.compile(
+    r"---\[ end (?:trace|Kernel panic)|={40,}|Rebooting in \d+ seconds|Kernel Offset:"
+)
+_RESTART_LINES = 60  # messages of firmware and boot loader between two kernels
+_RESTARTED = re.compile(
+    r"reboot: |Restarting system|Power down|System halted|Rebooting in|[Ss]ys[Rq]q ?: Resetting"
+    r"|machine restart|kexec|crash ?kernel|-- Reboot --|-- Boot |Linux version "
+    r"|Booting the kernel\."
+)
+_BETWEEN_RULES = ("KASAN", "KMSAN", "KCSAN", "KFENCE", "UBSAN")  # they end with a line of =
+_ANY_CALLER = ("RCU stall", "hung task", "soft lockup", "hard lockup", "workqueue lockup")
+
+Hit = tuple[Rule, "re.Match[str]", str]
+
+
+def reports(lines: list[Message]) -> list[Report]:
+    """The reports, each with its lines.
+
+    Several may be open at a time: of several callers, or of two processors that write into one
+    another before either has printed its stack.
+    """
+    found: list[Report] = []
+    ran = False  # whether a kernel told its time
+    for index, message in enumerate(lines):
+        hit = _hit(message.text) or (_reboot(lines, index) if ran else None)
+        ran = ran or bool(message.stamp and float(message.stamp) > 0)
+        now = [one for one in found[-_OPEN:] if _listens(one, message, index)] if found else []
+        if hit and now and _is_cut(now[-1], hit, index):
+            now[-1].rule, now[-1].match, now[-1].text = hit
+        if hit and not any(_belongs(hit, one, index) for one in now):
+            now = [one for one in now if _goes_on(one, index)]
+            found.append(Report(*hit, index, index, [message]))
+        for one in now:
+            _add(one, message, index, hit)
+    return found
+
+
+def _hit(text: str) -> Hit | None:
+    if found := rule_of(text):
+        return *found, text
+    if any(word in text for word in _LOUD_WORDS) and (loud := ANY_LOUD.search(text)):
+        part = text[loud.start() : loud.start() + LONGEST]
+        if found := rule_of(part):
+            return *found, part
+    return None
+
+
+def _reboot(lines: list[Message], index: int) -> Hit | None:
+    """A kernel that begins after another had run, which nobody restarted."""
+    text = lines[index].text
+    if text[0:1] not in "LB" or not (found := REBOOT.pattern.match(text)):
+        return None
+    if any(_RESTARTED.search(one.text) for one in lines[max(0, index - _RESTART_LINES) : index]):
+        return None
+    return REBOOT, found, text
+
+
+def _listens(report: Report, message: Message, index: int) -> bool:
+    """Whether a report may have another line, and this one may be it."""
+    if report.closed or index - report.index > FARTHEST:
+        return False
+    first = report.lines[0].caller
+    same = message.caller == first or not (first and message.caller)
+    return same or report.rule.kind in _ANY_CALLER
+
+
+def _belongs(hit: Hit, report: Report, index: int) -> bool:
+    """Whether a line that tells of trouble is of a report that was begun before it."""
+    rule = hit[0]
+    if rule is report.rule and index == report.index + 1:
+        return True
+    if rule.after == ANY_KIND or (rule.kind == report.rule.kind and index == report.headed + 1):
+        return True
+    if report.rule.kind not in rule.after or rule is report.rule or report.ended:
+        return False
+    return index - report.index <= _NEAR or rule.kind == report.rule.kind
+
+
+def _is_cut(report: Report, hit: Hit, index: int) -> bool:
+    """Whether a headline was cut, and comes again: `Oops: gen[    1.5] Oops: general...`."""
+    return report.rule.kind == "oops" and hit[0].kind != "oops" and index == report.index + 1
+
+
+def _goes_on(report: Report, index: int) -> bool:
+    """Whether a report goes on below the headline of another: nothing of its stack was seen yet."""
+    report.disturbed = report.disturbed or not report.ended
+    report.closed = report.ended or report.stacked or index - report.index > _NEAR
+    return not report.closed
+
+
+def _add(report: Report, message: Message, index: int, hit: Hit | None) -> None:
+    if hit and index == report.headed + 1:
+        report.headed = index
+    if hit and report.warned is None and hit[0].kind == "warning":
+        report.warned = hit[1]
+    if report.ended and not hit:
+        return
+    text = message.text.strip()
+    report.lines.append(message)
+    report.stacked = report.stacked or "+0x" in text
+    if text and _END.match(text):
+        report.ended = text[0] != "=" or (
+            report.rule.kind in _BETWEEN_RULES and index - report.index > 2
+        )

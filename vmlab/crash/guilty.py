@@ -1,0 +1,81 @@
+"""Which function of a stack a crash is about."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from vmlab.crash.helpers import DISPATCHERS, IN_INTERRUPT, PRIMITIVES, REPORTING, WAITING
+from vmlab.crash.model import Frame
+
+_SUFFIX = re.compile(r"\.(?:isra|constprop|part|cold|llvm|lto_priv|__uniq)\b.*|\.\d+$")
+_STARTS = re.compile(
+    r"^(?:__(?:x64|ia32|arm64|se|do)_)?(?:compat_)?(?:__do_|__se_)?(?:SyS|sys|SYSC)_"
+    r"|^C_SYSC_|^compat_SyS_"
+)
+
+
+def _table(*tables: Sequence[str]) -> "re.Pattern[str]":
+    return re.compile("|".join(f"(?:{entry})" for table in tables for entry in table))
+
+
+_SKIPPED = _table(REPORTING, PRIMITIVES, WAITING)
+_SKIPPED_IN_STALL = _table(REPORTING, PRIMITIVES, WAITING, IN_INTERRUPT)
+_DISPATCHER = _table(DISPATCHERS)
+_STANDS_FOR = (
+    # whole families that wait for all processors, by one name
+    (
+        re.compile(r"_*(?:generic_|native_)?smp_call_function\w*|on_each_cpu\w*"),
+        "smp_call_function",
+    ),
+    (re.compile(r"_*synchronize_(?:rcu|sched|rcu_bh)(?:_\w+)?"), "synchronize_rcu"),
+)
+
+
+def bare(function: str) -> str:
+    """A function's name without what the compiler put to its end."""
+    return _SUFFIX.sub("", function)
+
+
+def called(function: str) -> str:
+    """What a system call's outermost function is called: `__do_sys_reboot` is `reboot`."""
+    return bare(function).removeprefix("__do_sys_")
+
+
+def plain(function: str) -> str:
+    """`__x64_sys_rmdir` and its like by the name that all architectures share: `sys_rmdir`."""
+    return _STARTS.sub("sys_", bare(function))
+
+
+def guilty(frames: Iterable[Frame], also: str | None = None) -> str | None:
+    """The first function that neither reports, nor waits, nor is everybody's helper.
+
+    `also` names more functions to pass by, as a regular expression.
+    """
+    more = re.compile(also) if also else None
+    for name in _reliable(frames):
+        if family := _family(name):
+            return family
+        if not _SKIPPED.fullmatch(name) and not (more and more.fullmatch(name)):
+            return called(name)
+    return None
+
+
+def stalled(frames: Iterable[Frame]) -> str | None:
+    """Who a stall is about: a loop is seen at any place, so it is what a dispatcher has called."""
+    last = None
+    for name in _reliable(frames):
+        if family := _family(name):
+            return family
+        if _SKIPPED_IN_STALL.fullmatch(name):
+            continue
+        if _DISPATCHER.fullmatch(name) and last:
+            return plain(last)
+        last = name
+    return plain(last) if last else None
+
+
+def _family(name: str) -> str | None:
+    return next((family for names, family in _STANDS_FOR if names.fullmatch(name)), None)
+
+
+def _reliable(frames: Iterable[Frame]) -> Iterable[str]:
+    return (bare(frame.function) for frame in frames if frame.reliable)
