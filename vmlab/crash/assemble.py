@@ -1,6 +1,8 @@
 """Which lines of a log are of which report: where each begins, goes on and ends."""
 
 import re
+from collections import deque
+from collections.abc import Iterable
 
 from vmlab.crash.kinds import ANY_LOUD, REBOOT, rule_of
 from vmlab.crash.lines import LONGEST, Message
@@ -9,9 +11,11 @@ from vmlab.crash.rules import ANY_KIND, Rule
 
 FARTHEST = 1200
 """Messages after its first that a report may have: stacks of all processors are long."""
+MOST = 200
+"""Reports of one log that are looked at: a kernel in that state says nothing new."""
 _NEAR = 12  # messages between a line and the WARNING or BUG that it led to
 _OPEN = 4  # reports that may be written at a time
-_LOUD_WORDS = ("Kernel panic", "unable to handle", "Oops: ")
+_HEAD = re.compile(r"-{4,}\[ cut here \]-{4,}|={20,}|8<--- cut here")
 _END = re.compile(
     r"---\[ end (?:trace|Kernel panic)|={40,}|Rebooting in \d+ seconds|Kernel Offset:"
 )
@@ -27,44 +31,66 @@ _ANY_CALLER = ("RCU stall", "hung task", "soft lockup", "hard lockup", "workqueu
 Hit = tuple[Rule, "re.Match[str]", str]
 
 
-def reports(lines: list[Message]) -> list[Report]:
-    """The reports, each with its lines.
+def reports(log: Iterable[Message]) -> list[Report]:
+    """The reports, each with its lines; those after the first MOST are not looked at.
 
     Several may be open at a time: of several callers, or of two processors that write into one
     another before either has printed its stack.
     """
     found: list[Report] = []
+    last: deque[Message] = deque(maxlen=_RESTART_LINES)
     ran = False  # whether a kernel told its time
-    for index, message in enumerate(lines):
-        hit = _hit(message.text) or (_reboot(lines, index) if ran else None)
-        ran = ran or bool(message.stamp and float(message.stamp) > 0)
-        now = [one for one in found[-_OPEN:] if _listens(one, message, index)] if found else []
-        if hit and now and _is_cut(now[-1], hit, index):
-            now[-1].rule, now[-1].match, now[-1].text = hit
-        if hit and not any(_belongs(hit, one, index) for one in now):
-            now = [one for one in now if _goes_on(one, index)]
-            found.append(Report(*hit, index, index, [message]))
-        for one in now:
-            _add(one, message, index, hit)
-    return found
+    for index, message in enumerate(log):
+        hit = _hit(message.text)
+        if not ran:
+            ran = bool(message.stamp and float(message.stamp) > 0)
+        elif not hit and message.text.startswith(("Linux version", "Booting")):
+            hit = _reboot(last, message.text)
+        if hit or found:
+            _take(found, hit, message, index, last)
+        last.append(message)
+        if len(found) > MOST:
+            break
+    return found[:MOST]
+
+
+def _take(
+    found: list[Report], hit: Hit | None, message: Message, index: int, last: deque[Message]
+) -> None:
+    """Gives a message to the reports that it belongs to, or begins one with it."""
+    now = [one for one in found[-_OPEN:] if _listens(one, message, index)]
+    if hit and now and _is_cut(now[-1], hit, index):
+        now[-1].rule, now[-1].match, now[-1].text = hit
+    if hit and not any(_belongs(hit, one, index) for one in now):
+        now = [one for one in now if _goes_on(one, index)]
+        found.append(Report(*hit, index, index, [message], _first_line(message, last)))
+    for one in now:
+        _add(one, message, index, hit)
+
+
+def _first_line(message: Message, last: deque[Message]) -> int:
+    """Where the headline stands, with its line of dashes."""
+    before = list(last)[-3:]
+    heads = (one.number for one in reversed(before) if _HEAD.match(one.text.strip()))
+    return next(heads, message.number)
 
 
 def _hit(text: str) -> Hit | None:
     if found := rule_of(text):
         return *found, text
-    if any(word in text for word in _LOUD_WORDS) and (loud := ANY_LOUD.search(text)):
+    if ("Kernel panic" in text or "unable to handle" in text or "Oops: " in text) and (
+        loud := ANY_LOUD.search(text)
+    ):
         part = text[loud.start() : loud.start() + LONGEST]
         if found := rule_of(part):
             return *found, part
     return None
 
 
-def _reboot(lines: list[Message], index: int) -> Hit | None:
+def _reboot(last: Iterable[Message], text: str) -> Hit | None:
     """A kernel that begins after another had run, which nobody restarted."""
-    text = lines[index].text
-    if text[0:1] not in "LB" or not (found := REBOOT.pattern.match(text)):
-        return None
-    if any(_RESTARTED.search(one.text) for one in lines[max(0, index - _RESTART_LINES) : index]):
+    found = REBOOT.pattern.match(text)
+    if not found or any(_RESTARTED.search(one.text) for one in last):
         return None
     return REBOOT, found, text
 
@@ -81,13 +107,19 @@ def _listens(report: Report, message: Message, index: int) -> bool:
 def _belongs(hit: Hit, report: Report, index: int) -> bool:
     """Whether a line that tells of trouble is of a report that was begun before it."""
     rule = hit[0]
-    if rule is report.rule and index == report.index + 1:
-        return True
-    if rule.after == ANY_KIND or (rule.kind == report.rule.kind and index == report.headed + 1):
+    if rule.after == ANY_KIND or _says_same(rule, report, index):
         return True
     if report.rule.kind not in rule.after or rule is report.rule or report.ended:
         return False
     return index - report.index <= _NEAR or rule.kind == report.rule.kind
+
+
+def _says_same(rule: Rule, report: Report, index: int) -> bool:
+    """Whether it is the headline again: after a cut, or once more for each inlined function."""
+    if rule is report.rule and index == report.index + 1:
+        return True
+    again = index == report.headed + 1 and index - report.index <= _NEAR
+    return again and rule.kind == report.rule.kind and rule.kind in _BETWEEN_RULES
 
 
 def _is_cut(report: Report, hit: Hit, index: int) -> bool:

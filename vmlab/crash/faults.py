@@ -267,6 +267,12 @@ FAULTS = (
         r"|kmem_cache_destroy \S+: Slab cache still has objects",
         "WARNING: slab objects remaining",
     ),
+    # init/main.c: do_one_initcall, before a WARNING that names only itself
+    rule(
+        "warning",
+        r"initcall (?P<guilty>[\w.$]{1,120})\+0x\S+(?: \[[\w-]{1,60}\])? returned with ",
+        "WARNING in {function}",
+    ),
     # kernel/irq/spurious.c
     rule("unhandled interrupt", r"irq \d+: nobody cared", "irq nobody cared"),
     # kernel/panic.c __warn: from 6.18 on the file comes first; BUG: until 2.6.20

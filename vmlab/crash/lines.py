@@ -7,7 +7,7 @@ a fixed string, so that a line costs time in proportion to its length, and no mo
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LONGEST = 1000
 """Characters of a line that are looked at; the kernel's own records are shorter (LOG_LINE_MAX)."""
@@ -34,8 +34,7 @@ _LATE = re.compile(rf"{_STAMP}{_CALLER}? ?")
 _FARTHEST = 240  # characters before a timestamp in mid-line, of a line that was not ended
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message; `number` is its line in the log, from 1.
 
     `caller` is who called printk, where the kernel tells it (CONFIG_PRINTK_CALLER): `T81` for a
@@ -51,26 +50,23 @@ class Message:
 def messages(log: str) -> Iterator[Message]:
     """All messages of a log, in its order. One line gives several where some were not ended."""
     for number, line in enumerate(log.split("\n"), start=1):
+        if not line:
+            continue
         begin = line[:LONGEST]
         if "\x1b" in begin:
             begin = _ESCAPES.sub("", begin)
-        if "\r" in begin:
-            begin = begin.rstrip("\r")
-            for part in begin.split("\r"):
-                yield from _of_line(number, part)
-        else:
-            yield from _of_line(number, begin)
+        parts = begin.rstrip("\r").split("\r") if "\r" in begin else (begin,)
+        for part in parts:
+            yield from _of_line(number, part)
 
 
-def _of_line(number: int, line: str) -> Iterator[Message]:
+def _of_line(number: int, line: str) -> tuple[Message, ...]:
     """The messages of one line: a timestamp in the middle begins another."""
     prefix = _PREFIX.match(line)
     begin, stamp, caller = (prefix.end(), prefix[1], prefix[2]) if prefix else (0, None, None)
     late = line.find("[", begin)
-    if late >= 0 and (found := _LATE.search(line, late, begin + _FARTHEST)):
-        before = line[begin : found.start()]
-        if before.strip():
-            yield Message(number, before, caller, stamp)
-        yield Message(number, line[found.end() :], found[2], found[1])
-    else:
-        yield Message(number, line[begin:], caller, stamp)
+    if late < 0 or not (found := _LATE.search(line, late, begin + _FARTHEST)):
+        return (Message(number, line[begin:], caller, stamp),)
+    after = Message(number, line[found.end() :], found[2], found[1])
+    before = line[begin : found.start()]
+    return (Message(number, before, caller, stamp), after) if before.strip() else (after,)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vmlab.crash import guilty
 from vmlab.crash.kinds import WARNED
@@ -26,6 +26,11 @@ _ACQUIRED = re.compile(
     r"(?:\[<[0-9a-f]+>\] )?([\w.$]{1,120})\+0x"
 )
 _BY = re.compile(r".{0,80}by task (?P<task>.{1,40})/(?P<pid>\d+)")
+_ENTRY = re.compile(
+    r"entry_\w+|ret_from_\w+|start_kernel|start_secondary|secondary_startup\w*|\w+_start_kernel"
+    r"|system_call\w*|sysenter\w*|syscall_call|kernel_thread_helper|child_rip|startup_32_smp"
+    r"|do_syscall_\d+|do_\w*fast_syscall\w*|do_int80\w*|el0\w*|ret_fast_syscall"
+)
 _NO_STACK = {
     "out of memory", "netdevice hang", "machine check", "no root", "no init", "workqueue lockup",
     "unhandled interrupt", "reboot",
@@ -58,7 +63,8 @@ class Report:
     text: str
     index: int  # of the message that said it
     headed: int  # the last of the messages that say the same: one for each inlined function
-    lines: list[Message] = field(default_factory=list)
+    lines: list[Message]
+    first_line: int  # of the log, with the line of dashes before the headline
     ended: bool = False  # its last line was seen
     stacked: bool = False  # a function with an offset was seen
     closed: bool = False  # it gets no more lines
@@ -66,8 +72,8 @@ class Report:
     warned: "re.Match[str] | None" = None  # the WARNING that its first line led to
 
 
-def crash(report: Report, before: int) -> Crash:
-    """Makes the record; `before` is the first line with the report's headline."""
+def crash(report: Report) -> Crash:
+    """Makes the record."""
     facts = gather(report.lines, report.rule.kind in _TRAPS)
     said = {key: value for key, value in report.match.groupdict().items() if value}
     if report.warned:
@@ -81,9 +87,9 @@ def crash(report: Report, before: int) -> Crash:
     if function is None and facts.ip:
         function = guilty.bare(facts.ip.function)
     _more(facts, said, report.lines)
-    last = report.lines[-1].number if report.lines else before
     return Crash(
-        rule.kind, _title(rule, said, function, report, facts), report.text.rstrip(), before, last,
+        rule.kind, _title(rule, said, function, report, facts), report.text.rstrip(),
+        report.first_line, report.lines[-1].number,
         function, facts.task, facts.pid, facts.cpu, facts.taint, tuple(facts.modules),
         facts.registers, _complete(report, facts, stack), tuple(stack),
     )  # fmt: skip
@@ -113,6 +119,8 @@ def _stacks(facts: Facts) -> Iterator[Section]:
 
 
 def _function(rule: Rule, said: dict[str, str], stack: list[Frame]) -> str | None:
+    if "guilty" in said:
+        return said["guilty"]
     known = "f" in said and rule.kind not in _BY_STACK
     frames = [Frame(said["f"]), *stack] if known else stack
     if rule.stalls:
@@ -183,6 +191,10 @@ def _became(facts: Facts) -> str | None:
 
 
 def _complete(report: Report, facts: Facts, stack: list[Frame]) -> bool:
+    """Whether its last line was seen, or else the place where the kernel was entered."""
     if report.disturbed:
         return False
-    return report.rule.kind in _NO_STACK or (bool(stack) and report.ended)
+    if report.rule.kind in _NO_STACK:
+        return True
+    entered = facts.user or any(_ENTRY.fullmatch(frame.function) for frame in stack)
+    return bool(stack) and (report.ended or entered)

@@ -35,6 +35,7 @@ _IP = re.compile(
     rf"(?: *\[<(?P<address>[0-9a-f]{{8,16}})>\] *)*(?:{_AT}{_MODULE})?"
 )
 _LINK = re.compile(rf"(?:LR is at |lr ?: ){_AT}{_MODULE}")
+_ASIDE = "RCU grace-period kthread stack dump"  # of the thread that the stall keeps from running
 _CONTEXTS = ("<IRQ>", "<TASK>", "<NMI>", "<SOFTIRQ>")
 STACK = re.compile(
     r"(?:Call [Tt]race|[Bb]acktrace|stack backtrace|Stack|stack trace)\b"
@@ -74,6 +75,11 @@ _WHO_OLD = re.compile(
 _PROCESS = re.compile(r"Process (?P<task>.{1,40}?) \(pid: (?P<pid>\d+)[,)]")
 _CPU_OLD = re.compile(r"CPU:? {1,4}(?P<cpu>\d+)\s*:?$")
 _TAINT_OLD = re.compile(r"E?IP: .{0,60}(?P<taint>Not tainted|Tainted: [A-Z ]+)")
+_WHO_BY = {
+    "CPU": (_WHO, _CPU_OLD), "Pid": (_WHO_OLD,), "Pro": (_PROCESS,), "EIP": (_TAINT_OLD,),
+    "IP:": (_TAINT_OLD,),
+}  # fmt: skip
+"""Which formats may begin so."""
 _MODULES = re.compile(r"Modules linked in:(?P<modules>.*)")
 
 
@@ -100,6 +106,7 @@ class Facts:
     tainted_known: bool = False
     modules: list[str] = field(default_factory=list)
     trapped: bool = False
+    aside: bool = False  # the next stack is none that the crash is about
     inlined: list[Inlined] = field(default_factory=list)  # of the frame that comes next
     user: bool = False  # the registers of user mode have begun
 
@@ -116,16 +123,21 @@ def _take(facts: Facts, text: str) -> None:
     stripped = text.strip()
     if not stripped:
         return
-    if stripped in _CONTEXTS and not STACK.match(facts.sections[-1].head):
+    if _ASIDE in stripped:
+        facts.aside = True
+    head = facts.sections[-1].head
+    if stripped in _CONTEXTS and head != _ASIDE and not STACK.match(head):
         facts.sections.append(Section("Call Trace:"))  # its own line was lost
     elif _HEADS.match(stripped):
-        facts.sections.append(Section(stripped))
+        aside, facts.aside = facts.aside, False
+        facts.sections.append(Section(_ASIDE if aside else stripped))
     if "[inline]" in text and (inlined := _INLINE.match(text)):
         facts.inlined.append(Inlined(inlined[1], inlined[2], int(inlined[3])))
         return
     if found := list(frames(text)):
-        found[0] = replace(found[0], inlined=tuple(facts.inlined))
-        facts.inlined.clear()
+        if facts.inlined:
+            found[0] = replace(found[0], inlined=tuple(facts.inlined))
+            facts.inlined.clear()
         _take_frames(facts.sections[-1], found)
         return
     facts.inlined.clear()
@@ -198,10 +210,10 @@ def _take_registers(facts: Facts, text: str) -> None:
 
 
 def _take_who(facts: Facts, text: str) -> None:
-    for pattern in (_WHO, _WHO_OLD, _PROCESS, _CPU_OLD, _TAINT_OLD):
+    for pattern in _WHO_BY.get(text[:3], ()):
         if found := pattern.match(text):
             _fill(facts, found.groupdict())
-    if (found := _MODULES.match(text)) and not facts.modules:
+    if not facts.modules and (found := _MODULES.match(text)):
         facts.modules += module_names(found["modules"])
 
 
