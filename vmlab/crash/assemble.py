@@ -63,7 +63,9 @@ def _take(
         now[-1].rule, now[-1].match, now[-1].text = hit
     if hit and not any(_belongs(hit, one, index) for one in now):
         now = [one for one in now if _goes_on(one, index)]
-        found.append(Report(*hit, index, index, [message], _first_line(message, last)))
+        found.append(
+            Report(*hit, index, index, [message], message.number, _first_line(message, last))
+        )
     for one in now:
         _add(one, message, index, hit)
 
@@ -78,6 +80,8 @@ def _first_line(message: Message, last: deque[Message]) -> int:
 def _hit(text: str) -> Hit | None:
     if found := rule_of(text):
         return *found, text
+    if text.startswith("---["):  # the end of one says again what it was
+        return None
     if ("Kernel panic" in text or "unable to handle" in text or "Oops: " in text) and (
         loud := ANY_LOUD.search(text)
     ):
@@ -129,7 +133,7 @@ def _is_cut(report: Report, hit: Hit, index: int) -> bool:
 
 def _goes_on(report: Report, index: int) -> bool:
     """Whether a report goes on below the headline of another: nothing of its stack was seen yet."""
-    report.disturbed = report.disturbed or not report.ended
+    report.disturbed = report.disturbed or not (report.ended or report.stacked)
     report.closed = report.ended or report.stacked or index - report.index > _NEAR
     return not report.closed
 
@@ -141,6 +145,8 @@ def _add(report: Report, message: Message, index: int, hit: Hit | None) -> None:
         report.warned = hit[1]
     if report.ended and not hit:
         return
+    if hit:
+        report.said = message.number
     text = message.text.strip()
     report.lines.append(message)
     report.stacked = report.stacked or "+0x" in text

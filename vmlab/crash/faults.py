@@ -7,6 +7,8 @@ _WARNED_OF = (
     "netdevice hang", "bad page",
 )  # fmt: skip
 
+_BUG_OF = ("BUG", "list corruption", "slab corruption", "KASAN", "bad page")
+
 FAULTS = (
     # mm: page_alloc.c and debug.c, memory.c, fork.c (check_mm), slub.c and slab.c, oom_kill.c
     rule(
@@ -41,10 +43,12 @@ FAULTS = (
         "slab: double free detected|(?:kfree_debugcheck|verify_redzone_free): ",
         "slab corruption in {function}",
     ),
+    rule("out of memory", ".{1,16} invoked oom-killer: ", "out of memory"),
     rule(
         "out of memory",
-        "(?:Out of memory|Memory cgroup out of memory)|.{1,16} invoked oom-killer: ",
+        "Out of memory|Memory cgroup out of memory",
         "out of memory",
+        after=("out of memory",),
     ),
     # mm/usercopy.c
     rule(
@@ -157,26 +161,26 @@ FAULTS = (
         "BUG",
         r"[Kk]ernel BUG at mm/usercopy\.c",
         "BUG: bad usercopy in {function}",
-        after=("BUG",),
+        after=_BUG_OF,
     ),
     rule(
         "BUG",
         "[Kk]ernel BUG at ",
         "kernel BUG in {function}",
-        after=("BUG", "list corruption", "slab corruption", "KASAN", "bad page"),
+        after=_BUG_OF,
     ),
     rule("BUG", r"BUG: Entry point to a function \w+|PAX: ", "{line}"),
     rule(
         "invalid opcode",
         r"(?:Oops: )?invalid opcode: \d+",
         "invalid opcode in {function}",
-        after=("BUG",),
+        after=_BUG_OF,
     ),
     rule(
         "invalid opcode",
         "(?:Internal error: )?Oops - undefined instruction",
         "invalid opcode in {function}",
-        after=("BUG",),
+        after=_BUG_OF,
     ),
     rule("int3", r"(?:Oops: )?int3: \d+", "int3 in {function}"),
     rule(

@@ -50,14 +50,13 @@ class Message(NamedTuple):
 def messages(log: str) -> Iterator[Message]:
     """All messages of a log, in its order. One line gives several where some were not ended."""
     for number, line in enumerate(log.split("\n"), start=1):
-        if not line:
-            continue
         begin = line[:LONGEST]
         if "\x1b" in begin:
             begin = _ESCAPES.sub("", begin)
         parts = begin.rstrip("\r").split("\r") if "\r" in begin else (begin,)
         for part in parts:
-            yield from _of_line(number, part)
+            if part:
+                yield from _of_line(number, part)
 
 
 def _of_line(number: int, line: str) -> tuple[Message, ...]:

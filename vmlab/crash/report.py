@@ -64,6 +64,7 @@ class Report:
     index: int  # of the message that said it
     headed: int  # the last of the messages that say the same: one for each inlined function
     lines: list[Message]
+    said: int  # the last line that told of trouble
     first_line: int  # of the log, with the line of dashes before the headline
     ended: bool = False  # its last line was seen
     stacked: bool = False  # a function with an offset was seen
@@ -89,10 +90,17 @@ def crash(report: Report) -> Crash:
     _more(facts, said, report.lines)
     return Crash(
         rule.kind, _title(rule, said, function, report, facts), report.text.rstrip(),
-        report.first_line, report.lines[-1].number,
+        report.first_line, _last_line(report, facts),
         function, facts.task, facts.pid, facts.cpu, facts.taint, tuple(facts.modules),
         facts.registers, _complete(report, facts, stack), tuple(stack),
     )  # fmt: skip
+
+
+def _last_line(report: Report, facts: Facts) -> int:
+    """What has no end of its own goes on as long as its lines look like a report's."""
+    if report.ended:
+        return report.lines[-1].number
+    return max(facts.last, report.said)
 
 
 def _refined(rule: Rule, said: dict[str, str]) -> Rule:
@@ -113,7 +121,8 @@ def _stack(facts: Facts, section: Section) -> list[Frame]:
 
 def _stacks(facts: Facts) -> Iterator[Section]:
     """The stacks with frames in them: under a headline, else those whose headline was lost."""
-    filled = [section for section in facts.sections if any(f.reliable for f in section.frames)]
+    filled = [section for section in facts.sections if section.frames]
+    filled.sort(key=lambda section: not any(frame.reliable for frame in section.frames))
     yield from (section for section in filled if STACK.match(section.head))
     yield from (section for section in filled if not section.head)
 

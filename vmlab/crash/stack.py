@@ -35,6 +35,11 @@ _IP = re.compile(
     rf"(?: *\[<(?P<address>[0-9a-f]{{8,16}})>\] *)*(?:{_AT}{_MODULE})?"
 )
 _LINK = re.compile(rf"(?:LR is at |lr ?: ){_AT}{_MODULE}")
+_OWN = re.compile(
+    r"CPU|Pid: |Process |Modules linked in|Hardware name|Workqueue: |Code: |Tainted: |RIP|E?IP\b"
+    r"|PC is at|LR is at|</?(?:IRQ|TASK|NMI|SOFTIRQ)>|\[<|[0-9a-f]{8,16}(?: |$)|#\d+: |=====|-----"
+    r"|>?[0-9a-f]{8,16}: |(?:Read|Write) (?:of size|at addr)|Exception stack|Dumping ftrace"
+)
 _ASIDE = "RCU grace-period kthread stack dump"  # of the thread that the stall keeps from running
 _CONTEXTS = ("<IRQ>", "<TASK>", "<NMI>", "<SOFTIRQ>")
 STACK = re.compile(
@@ -70,7 +75,8 @@ _WHO = re.compile(
     r" (?P<taint>Not tainted|Tainted: .{1,60}?) (?=\d+\.\d+)"
 )
 _WHO_OLD = re.compile(
-    r"Pid: (?P<pid>\d+), comm: (?P<task>.{0,40}?) (?P<taint>Not tainted|Tainted: .{1,40}?)(?= |$)"
+    r"Pid: (?P<pid>\d+), comm: (?P<task>.{0,40}?)"
+    r" (?P<taint>Not tainted|Tainted: [A-Z](?: {0,3}[A-Z-]| ){0,40})(?= *\(| +\d|$)"
 )
 _PROCESS = re.compile(r"Process (?P<task>.{1,40}?) \(pid: (?P<pid>\d+)[,)]")
 _CPU_OLD = re.compile(r"CPU:? {1,4}(?P<cpu>\d+)\s*:?$")
@@ -105,6 +111,7 @@ class Facts:
     taint: str | None = None
     tainted_known: bool = False
     modules: list[str] = field(default_factory=list)
+    last: int = 0  # the last line that was of the report by its form
     trapped: bool = False
     aside: bool = False  # the next stack is none that the crash is about
     inlined: list[Inlined] = field(default_factory=list)  # of the frame that comes next
@@ -115,14 +122,16 @@ def gather(lines: list[Message], trapped: bool = False) -> Facts:
     """Reads the lines of one report; a trap's place is the first instruction pointer."""
     facts = Facts(sections=[Section("")], trapped=trapped)
     for line in lines:
-        _take(facts, line.text)
+        if _take(facts, line.text):
+            facts.last = line.number
     return facts
 
 
-def _take(facts: Facts, text: str) -> None:
+def _take(facts: Facts, text: str) -> bool:
+    """Whether the line is of a report: told by its form."""
     stripped = text.strip()
     if not stripped:
-        return
+        return False
     if _ASIDE in stripped:
         facts.aside = True
     head = facts.sections[-1].head
@@ -133,17 +142,18 @@ def _take(facts: Facts, text: str) -> None:
         facts.sections.append(Section(_ASIDE if aside else stripped))
     if "[inline]" in text and (inlined := _INLINE.match(text)):
         facts.inlined.append(Inlined(inlined[1], inlined[2], int(inlined[3])))
-        return
+        return True
     if found := list(frames(text)):
         if facts.inlined:
             found[0] = replace(found[0], inlined=tuple(facts.inlined))
             facts.inlined.clear()
         _take_frames(facts.sections[-1], found)
-        return
+        return True
     facts.inlined.clear()
     _take_ip(facts, stripped)
     _take_registers(facts, stripped)
     _take_who(facts, stripped)
+    return bool(_OWN.match(stripped) or _HEADS.match(stripped) or _REGISTERS.match(stripped))
 
 
 def _take_frames(section: Section, found: list[Frame]) -> None:
