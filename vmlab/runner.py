@@ -6,10 +6,11 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vmlab import story
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, Job
@@ -48,11 +49,15 @@ class Run:
     dir: str
     token: Token | None = None  # none where no guest ran
     inputs: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""  # the scenario's, from the project's root where it is below that
+    steps: Sequence[Mapping[str, object]] = ()
+    environment: Mapping[str, object] = field(default_factory=dict)
 
     def record(self) -> dict[str, object]:
         """As it stands in JSON."""
         judged = self.judgement
         return {
+            "version": story.VERSION,
             "scenario": self.scenario, "kernel": self.kernel, "arch": self.arch,
             "backend": self.backend, "verdict": str(judged.verdict), "reason": judged.reason,
             "wall_s": round(self.wall_s, 3), "guest_s": round(self.guest_s, 6), "dir": self.dir,
@@ -61,7 +66,8 @@ class Run:
             "crash": judged.crash.as_dict() if judged.crash else None,
             "token": str(self.token) if self.token else None,
             "seed": self.token.seed if self.token else None,
-            "inputs": dict(self.inputs),
+            "inputs": dict(self.inputs), "file": self.file,
+            "environment": dict(self.environment), "steps": [dict(step) for step in self.steps],
         }  # fmt: skip
 
 
@@ -137,7 +143,7 @@ class Runner:
         return self._told(
             Run(
                 expanded.name, kernel.id, kernel.arch.name, self.backend.name, judgement,
-                time.monotonic() - began, 0.0, str(directory),
+                time.monotonic() - began, 0.0, str(directory), file=self._file(expanded),
             )
         )  # fmt: skip
 
@@ -168,12 +174,16 @@ class Runner:
         """Boots and judges what is prepared; its wall time counts from `began`, else from now."""
         began = time.monotonic() if began is None else began
         job, expanded = prepared.job, prepared.expanded
-        ended, judgement, guest_s = self._judged(prepared)
+        ended, judgement, found = self._judged(prepared)
+        guest_s = found.steps[-1].uptime if found.steps else 0.0
         made = _token(prepared, self.backend.name, ended, judgement.verdict) if ended else None
         return self._told(
             Run(
                 expanded.name, job.kernel.id, job.kernel.arch.name, self.backend.name, judgement,
                 time.monotonic() - began, guest_s, str(job.run.path), made, prepared.inputs,
+                self._file(expanded),
+                story.steps(expanded, found, _console(job.run), judgement),
+                story.environment(job.machine, job.runs_in.program, bool(ended and ended.restored)),
             )
         )  # fmt: skip
 
@@ -194,21 +204,24 @@ class Runner:
                 return skip.reason
         return None
 
-    def _judged(self, prepared: Prepared) -> tuple[launch.Ended | None, Judgement, float]:
-        """How the guest ended (None: it was not tried), the verdict, and how long it ran."""
+    def _file(self, expanded: Expanded) -> str:
+        path, root = expanded.path.resolve(), self.project.root.resolve()
+        return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+    def _judged(self, prepared: Prepared) -> tuple[launch.Ended | None, Judgement, results.Results]:
+        """How the guest ended (None: it was not tried), the verdict, and what came back."""
         job = prepared.job
         if spared := self._no_boots.get(job.kind):
-            return None, spared, 0.0
+            return None, spared, results.Results(None, (), 0, None)
         ended = self.backend.boot(job, self._stop.is_set)
         found = read_results(job.run)
-        console = job.run.console.read_bytes() if job.run.console.exists() else b""
-        judged = judge(prepared.expanded, job.kernel.id, found, console, ended)
+        judged = judge(prepared.expanded, job.kernel.id, found, _console(job.run), ended)
         if judged.verdict is not Verdict.BROKEN and (lost := lost_bytes(job.run, ended)):
             judged = Judgement(Verdict.BROKEN, lost)
         if not (ended.restored or job.run.began() or self._stop.is_set()):
             reason = f"not tried: this kernel did not come up before: {judged.reason}"
             self._no_boots[job.kind] = replace(judged, reason=reason)
-        return ended, judged, found.steps[-1].uptime if found.steps else 0.0
+        return ended, judged, found
 
     def _told(self, run: Run) -> Run:
         """Leaves the verdict in the run's directory, where there is one."""
@@ -222,6 +235,10 @@ class Runner:
                 reason = f"its verdict could not be written: {error}"
                 return replace(run, judgement=Judgement(Verdict.BROKEN, reason))
         return run
+
+
+def _console(files: qemu.RunDirectory) -> bytes:
+    return files.console.read_bytes() if files.console.exists() else b""
 
 
 def _option(machine: qemu.Machine) -> str:

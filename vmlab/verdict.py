@@ -253,7 +253,7 @@ def _console(
     if isinstance(pattern, str):
         return _at(expanded, index, Verdict.FAILED, pattern)
     begin, end = region
-    lines = _lines(console, begin, end)
+    lines = console_lines(console, begin, end)
     matches = [(found, stop) for text, stop in lines for found in pattern.finditer(text)]
     times = step.step.times if isinstance(step.step, Console) else None
     if times is not None and len(matches) != times:
@@ -278,7 +278,7 @@ def _no_console(
     pattern = _pattern(step.argument, result.values)
     if isinstance(pattern, str):
         return _at(expanded, index, Verdict.FAILED, pattern)
-    for text, _ in _lines(console, *result.console):
+    for text, _ in console_lines(console, *result.console):
         if pattern.search(text):
             reason = "the kernel printed a match"
             return _at(expanded, index, Verdict.FAILED, reason, f"no {pattern.pattern}", text)
@@ -294,7 +294,7 @@ def _pattern(text: str, values: Mapping[str, str]) -> "re.Pattern[str] | str":
         return f"with the captures put in, the pattern is none: {error}"
 
 
-def _lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
+def console_lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
     """The lines of a part of the console, each with the place where it ends.
 
     A line longer than the kernel's own ever are comes in pieces: nothing of it is left out, and no
@@ -311,7 +311,7 @@ def _lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
 
 
 def _earlier(pattern: "re.Pattern[str]", console: bytes, begin: int) -> str:
-    for number, (text, _) in enumerate(_lines(console, 0, begin), start=1):
+    for number, (text, _) in enumerate(console_lines(console, 0, begin), start=1):
         if pattern.search(text):
             return f" since the last action began; line {number} of the console is one before"
     return ""

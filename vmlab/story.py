@@ -1,0 +1,117 @@
+"""What a run did, step by step, as verdict.json keeps it for reports. Pure.
+
+A step's places in the console are bytes: where it began and ended, and the lines that it matched.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from vmlab.guest import qemu
+from vmlab.guest.results import Results, StepResult
+from vmlab.scenario.expand import Expanded, RunStep
+from vmlab.scenario.references import with_captures
+from vmlab.verdict import Judgement, Verdict, console_lines
+
+VERSION = 1
+"""Of verdict.json's format. Keys may be added; one that changes its meaning raises it."""
+OUTPUT_LIMIT = 4096  # characters of a step's output; the file `results` holds all that came
+_MATCHES = 200  # of one step
+_UNTOLD = (Verdict.BROKEN, Verdict.SKIPPED)  # nothing is said of the steps after these
+
+Step = dict[str, object]
+Span = tuple[int, int]
+
+
+def steps(expanded: Expanded, results: Results, console: bytes, judged: Judgement) -> list[Step]:
+    """Every step of the scenario: what came of it, when in guest time, and where."""
+    told: list[Step] = []
+    before: float | None = None
+    place = 0
+    for index, (step, spans) in enumerate(
+        zip(expanded.steps, _matches(expanded, results, console), strict=True)
+    ):
+        result = results.steps[index] if index < len(results.steps) else None
+        made = _step(index, step, result, _state(index, results, judged), before, spans)
+        if index == len(results.steps) < results.begun:  # it had begun, and never came back
+            made["console"] = [place, len(console)] if results.placed else None
+        told.append(made)
+        before, place = (result.uptime, result.console[1]) if result else (None, place)
+    return told
+
+
+def environment(machine: qemu.Machine, program: str, restored: bool) -> dict[str, object]:
+    """What the guest ran on."""
+    return {
+        "memory_mib": machine.memory_mib, "cpus": machine.cpus, "clock": machine.clock,
+        "accel": machine.accel, "emulator": program,
+        "began": "from a snapshot" if restored else "by a boot",
+    }  # fmt: skip
+
+
+def _step(
+    index: int,
+    step: RunStep,
+    result: StepResult | None,
+    state: str,
+    before: float | None,
+    spans: Sequence[Span],
+) -> Step:
+    return {
+        "number": index + 1, "line": step.line, "verb": step.verb,
+        "text": result.argument if result and result.argument else step.argument,
+        "state": state, "outcome": result.outcome if result else None,
+        "began_s": before, "ended_s": result.uptime if result else None,
+        "console": list(result.console) if result else None,
+        "matches": [list(span) for span in spans],
+        "output": result.output[:OUTPUT_LIMIT] if result else "",
+    }  # fmt: skip
+
+
+def _state(index: int, results: Results, judged: Judgement) -> str:
+    """passed, the verdict of the step that it fell in, `not judged` or `not reached`."""
+    reported = index < len(results.steps)
+    if judged.step == index + 1:
+        return str(judged.verdict)
+    if not reported:
+        return "not reached"
+    later = judged.step is not None and index + 1 > judged.step
+    return "not judged" if later or judged.verdict in _UNTOLD else "passed"
+
+
+def _matches(expanded: Expanded, results: Results, console: bytes) -> Iterator[list[Span]]:
+    """The lines that each step's pattern matched, where the verdict looks for them."""
+    since = after = 0
+    for index, step in enumerate(expanded.steps):
+        result = results.steps[index] if index < len(results.steps) else None
+        if result is None or not results.placed:
+            yield []
+            continue
+        if step.step.action:
+            since = after = result.console[0]
+        begin, end = result.console
+        if step.verb == "console":
+            begin = max(since, after)
+        found = _spans(step, result, console, begin, end)
+        if step.verb == "console":
+            found = found if _counted(step) else found[:1]
+            after = found[-1][1] if found else after
+        yield found[:_MATCHES]
+
+
+def _counted(step: RunStep) -> bool:
+    return getattr(step.step, "times", None) is not None
+
+
+def _spans(step: RunStep, result: StepResult, console: bytes, begin: int, end: int) -> list[Span]:
+    if step.verb not in ("console", "no_console"):
+        return []
+    try:
+        pattern = re.compile(with_captures(step.argument, result.values), re.MULTILINE)
+    except (KeyError, re.error):
+        return []
+    found = []
+    for text, stop in console_lines(console, begin, end):
+        if pattern.search(text):
+            found.append((begin, stop))
+        begin = stop
+    return found
