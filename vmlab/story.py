@@ -58,13 +58,18 @@ def _step(
 ) -> Step:
     return {
         "number": index + 1, "line": step.line, "verb": step.verb,
-        "text": result.argument if result and result.argument else step.argument,
+        "text": result.argument if result and result.argument else step.argument or _time(step),
         "state": state, "outcome": result.outcome if result else None,
         "began_s": before, "ended_s": result.uptime if result else None,
         "console": list(result.console) if result else None,
         "matches": [list(span) for span in spans],
         "output": result.output[:OUTPUT_LIMIT] if result else "",
     }  # fmt: skip
+
+
+def _time(step: RunStep) -> str:
+    """What a step without words is told by: how long it waits."""
+    return f"{step.step.ms / 1000:g}s" if step.step.ms else ""
 
 
 def _state(index: int, results: Results, judged: Judgement) -> str:

@@ -15,6 +15,7 @@ from vmlab.cli import (
     explore,
     kernels,
     replay,
+    report,
     run,
     schema,
 )
@@ -28,6 +29,10 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("replay", short_help="Run a token's run again and compare.")(replay.replay)
+app.command("report", short_help="Write what was run as a page, or in other formats.")(
+    report.report
+)
+app.command("diff", short_help="Say what changed between two results.")(report.diff)
 app.command("verify-determinism", short_help="Run scenarios many times; no byte may differ.")(
     determinism.verify
 )

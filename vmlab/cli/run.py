@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmlab.cli import common
+from vmlab.cli import common, reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +33,12 @@ def run(
     ] = False,
     tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the runs to this file.")] = None,
+    html: reports.Html = None,
+    junit: reports.Junit = None,
+    ktap: reports.Ktap = None,
+    markdown: reports.Markdown = None,
+    jsonl: reports.Jsonl = None,
+    github: reports.Github = None,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
     ] = 0,
@@ -41,24 +47,39 @@ def run(
     from vmlab import executor, lab
     from vmlab.runner import as_json
 
+    project = common.project()
+    outputs = reports.Outputs(
+        reports.Files(html, junit, ktap, markdown), jsonl, reports.on_github(github), project.root
+    )
     runner, pairs = lab.prepare(
-        common.project(), common.artifacts(), scenarios or [], tag or [], kernel or kernels,
+        project, common.artifacts(), scenarios or [], tag or [], kernel or kernels,
         lab.Options(backend, accel, snapshot, seed, perturb),
     )  # fmt: skip
     finished: list[Run] = []
+    status: int | None = None
     try:
-        _follow(runner, pairs, jobs or os.cpu_count() or 1, finished)
+        outputs.start(pairs)
+        _follow(runner, pairs, jobs or os.cpu_count() or 1, finished, outputs)
+        status = executor.exit_status(finished)
     except BaseException:
         common.say("stopped; what was finished:")
         raise
     finally:
-        _end(finished, pairs)
+        with reports.muted(outputs.github):
+            _end(finished, pairs)
         if json:
             common.write(json, as_json(finished))
-    sys.exit(executor.exit_status(finished))
+        outputs.end(finished, status)
+    sys.exit(status)
 
 
-def _follow(runner: "Runner", pairs: "Sequence[Pair]", jobs: int, finished: "list[Run]") -> None:
+def _follow(
+    runner: "Runner",
+    pairs: "Sequence[Pair]",
+    jobs: int,
+    finished: "list[Run]",
+    outputs: reports.Outputs,
+) -> None:
     from rich.console import Console
 
     from vmlab import executor
@@ -75,12 +96,14 @@ def _follow(runner: "Runner", pairs: "Sequence[Pair]", jobs: int, finished: "lis
 
         def begun(pair: "Pair") -> None:
             running.append(pair)
+            outputs.begun(pair)
             update()
 
         for run in executor.execute(runner, pairs, jobs, begun):
             if running:
                 running.remove(_of(run, running))
             finished.append(run)
+            outputs.done(run)
             console.print(table.line(run), soft_wrap=True)
             update()
 

@@ -1,0 +1,263 @@
+"""Runs as their directories tell them: verdict.json, read back for reports."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from vmlab.errors import UsageError
+from vmlab.runner import Run
+from vmlab.story import VERSION
+from vmlab.verdict import Verdict
+
+FINE = (Verdict.PASSED, Verdict.SKIPPED)
+WORST_FIRST = (
+    Verdict.CRASHED, Verdict.FAILED, Verdict.TIMEOUT, Verdict.BROKEN, Verdict.SKIPPED,
+    Verdict.PASSED,
+)  # fmt: skip
+_STAMP = re.compile(r"\d{8}-\d{6}")
+
+
+def _text(value: Any) -> Any:
+    """Anything in one string: what a parser found may be a number or a list."""
+    if isinstance(value, list | tuple):
+        return ", ".join(str(one) for one in value)
+    return "" if value is None else str(value)
+
+
+Loose = Annotated[str, BeforeValidator(_text)]
+
+
+class Model(BaseModel):
+    """Keys that are not known are left out: a later version may have more."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Step(Model):
+    """One step; places in the console are bytes, times guest seconds."""
+
+    number: int
+    line: int | None = None
+    verb: str = ""
+    text: str = ""
+    state: str = ""
+    outcome: int | None = None
+    began_s: float | None = None
+    ended_s: float | None = None
+    console: tuple[int, int] | None = None
+    matches: list[tuple[int, int]] = []
+    output: str = ""
+
+    @property
+    def label(self) -> str:
+        """The step in one line, the outcome with it where it is not 0."""
+        first = self.text.partition("\n")[0]
+        return f"{self.verb}: {first}" if first else self.verb
+
+
+class Source(Model):
+    file: str = ""
+    line: int = 0
+    around: list[tuple[int, str]] = []
+
+
+class Inlined(Model):
+    function: str = ""
+    file: str = ""
+    line: int = 0
+
+
+class Frame(Model):
+    """One frame of a crash's stack."""
+
+    function: Loose = ""
+    offset: int = -1  # bytes; -1 where it is not known
+    size: int = -1
+    module: Loose = ""
+    address: Loose = ""
+    reliable: bool = True
+    source: Source | None = None
+    inlined: list[Inlined] = []
+
+    @property
+    def place(self) -> str:
+        """`function+0x12/0x40 [module]`, as the kernel writes it."""
+        at = f"+{self.offset:#x}" if self.offset >= 0 else ""
+        of = f"/{self.size:#x}" if at and self.size >= 0 else ""
+        name = self.function or self.address or "?"
+        return f"{name}{at}{of}" + (f" [{self.module}]" if self.module else "")
+
+    @property
+    def where(self) -> str:
+        """The place, with file and line where they are known."""
+        return self.place + (f" ({self.source.file}:{self.source.line})" if self.source else "")
+
+
+class Follower(Model):
+    kind: str = ""
+    title: str = ""
+    first_line: int = 0
+
+
+class Crash(Model):
+    """What the console says of a kernel's trouble; lines are counted from 1."""
+
+    kind: str = ""
+    title: str = ""
+    line_text: str = ""
+    function: Loose = ""
+    task: Loose = ""
+    pid: Loose = ""
+    cpu: Loose = ""
+    taint: Loose = ""
+    modules: Loose = ""
+    registers: dict[str, Loose] = {}
+    complete: bool = True
+    first_line: int = 0
+    last_line: int = 0
+    frames: list[Frame] = []
+    followers: list[Follower] = []
+
+    @property
+    def stack(self) -> list[Frame]:
+        """The frames that can be relied on, where there are such; else all."""
+        return [frame for frame in self.frames if frame.reliable] or self.frames
+
+
+class Told(Model):
+    """One run."""
+
+    version: int = 0  # of verdict.json; 0 is what had none, and no steps
+    scenario: str
+    kernel: str
+    arch: str = ""
+    backend: str = ""
+    verdict: Verdict
+    reason: str = ""
+    wall_s: float = 0.0
+    guest_s: float = 0.0
+    dir: str = ""
+    step: int | None = None
+    line: int | None = None
+    label: str = ""
+    wanted: str = ""
+    seen: str = ""
+    token: str | None = None
+    seed: int | None = None
+    inputs: dict[str, str] = {}
+    file: str = ""
+    environment: dict[str, Loose] = {}
+    steps: list[Step] = []
+    crash: Crash | None = None
+    place: Path | None = Field(default=None, exclude=True)  # where its files are
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.scenario, self.kernel
+
+    @property
+    def fine(self) -> bool:
+        return self.verdict in FINE
+
+    def content(self, name: str) -> bytes:
+        """A file of the run directory; nothing where it is none, or leads elsewhere."""
+        path = self.place / name if self.place else None
+        if path is None or path.is_symlink() or not path.is_file():
+            return b""
+        return path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Report:
+    """Runs that belong together, and where they are from."""
+
+    name: str
+    runs: Sequence[Told]
+
+    def worst_first(self) -> list[Told]:
+        return sorted(self.runs, key=lambda run: WORST_FIRST.index(run.verdict))
+
+    def counts(self) -> dict[Verdict, int]:
+        """How many runs have each verdict, worst first; those that none has are left out."""
+        verdicts = [run.verdict for run in self.runs]
+        return {one: verdicts.count(one) for one in WORST_FIRST if one in verdicts}
+
+    def sums(self) -> str:
+        """`1 failed, 3 passed`."""
+        parts = (f"{count} {verdict}" for verdict, count in self.counts().items())
+        return ", ".join(parts) or "nothing was run"
+
+
+def of_runs(runs: Iterable[Run]) -> Report:
+    """A report of runs that were just done."""
+    told = [_told(run.record(), Path(run.dir), run.dir) for run in runs]
+    return Report(Path(told[0].dir).parent.name if told else "", told)
+
+
+def of_directory(path: Path) -> Report:
+    """The runs in a directory: one run's, one command's, or the newest of several commands'.
+
+    Raises UsageError where there are none.
+    """
+    if (path / "verdict.json").is_file():
+        return Report(path.name, [_of_file(path / "verdict.json")])
+    commands = [one for one in path.glob("*/") if any(one.glob("*/verdict.json"))]
+    if not any(path.glob("*/verdict.json")) and commands:
+        path = max(commands, key=lambda one: (*_STAMP.findall(one.name)[:1], one.stat().st_mtime))
+    files = sorted(path.glob("*/verdict.json"))
+    if not files:
+        raise UsageError(
+            f"no run directories in {path}; name a directory below vmlab-out, or run scenarios "
+            "first (`vmlab run`)"
+        )
+    runs = [_of_file(file) for file in files]
+    return Report(path.resolve().name, sorted(runs, key=lambda run: tuple(map(natural, run.key))))
+
+
+def of_json(path: Path) -> Report:
+    """The runs of a file that `vmlab run --json` wrote."""
+    content = _parsed(path)
+    runs = content.get("runs") if isinstance(content, dict) else None
+    if not isinstance(runs, list):
+        raise UsageError(f"{path}: not what `vmlab run --json` writes: it has no list `runs`")
+    return Report(path.name, [_told(run, None, str(path)) for run in runs])
+
+
+def natural(text: str) -> list[tuple[int, str]]:
+    """A key that puts 6.12 after 6.1."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in _parts(text)]
+
+
+def _parts(text: str) -> list[str]:
+    return [part for part in re.split(r"([0-9]+)", text) if part]
+
+
+def _of_file(path: Path) -> Told:
+    return _told(_parsed(path), path.parent, str(path))
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"reading {path}: {error}") from error
+
+
+def _told(record: Any, place: Path | None, source: str) -> Told:
+    try:
+        made = Told.model_validate(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"{source}: {key}: {first['msg'].lower()}") from error
+    if made.version > VERSION:
+        raise UsageError(
+            f"{source} has version {made.version}, and this vmlab knows those up to {VERSION}; "
+            "use the vmlab that wrote it, or a later one"
+        )
+    return made.model_copy(update={"place": place})
