@@ -120,7 +120,7 @@ def _group(found: Changes, kind: Kind, title: str) -> Iterator[str]:
     if some:
         yield f"{title} ({len(some)}):"
     for change in some:
-        yield f"  {change.key[0]} on {change.key[1]}: {_words(change)}"
+        yield f"  {clean.line(' on '.join(change.key))}: {_words(change)}"
 
 
 def _words(change: Change) -> str:

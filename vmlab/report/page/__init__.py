@@ -6,6 +6,7 @@ style, picture or connection be used than those whose hashes stand in it.
 """
 
 import base64
+import functools
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -59,16 +60,22 @@ def html(report: Report) -> str:
     )  # fmt: skip
 
 
+@functools.cache
 def _environment() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     made = Environment(
         autoescape=True, loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
+        trim_blocks=True, lstrip_blocks=True, finalize=_cleaned,
     )  # fmt: skip
-    made.filters.update(ours=Markup, seen=clean.visible, line=clean.line)
+    made.filters.update(ours=Markup, line=clean.line)
     return made
+
+
+def _cleaned(value: object) -> object:
+    """Every expression of the template passes here; jinja2 escapes it afterwards."""
+    return clean.visible(value) if type(value) is str else value
 
 
 def _shown(number: int, run: Told) -> Shown:
