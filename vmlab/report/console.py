@@ -55,7 +55,8 @@ def crash_span(crash: Crash, console: bytes) -> tuple[int, int] | None:
     if not 1 <= first <= len(lines):
         return None
     begin = sum(lines[: first - 1])
-    return begin, min(begin + sum(lines[first - 1 : last]), len(console))
+    end = min(begin + sum(lines[first - 1 : last]), len(console))
+    return (begin, end) if begin < end else None
 
 
 def _starts(run: Told, console: bytes) -> dict[int, list[int]]:
