@@ -12,10 +12,8 @@ ROOMS = (
     "errors", "crash", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts",
     "guest", "qemus", "scenario", "accel", "verdict", "story", "snapshots", "project", "payload",
     "backend", "inputs", "tokens", "runner", "virtme_trees", "virtme", "bench", "measure",
-    "executor", "lab",
-    "inputs", "tokens", "runner", "virtme_trees", "virtme", "bench", "measure", "executor", "lab",
-    "determinism", "explore", "archive", "replay", "debug", "interactive", "report", "doctor",
-    "cli", "pytest_plugin",
+    "executor", "lab", "determinism", "explore", "archive", "replay", "debug", "interactive",
+    "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {
     "crash": {"errors", "crash"},
