@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from test_report_attacks import ATTACKS, hostile
-from told_runs import CONSOLE, EACH, crashed, report, step
+from told_runs import CONSOLE, CRASH, EACH, crashed, report, step
 
 from vmlab.report.page import html
 
@@ -122,6 +122,21 @@ def test_matched_lines_are_marked_and_say_by_which_step(opened):
     assert "step 2" in label
     crash = opened.locator(".run").first.locator("mark.crashed")
     assert crash.inner_text().count("\n") == 3
+
+
+def test_a_long_console_begins_where_it_went_wrong(browser, tmp_path):
+    before = long_console(110_000)
+    crash = CRASH | {"first_line": before.count(b"\n") + 3, "last_line": before.count(b"\n") + 5}
+    console = before + CONSOLE + before
+    path = written(tmp_path, report(tmp_path / "a", crashed(crash=crash), console=console))
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(path.as_uri())
+        place = page.locator("mark.crashed").evaluate(
+            "one => one.getBoundingClientRect().top"
+            " - one.closest('.console').getBoundingClientRect().top"
+        )
+        assert 0 <= place <= 200
 
 
 @pytest.mark.parametrize("opened", [{"java_script_enabled": False}], indirect=True)

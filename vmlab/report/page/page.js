@@ -73,6 +73,17 @@
     }
   }
 
+  // A console begins where it went wrong, the first time that its run is opened.
+  const led = new WeakSet();
+  function lead(run) {
+    if (!run.open || led.has(run)) return;
+    led.add(run);
+    const bad = run.querySelector("mark.crashed") ||
+      run.querySelector(".console i:is(.failed, .crashed, .timeout, .broken)");
+    const box = bad && bad.closest(".console");
+    if (box) box.scrollTop += bad.getBoundingClientRect().top - box.getBoundingClientRect().top - 120;
+  }
+
   function step(by) {
     const list = visible();
     const here = list.indexOf(document.activeElement.closest(".run"));
@@ -101,7 +112,10 @@
   search.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(apply, 120); });
   deep.addEventListener("change", apply);
   all(".filter input").forEach((box) => box.addEventListener("change", count));
-  runs.forEach((run) => run.addEventListener("toggle", () => { if (search.value) paint(); }));
+  runs.forEach((run) => run.addEventListener("toggle", () => {
+    lead(run);
+    if (search.value) paint();
+  }));
   window.addEventListener("hashchange", reveal);
 
   for (const code of all("code.copy")) {
@@ -117,5 +131,6 @@
   }
   one(".search").hidden = false;
   count();
+  runs.forEach(lead);
   reveal();
 })();
