@@ -21,6 +21,7 @@ class Inlined:
     function: str
     file: str
     line: int
+    around: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
