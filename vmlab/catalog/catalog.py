@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.cache import Cache, content_key
-from vmlab.catalog import foreign, headers, tools, unpack
+from vmlab.catalog import debug, foreign, headers, tools, unpack
 from vmlab.catalog import pins as pinning
 from vmlab.catalog.apt import Apt, mirrors
 from vmlab.catalog.find import Finder, series
@@ -108,6 +108,24 @@ class Catalog:
 
         tree = self.cache.get("headers", _headers_key(kernel), make)
         return tree / "usr" / "src" / f"linux-headers-{kernel.id}"
+
+    def cached_headers(self, kernel: Kernel) -> Path | None:
+        """The directory that holds the kernel's unpacked headers, if they are here."""
+        return self.cache.find("headers", _headers_key(kernel)) if kernel.headers else None
+
+    def vmlinux(self, kernel: Kernel, fetch: bool = False) -> Path | None:
+        """The kernel with debug information; None where it is not here and not to be fetched.
+
+        Raises Unavailable where the archive has no debug package of this version.
+        """
+        if not fetch:
+            return debug.cached(self.cache, kernel)
+
+        def make(directory: Path) -> None:
+            found = debug.find(self._apt(), kernel)
+            self._download_to(found, directory, lambda file, to: debug.extract(kernel, file, to))
+
+        return self.cache.get(debug.KIND, debug.key(kernel), make) / "vmlinux"
 
     def package(self, name: str, arch: Arch) -> Path:
         """Another pinned package, unpacked: what user programs are built with."""

@@ -1,5 +1,7 @@
 """Unpacks Debian packages and sources into directories; nothing is installed."""
 
+import re
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -13,6 +15,36 @@ def package(file: Path, directory: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise LabError(f"unpacking {file.name}: {done.stderr.strip()}")
+
+
+def member(file: Path, wanted: "re.Pattern[str]", target: Path) -> bool:
+    """Unpacks a package's first file whose path matches; whether there is one.
+
+    What stands behind it is not read. Raises LabError where dpkg-deb refuses the file.
+    """
+    command = ["dpkg-deb", "--fsys-tarfile", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as unpacking:
+        assert unpacking.stdout and unpacking.stderr
+        try:
+            with tarfile.open(fileobj=unpacking.stdout, mode="r|") as tar:
+                found = _first(tar, wanted, target)
+        except tarfile.TarError as error:
+            unpacking.kill()
+            said = unpacking.stderr.read().decode(errors="replace").strip()
+            raise LabError(f"unpacking {file.name}: {said or error}") from error
+        unpacking.stdout.close()
+    return found
+
+
+def _first(tar: tarfile.TarFile, wanted: "re.Pattern[str]", target: Path) -> bool:
+    for one in tar:
+        if one.isreg() and wanted.fullmatch(one.name.removeprefix("./")):
+            content = tar.extractfile(one)
+            assert content
+            with target.open("wb") as out:
+                shutil.copyfileobj(content, out, 1 << 20)
+            return True
+    return False
 
 
 def settle(directory: Path) -> None:
