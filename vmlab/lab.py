@@ -10,6 +10,7 @@ from vmlab.backend import Backend, QemuBackend
 from vmlab.catalog import Catalog
 from vmlab.errors import UsageError
 from vmlab.executor import Pair, matrix
+from vmlab.frames import Frames
 from vmlab.project import Project
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
@@ -32,6 +33,7 @@ class Options:
     snapshot: bool = True
     seed: int | None = None  # None: derived from scenario and kernel
     perturb: bool = False  # whether the seed shifts runs in time too
+    fetch_debug: bool = False  # whether a crashed kernel's debug package may be fetched
 
 
 def prepare(
@@ -58,7 +60,8 @@ def runner(project: Project, artifacts: Artifacts, options: Options) -> Runner:
     if options.seed is not None and not 0 <= options.seed < 1 << 32:
         raise UsageError(f"seed {options.seed} is out of range; it is 0 to {(1 << 32) - 1}")
     backend, accel = _backend(options, artifacts), _accel(options, artifacts)
-    return Runner(project, artifacts, backend, accel, options.seed, options.perturb)
+    frames = Frames(project, artifacts, options.fetch_debug)
+    return Runner(project, artifacts, backend, accel, options.seed, options.perturb, frames)
 
 
 def load(

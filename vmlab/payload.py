@@ -1,5 +1,6 @@
 """What a scenario's program carries into the guest: modules and workloads, and their sources."""
 
+import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -73,3 +74,20 @@ class Payload:
             if other.arch == kernel.arch and other.id != kernel.id and other.headers:
                 return other
         raise Unavailable(f"{kernel.id} is the only {kernel.arch.name} kernel with headers")
+
+
+def modules_of(program: Path, folder: Path) -> dict[str, Path]:
+    """A program's modules by the kernel's name for them, each in a file in the folder.
+
+    Those that are built for another kernel are left out: none of them gets in.
+    """
+    folder.mkdir(exist_ok=True)
+    found = {}
+    with tarfile.open(program) as tar:
+        for member in tar:
+            content = tar.extractfile(member)
+            if content and member.name.endswith(".ko") and "@" not in member.name:
+                path = folder / Path(member.name).name
+                path.write_bytes(content.read())
+                found[path.stem.replace("-", "_")] = path
+    return found

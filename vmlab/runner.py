@@ -19,6 +19,7 @@ from vmlab.build.musl import CompileError
 from vmlab.cache import content_key
 from vmlab.catalog import Catalog, Kernel, Unavailable
 from vmlab.errors import LabError
+from vmlab.frames import Frames
 from vmlab.guest import launch, program, qemu, results
 from vmlab.inputs import inputs, output_key
 from vmlab.payload import Payload
@@ -91,12 +92,14 @@ class Runner:
         accel: Callable[[Arch], str] = lambda arch: "tcg",
         seed: int | None = None,
         perturb: bool = False,
+        frames: Frames | None = None,
     ) -> None:
         self.project = project
         self.artifacts = artifacts
         self.backend = backend
         self.accel = accel
         self.seed = seed
+        self.frames = frames or Frames(project, artifacts)
         self.perturb = perturb  # whether runs are shifted in time, as their seeds say
         self.stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{next(_NUMBERS)}"
         self._payload = Payload(project, artifacts)
@@ -218,6 +221,8 @@ class Runner:
         judged = judge(prepared.expanded, job.kernel.id, found, _console(job.run), ended)
         if judged.verdict is not Verdict.BROKEN and (lost := lost_bytes(job.run, ended)):
             judged = Judgement(Verdict.BROKEN, lost)
+        if judged.crash:
+            judged = replace(judged, crash=self.frames.resolved(judged.crash, job))
         if not (ended.restored or job.run.began() or self._stop.is_set()):
             reason = f"not tried: this kernel did not come up before: {judged.reason}"
             self._no_boots[job.kind] = replace(judged, reason=reason)

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from vmlab.project import Project
 
 
+FETCH_DEBUG = "Fetch Debian's debug package of a kernel that crashed (0.7 to 1.2 GB each)."
+
+
 def say(line: str) -> None:
     """Progress, apart from the output."""
     print(line, file=sys.stderr, flush=True)

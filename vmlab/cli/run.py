@@ -32,6 +32,7 @@ def run(
         bool, typer.Option("--perturb", help="As `vmlab explore` does for this seed.")
     ] = False,
     tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
+    fetch_debug: Annotated[bool, typer.Option("--fetch-debug", help=common.FETCH_DEBUG)] = False,
     json: Annotated[Path | None, typer.Option(help="Write the runs to this file.")] = None,
     html: reports.Html = None,
     junit: reports.Junit = None,
@@ -53,7 +54,7 @@ def run(
     )
     runner, pairs = lab.prepare(
         project, common.artifacts(), scenarios or [], tag or [], kernel or kernels,
-        lab.Options(backend, accel, snapshot, seed, perturb),
+        lab.Options(backend, accel, snapshot, seed, perturb, fetch_debug),
     )  # fmt: skip
     finished: list[Run] = []
     status: int | None = None

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from vmlab.debug.modules import ModuleFile
 from vmlab.errors import LabError, UsageError
 from vmlab.guest import qemu
 from vmlab.guest.snapshot import counted_from_zero
+from vmlab.payload import modules_of
 from vmlab.snapshots import Snapshots
 from vmlab.verdict import nearest
 
@@ -75,15 +75,8 @@ def begun(job: Job, snapshots: Snapshots) -> qemu.Boot:
 
 def unpacked(run: qemu.RunDirectory) -> Iterator[ModuleFile]:
     """The modules of a run's program, each in a file of its own in the run directory."""
-    folder = run.path.absolute() / "modules"
-    folder.mkdir(exist_ok=True)
-    with tarfile.open(run.program) as tar:
-        for member in tar:
-            content = tar.extractfile(member)
-            if content and member.name.endswith(".ko") and "@" not in member.name:
-                path = folder / Path(member.name).name
-                path.write_bytes(content.read())
-                yield ModuleFile(path)
+    for path in modules_of(run.program, run.path.absolute() / "modules").values():
+        yield ModuleFile(path)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,51 @@
+"""The frames of a run's crash with their source lines: which files know them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab import symbols
+from vmlab.artifacts import Artifacts
+from vmlab.backend import Job
+from vmlab.catalog import Kernel, Unavailable
+from vmlab.crash import Crash
+from vmlab.errors import LabError
+from vmlab.payload import modules_of
+from vmlab.project import Project
+from vmlab.symbols import Root, Sources
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Names a project's frames; a kernel's debug package is fetched only where `fetch` is set."""
+
+    project: Project
+    artifacts: Artifacts
+    fetch: bool = False
+
+    def resolved(self, crash: Crash, job: Job) -> Crash:
+        """The crash with all source lines that can be had; what is in the way is said."""
+        say = self.artifacts.catalog.say
+        try:
+            modules = modules_of(job.run.program, job.run.path.absolute() / "modules")
+            kernel = self.vmlinux(job.kernel)
+            return symbols.resolve(crash, modules, kernel, self.sources(job.kernel), say)
+        except (LabError, OSError) as error:
+            say(f"{job.kernel.id}: the crash's source lines are missing: {error}")
+            return crash
+
+    def vmlinux(self, kernel: Kernel) -> Path | None:
+        """The kernel with debug information, None where there is none."""
+        try:
+            return self.artifacts.catalog.vmlinux(kernel, self.fetch)
+        except Unavailable as error:
+            self.artifacts.catalog.say(str(error))
+            return None
+
+    def sources(self, kernel: Kernel) -> Sources:
+        """The project's modules, and the kernel's headers as far as they are here."""
+        own = Root(self.project.modules, self.project.settings.modules)
+        headers = self.artifacts.catalog.cached_headers(kernel)
+        if headers is None:
+            return Sources([own])
+        common = headers.glob("usr/src/linux-headers-*-common")
+        return Sources([own, Root(headers)], [Root(path) for path in common])
