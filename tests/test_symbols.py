@@ -199,6 +199,31 @@ def test_a_return_address_is_the_call_s_line_and_the_counter_is_its_own(module):
     assert counter.source is None or counter.source.line != line_of("	fail();")
 
 
+def test_what_stands_behind_no_call_is_no_return_address(module):
+    (found,) = resolved(module, frame(module, "fail", trap(module)), counter=False)
+    assert found.inlined[0].line == line_of("	__builtin_trap();")
+    assert resolved(module, frame(module, "fail", 1 << 70, size=-1))[0].source is None
+
+
+# The last bytes before an address, as gas writes them.
+CALLS = {
+    "e8 00 00 00 00": "call f",
+    "ff d0": "call *%rax",
+    "41 ff d3": "call *%r11",
+    "ff 53 08": "call *8(%rbx)",
+    "ff 54 24 08": "call *8(%rsp)",
+    "ff 15 00 00 00 00": "call *f(%rip)",
+    "ff 94 24 00 01 00 00": "call *256(%rsp)",
+}
+OTHERS = {"0f 0b": "ud2", "ff e0": "jmp *%rax", "ff 30": "push (%rax)", "8b 40 04": "mov", "": ""}
+
+
+@pytest.mark.parametrize("code", [*CALLS, *OTHERS], ids=lambda code: {**CALLS, **OTHERS}[code])
+def test_calls_are_told_from_other_code(code):
+    assert elf.is_call(bytes.fromhex(code)) == (code in CALLS)
+    assert elf.is_call(bytes.fromhex(f"8b 40 04 90 90 90 90 90 {code}")) == (code in CALLS)
+
+
 def test_what_no_file_knows_stays_as_it_was(module):
     frames = (
         Frame("fail", -1, -1, "boom"), Frame("nowhere", 1, 2, "boom"), Frame("fail", 1, 9, "ext4"),

@@ -41,12 +41,17 @@ def fetch(
     ids: Annotated[
         list[str] | None, typer.Argument(help="Kernels; the default ones without.")
     ] = None,
+    fetch_debug: Annotated[
+        bool, typer.Option("--fetch-debug", help="Their debug packages too (0.7 to 1.2 GB each).")
+    ] = False,
 ) -> None:
     """Fetch kernels and their headers into the cache."""
     catalog = common.catalog()
     for kernel in catalog.select(",".join(ids) if ids else None):
         got = catalog.obtain(kernel)
         typer.echo(f"{got.id}: {catalog.image(got)}")
+        if fetch_debug:
+            typer.echo(f"{got.id}: {catalog.vmlinux(got, fetch=True)}")
 
 
 @app.command()
@@ -89,5 +94,6 @@ def _record(catalog: "Catalog", kernel: "Kernel") -> dict[str, Any]:
         "cached": catalog.cached(kernel),
         "size": kernel.size,
         "modules": bool(kernel.headers),
+        "vmlinux": str(catalog.vmlinux(kernel) or "") or None,
         "packages": [f"{one.name} {one.version}" for one in (*kernel.image, *kernel.headers)],
     }

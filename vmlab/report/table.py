@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vmlab.report import frames
 from vmlab.runner import Run
 from vmlab.verdict import Verdict
 
@@ -54,6 +55,9 @@ def failure(run: Run) -> Text:
     if judged.step is not None:
         text.append(f"  step {judged.step}, line {judged.line}: {judged.label}\n")
     _lines(text, "reason", judged.reason)
+    if judged.crash:
+        _lines(text, "where", "\n".join(frames.guilty(judged.crash)))
+        _lines(text, "stack", "\n".join(frames.stack(judged.crash)))
     _lines(text, "wanted", judged.wanted)
     _lines(text, "seen", judged.seen)
     _lines(text, "files", near(run.dir))

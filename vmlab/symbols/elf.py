@@ -20,6 +20,8 @@ _LINK, _BUILD_ID = ".gnu_debuglink", ".note.gnu.build-id"
 # By the size of an entry (System V ABI, chapter 4): its layout, and where in it are name, value,
 # size, info and section.
 _ENTRIES = {16: ("IIIBBH", (0, 1, 2, 3, 5)), 24: ("IBBHQQ", (0, 4, 5, 1, 3))}
+_CALL = 0xE8  # with 4 bytes of displacement
+_INDIRECT, _INDIRECT_SIZES = 0xFF, (2, 3, 4, 6, 7)  # group 5; /2 is a call
 _NOT_CODE = {1, 3, 4, 6}  # types of symbols: object, section, file, thread-local
 
 
@@ -33,6 +35,7 @@ class Function:
     """
 
     section: str
+    number: int  # the section's
     begin: int
     size: int
     reach: int
@@ -66,6 +69,20 @@ class Functions:
         found = self._entries.get(name.encode(), [])
         return [self._function(*entry) for entry in found]
 
+    def after_call(self, function: Function, offset: int) -> bool | None:
+        """Whether a call ends at an offset, as a return address has it; None where the code is not
+        in the file."""
+        section = self._code[function.number]
+        if section["sh_type"] == "SHT_NOBITS":
+            return None
+        at = function.begin + offset - (section["sh_addr"] if self.linked else 0)
+        if at < 0:
+            return False
+        with self.path.open("rb") as file:
+            before = min(at, max(_INDIRECT_SIZES))
+            file.seek(section["sh_offset"] + at - before)
+            return is_call(file.read(before))
+
     def _read(self, table: Section, little: bool) -> None:
         layout, places = _ENTRIES[table["sh_entsize"]]
         entry = struct.Struct(("<" if little else ">") + layout)
@@ -84,7 +101,17 @@ class Functions:
         place = bisect.bisect_right(begins, value)
         last = place == len(begins)
         reach = (end if last else begins[place]) - value
-        return Function(section.name, value, size, reach, last)
+        return Function(section.name, number, value, size, reach, last)
+
+
+def is_call(code: bytes) -> bool:
+    """Whether x86 code ends in a call, by what its last bytes would be."""
+    if len(code) >= 5 and code[-5] == _CALL:
+        return True
+    return any(
+        len(code) >= size and code[-size] == _INDIRECT and code[1 - size] >> 3 & 7 == 2
+        for size in _INDIRECT_SIZES
+    )
 
 
 def debug_file(path: Path, roots: Iterable[Path] = ()) -> Path:

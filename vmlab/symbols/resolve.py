@@ -14,6 +14,9 @@ from vmlab.symbols.sources import Root
 _COUNTERS = ("RIP", "EIP", "IP")
 """Registers that hold the address of the instruction itself."""
 
+_Place = tuple[str | None, str, int]
+"""Module, function, offset."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -52,15 +55,21 @@ def resolve(
 
 
 def _of_file(
-    file: Path, frames: Sequence[Frame], exact: Frame | None, roots: Sequence[Root]
+    file: Path, frames: Sequence[Frame], exact: _Place | None, roots: Sequence[Root]
 ) -> dict[Frame, Frame]:
-    """What one file says of frames."""
+    """What one file says of frames.
+
+    A return address is the next instruction's, perhaps the next line's. The counter itself is
+    none, wherever on the stack it is found; nor is what stands behind no call.
+    """
     functions = Functions(file)
     asked: dict[str | None, dict[Frame, int]] = {}
     for frame in frames:
         if function := _function(frame, functions):
             section = None if functions.linked else function.section
-            asked.setdefault(section, {})[frame] = function.begin + _offset(frame, exact)
+            returns = _place(frame) != exact and functions.after_call(function, frame.offset)
+            at = function.begin + max(0, frame.offset - (returns is not False))
+            asked.setdefault(section, {})[frame] = at
     found = {}
     for section, places in asked.items():
         answers = lines.lines(file, section, list(places.values()))
@@ -69,30 +78,19 @@ def _of_file(
     return found
 
 
-def _exact(crash: Crash) -> Frame | None:
-    """The frame of the instruction that went wrong, if the report has one: the others return."""
+def _exact(crash: Crash) -> _Place | None:
+    """Where the instruction is that went wrong, if the report has its counter."""
     known = any(name.upper() in _COUNTERS for name in crash.registers)
-    return crash.frames[0] if known and crash.frames else None
+    return _place(crash.frames[0]) if known and crash.frames else None
 
 
-def _offset(frame: Frame, exact: Frame | None) -> int:
-    """Where to look. A return address is the next instruction's, perhaps the next line's.
-
-    The instruction's own address may be found on the stack once more.
-    """
-    returns = exact is None or _place(frame) != _place(exact)
-    return max(0, frame.offset - returns)
-
-
-def _place(frame: Frame) -> tuple[str | None, str, int]:
+def _place(frame: Frame) -> _Place:
     return frame.module, frame.function, frame.offset
 
 
 def _function(frame: Frame, functions: Functions) -> Function | None:
     """The one function of that name and size; none where several are alike."""
-    if frame.offset < 0:
-        return None
-    found = functions.named(frame.function)
+    found = [one for one in functions.named(frame.function) if 0 <= frame.offset <= one.reach]
     if frame.size >= 0:
         found = [one for one in found if one.has_size(frame.size)]
     return found[0] if len(found) == 1 else None
