@@ -44,9 +44,15 @@ def entries(frame: Frame) -> Iterator[str]:
 
 def _guilty(crash: Crash) -> Frame | None:
     """The frame of the guilty function, else the first one whose lines are here."""
-    named = [one for one in crash.frames if one.function == crash.function and one.source]
+    wanted = (crash.function or "").partition("/")[0]
+    named = [one for one in crash.frames if _bare(one.function) == _bare(wanted) and one.source]
     sure = [one for one in crash.frames if one.reliable and one.source and one.source.around]
     return next(iter([*named, *sure]), None)
+
+
+def _bare(function: str) -> str:
+    """Without what the compiler adds to a name: `.constprop.0`, `.cold`."""
+    return function.partition(".")[0]
 
 
 def _entry(frame: Frame) -> str:

@@ -11,9 +11,6 @@ from vmlab.symbols.elf import Function, Functions, debug_file
 from vmlab.symbols.lines import Line
 from vmlab.symbols.sources import Root
 
-_COUNTERS = ("RIP", "EIP", "IP")
-"""Registers that hold the address of the instruction itself."""
-
 _Place = tuple[str | None, str, int]
 """Module, function, offset."""
 
@@ -79,9 +76,8 @@ def _of_file(
 
 
 def _exact(crash: Crash) -> _Place | None:
-    """Where the instruction is that went wrong, if the report has its counter."""
-    known = any(name.upper() in _COUNTERS for name in crash.registers)
-    return _place(crash.frames[0]) if known and crash.frames else None
+    """The instruction that was interrupted: registers come with its place, the first frame."""
+    return _place(crash.frames[0]) if crash.registers and crash.frames else None
 
 
 def _place(frame: Frame) -> _Place:
