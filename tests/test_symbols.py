@@ -187,15 +187,18 @@ def test_of_functions_of_one_name_the_size_decides_and_of_one_size_none_does(mod
     assert resolved(module, frame(module, "same", 0))[0].source is None
 
 
-def test_a_return_address_is_the_call_s_line_and_the_counter_is_its_own(module):
-    end = sizes(module, "last")[0]
-    top = frame(module, "fail", trap(module))
-    first, called, again = resolved(module, top, frame(module, "last", end), top)
+@pytest.mark.parametrize("linked", [False, True], ids=["module", "kernel"])
+def test_a_return_address_is_the_call_s_line_and_the_counter_is_its_own(tmp_path, linked):
+    file = built(tmp_path, "-m64", linked)
+    name = None if linked else "boom"
+    end = sizes(file, "last")[0]
+    top, below = frame(file, "fail", trap(file), module=name), frame(file, "last", end, module=name)
+    first, called, again = resolved(file, top, below, top)
     assert called.source.line == line_of("	fail();")
     assert first.source == again.source, "the counter once more on the stack"
-    (alone,) = resolved(module, frame(module, "last", end), counter=False)
+    (alone,) = resolved(file, below, counter=False)
     assert alone.source.line == line_of("	fail();")
-    (counter,) = resolved(module, frame(module, "last", end))
+    (counter,) = resolved(file, below)
     assert counter.source is None or counter.source.line != line_of("	fail();")
 
 
