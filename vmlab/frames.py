@@ -1,12 +1,15 @@
 """The frames of a run's crash with their source lines: which files know them."""
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab import symbols
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Job
-from vmlab.catalog import Kernel, Unavailable
+from vmlab.catalog import Catalog, Kernel, Unavailable
+from vmlab.catalog.progress import Say
 from vmlab.crash import Crash
 from vmlab.errors import LabError
 from vmlab.payload import modules_of
@@ -43,9 +46,37 @@ class Frames:
 
     def sources(self, kernel: Kernel) -> Sources:
         """The project's modules, and the kernel's headers as far as they are here."""
-        own = Root(self.project.modules, self.project.settings.modules)
+        own = _own(self.project)
         headers = self.artifacts.catalog.cached_headers(kernel)
         if headers is None:
             return Sources([own])
         common = headers.glob("usr/src/linux-headers-*-common")
         return Sources([own, Root(headers)], [Root(path) for path in common])
+
+
+def of_files(
+    crash: Crash, modules: Sequence[Path], vmlinux: Path | None, project: Project, say: Say
+) -> Crash:
+    """A stranger's crash with what these files know.
+
+    Sources are looked for in the project, and beside the files.
+    """
+    where = Sources(
+        [_own(project), *(Root(path.parent) for path in modules)],
+        [Root(vmlinux.parent)] if vmlinux else [],
+    )
+    named = {path.stem.replace("-", "_"): path for path in modules}
+    return symbols.resolve(crash, named, vmlinux, where, say)
+
+
+def kernel_of(log: str, catalog: Catalog) -> Kernel | None:
+    """The catalog's kernel that printed a log: both its release and its version stand in it."""
+    for kernel in catalog.kernels:
+        words = (kernel.id, kernel.version)
+        if all(re.search(rf"(?<!\S){re.escape(word)}(?![^\s)])", log) for word in words):
+            return kernel
+    return None
+
+
+def _own(project: Project) -> Root:
+    return Root(project.modules, project.settings.modules)

@@ -3,16 +3,27 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmlab.cli import common
 from vmlab.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vmlab.crash import Crash
 
 
 def crash(
     log: Annotated[str | None, typer.Argument(help="A log: a file, or - for stdin.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    module: Annotated[
+        list[Path] | None, typer.Option(help="A .ko with debug information, for source lines.")
+    ] = None,
+    vmlinux: Annotated[Path | None, typer.Option(help="The kernel with debug information.")] = None,
+    fetch_debug: Annotated[bool, typer.Option("--fetch-debug", help=common.FETCH_DEBUG)] = False,
     score: Annotated[
         Path | None, typer.Option(help="Measure against a folder of logs with headers.")
     ] = None,
@@ -26,11 +37,29 @@ def crash(
     from vmlab import crash
     from vmlab.report import crashes
 
-    found = crash.find(_read(log or "-"))
+    text = _read(log or "-")
+    found = crash.find(text)
+    if found:
+        found = _with_lines(found, text, module or [], vmlinux, fetch_debug)
     if as_json:
         typer.echo(json.dumps(found.as_dict() if found else None, indent=1))
     else:
         typer.echo(crashes.text(found) if found else "no crash was found")
+
+
+def _with_lines(
+    crash: "Crash", log: str, modules: "Sequence[Path]", vmlinux: Path | None, fetch: bool
+) -> "Crash":
+    """With source lines, from the files given and the debug package of the log's own kernel."""
+    from vmlab import frames
+
+    catalog = common.catalog()
+    kernel = None if vmlinux else frames.kernel_of(log, catalog)
+    if kernel:
+        vmlinux = catalog.vmlinux(kernel, fetch)
+    elif fetch and not vmlinux:
+        raise UsageError("--fetch-debug: the log is of none of the kernels of `vmlab kernels list`")
+    return frames.of_files(crash, modules, vmlinux, common.here(), common.say)
 
 
 def _read(log: str) -> str:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from vmlab.crash import Crash, Frame
+from vmlab.crash import Crash
+from vmlab.report import frames
 
 _LABEL = 11
 
@@ -22,8 +23,11 @@ def _lines(crash: Crash) -> Iterator[str]:
     yield _field("report", "complete" if crash.complete else "cut, or another wrote into it")
     if crash.modules:
         yield _field("modules", " ".join(crash.modules))
-    for number, frame in enumerate(crash.frames):
-        yield _field("stack" if number == 0 else "", _frame(frame))
+    for number, line in enumerate(frames.guilty(crash)):
+        yield _field("where" if number == 0 else "", line)
+    stack = [line for frame in crash.frames for line in frames.entries(frame)]
+    for number, line in enumerate(stack):
+        yield _field("stack" if number == 0 else "", line)
     for number, row in enumerate(_registers(crash)):
         yield _field("registers" if number == 0 else "", row)
     for number, one in enumerate(crash.followers):
@@ -37,15 +41,6 @@ def _field(name: str, value: str) -> str:
 def _task(crash: Crash) -> str:
     name = "not known" if crash.task is None else f"{crash.task} (pid {crash.pid})"
     return name if crash.cpu is None else f"{name} on processor {crash.cpu}"
-
-
-def _frame(frame: Frame) -> str:
-    """`function+0x12/0x40 [module] (file.c:123)`, with `?` before one that is not reliable."""
-    where = f"+{frame.offset:#x}" if frame.offset >= 0 else ""
-    where += f"/{frame.size:#x}" if frame.size >= 0 else ""
-    module = f" [{frame.module}]" if frame.module else ""
-    source = f" ({frame.source.file}:{frame.source.line})" if frame.source else ""
-    return f"{'' if frame.reliable else '? '}{frame.function}{where}{module}{source}"
 
 
 def _registers(crash: Crash) -> Iterator[str]:
