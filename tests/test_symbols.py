@@ -248,6 +248,13 @@ def test_a_kernel_s_sizes_are_those_up_to_the_next_symbol(module):
     assert not final.has_size(final.size - 1)
 
 
+def test_the_compiler_s_labels_are_no_functions(tmp_path, module):
+    labelled = built(tmp_path / "labelled", "-m64", False, "-Wa,-L")
+    assert b"\0.LFE" in labelled.read_bytes()
+    assert elf.Functions(labelled).named("fail") == elf.Functions(module).named("fail")
+    assert elf.Functions(labelled).named("last")[0].reach >= sizes(labelled, "last")[0]
+
+
 def test_debug_information_is_found_by_name_and_by_build_id(tmp_path):
     file = built(tmp_path, "-m64", True, "-Wl,--build-id=0x1234abcd")
     one = frame(file, "fail", trap(file), module=None)

@@ -22,6 +22,7 @@ _LINK, _BUILD_ID = ".gnu_debuglink", ".note.gnu.build-id"
 _ENTRIES = {16: ("IIIBBH", (0, 1, 2, 3, 5)), 24: ("IBBHQQ", (0, 4, 5, 1, 3))}
 _CALL = 0xE8  # with 4 bytes of displacement
 _INDIRECT, _INDIRECT_SIZES = 0xFF, (2, 3, 4, 6, 7)  # group 5; /2 is a call
+_LABEL = b".L"  # the compiler's own; a kernel leaves them out (scripts/kallsyms.c)
 _NOT_CODE = {1, 3, 4, 6}  # types of symbols: object, section, file, thread-local
 
 
@@ -90,9 +91,10 @@ class Functions:
         for fields in entry.iter_unpack(table.data()):
             name, value, size, info, section = (fields[place] for place in places)
             if section in self._code and info & 15 not in _NOT_CODE:
-                self._begins.setdefault(section, []).append(value)
                 text = names[name : names.index(b"\0", name)]
-                self._entries.setdefault(text, []).append((section, value, size))
+                if not text.startswith(_LABEL):
+                    self._begins.setdefault(section, []).append(value)
+                    self._entries.setdefault(text, []).append((section, value, size))
         self._begins = {number: sorted(set(all)) for number, all in self._begins.items()}
 
     def _function(self, number: int, value: int, size: int) -> Function:
