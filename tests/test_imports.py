@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 ROOMS = (
     "errors", "crash", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts",
     "guest", "qemus", "scenario", "accel", "verdict", "story", "snapshots", "project", "payload",
-    "backend", "inputs", "tokens", "symbols", "frames", "runner", "virtme_trees", "virtme", "bench", "measure",
+    "backend", "inputs", "tokens", "symbols", "frames", "runner", "virtme_trees",
+    "virtme", "bench", "measure",
     "executor", "lab", "determinism", "explore", "archive", "replay", "debug", "interactive",
     "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
