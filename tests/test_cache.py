@@ -167,3 +167,10 @@ def test_the_whole_cache_goes_only_where_that_is_said(tmp_path, monkeypatch):
     assert len(Cache(tmp_path).entries()) == 1
     assert CliRunner().invoke(app, ["cache", "prune", "--all"]).exit_code == 0
     assert Cache(tmp_path).entries() == []
+
+
+def test_the_cache_goes_by_its_real_name(tmp_path, monkeypatch):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setenv("VMLAB_CACHE", str(tmp_path / "link"))
+    assert Cache.default().root == (tmp_path / "real").resolve()

@@ -47,9 +47,12 @@ class Cache:
 
     @classmethod
     def default(cls) -> "Cache":
-        """The directory of VMLAB_CACHE, else the user's cache directory."""
+        """The directory of VMLAB_CACHE, else the user's cache directory.
+
+        By its real name, which is the one that compilers write down and that is mapped away.
+        """
         chosen = os.environ.get(ENVIRONMENT)
-        return cls(Path(chosen).absolute() if chosen else platformdirs.user_cache_path("vmlab"))
+        return cls((Path(chosen) if chosen else platformdirs.user_cache_path("vmlab")).resolve())
 
     def find(self, kind: str, key: str) -> Path | None:
         """The finished directory, None where it is not there."""

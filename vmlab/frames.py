@@ -1,7 +1,7 @@
 """The frames of a run's crash with their source lines: which files know them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,15 +26,22 @@ class Frames:
     fetch: bool = False
 
     def resolved(self, crash: Crash, job: Job) -> Crash:
-        """The crash with all source lines that can be had; what is in the way is said."""
-        say = self.artifacts.catalog.say
+        """A run's crash with all source lines that can be had; what is in the way is said."""
         try:
             modules = modules_of(job.run.program, job.run.path.absolute() / "modules")
-            kernel = self.vmlinux(job.kernel)
-            return symbols.resolve(crash, modules, kernel, self.sources(job.kernel), say)
+            return self.named(crash, job.kernel, modules)
         except (LabError, OSError) as error:
+            say = self.artifacts.catalog.say
             say(f"{job.kernel.id}: the crash's source lines are missing: {error}")
             return crash
+
+    def named(self, crash: Crash, kernel: Kernel, modules: Mapping[str, Path]) -> Crash:
+        """The same for a crash of a kernel with these modules, by its name for them.
+
+        Raises LabError where a debug package that is asked for cannot be fetched.
+        """
+        vmlinux, where = self.vmlinux(kernel), self.sources(kernel)
+        return symbols.resolve(crash, modules, vmlinux, where, self.artifacts.catalog.say)
 
     def vmlinux(self, kernel: Kernel) -> Path | None:
         """The kernel with debug information, None where there is none."""
