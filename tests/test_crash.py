@@ -1,4 +1,10 @@
+import json
+import time
+from pathlib import Path
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vmlab import crash
 
@@ -62,6 +68,33 @@ from vmlab import crash
         ("Out of memory: Killed process 80 (sh)", "out of memory"),
         ("BUG: workqueue leaked lock or atomic: kworker/0:1/0x1/12", "workqueue leak"),
         ("kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)", "kmemleak"),
+        ('irq 16: nobody cared (try booting with the "irqpoll" option)', "unhandled interrupt"),
+        ("irq 10: nobody cared!", "unhandled interrupt"),
+        ("kobject (ffff888003a1c010): tried to init an initialized object, something is seriously"
+         " wrong.", "warning"),
+        ("kobject '(null)' (c8822010): tried to add an uninitialized object, something is"
+         " seriously wrong.", "warning"),
+        ("sysfs: cannot create duplicate filename '/class/misc/frob'", "warning"),
+        ("int3: 0000 [#1] PREEMPT SMP", "int3"),
+        ("Oops: int3: 0000 [#1] SMP NOPTI", "int3"),
+        ("BUG: Bad rss-counter state mm:(____ptrval____) type:MM_ANONPAGES val:3", "bad page"),
+        ("BUG frob_cache (Tainted: G           O): Objects remaining in frob_cache on"
+         " __kmem_cache_shutdown()", "slab corruption"),
+        ("BUG frob (Not tainted): Objects remaining on __kmem_cache_shutdown()",
+         "slab corruption"),
+        ("kmem_cache_destroy frob: Slab cache still has objects", "slab corruption"),
+        ("invalid opcode: 0000 [#1] SMP", "invalid opcode"),
+        ("Oops: general protection fault, probably for non-canonical address 0x1: 0000 [#1]",
+         "general protection fault"),
+        ("usercopy: Kernel memory exposure attempt detected from SLUB object 'kmalloc-32'", "BUG"),
+        ("Internal error: Oops: 96000004 [#1] SMP", "oops"),
+        ("CFI failure at frob_call+0x10/0x20 [frob] (target: frob_f+0x0/0x10; expected type: 0x1)",
+         "CFI failure"),
+        ("INFO: task sh:80 can't die for more than 143 seconds.", "hung task"),
+        ("BUG: using smp_processor_id() in preemptible [00000000] code: sh/80", "lockdep"),
+        ("BUG: spinlock bad magic on CPU#0, sh/80", "lockdep"),
+        ("DEBUG_LOCKS_WARN_ON(lock->magic != lock)", "warning"),
+        ("kernel BUG at lib/list_debug.c:53!", "list corruption"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("prefix", ["", "[   36.106465] ", "<4>[    1.0] ", "[    2.5][   T81] "])
@@ -89,6 +122,11 @@ def test_trouble_is_named(line, kind, prefix):
         "This is not a bug; warning: none of it is.",
         "INFO: lockdep is turned off.",
         "mce: CPU supports 10 MCE banks",
+        "INFO: NMI handler (perf_event_nmi_handler) took too long to run: 2.277 msecs",
+        "perf: interrupt took too long (2512 > 2500), lowering kernel.perf_event_max_sample_rate",
+        "irq 9: Affinity broken due to vector space exhaustion.",
+        "kobject: 'frob' (c8822010): kobject_add_internal: parent: 'misc', set: 'devices'",
+        "xfs: Unknown parameter '      Booting the kernel.      '",
         "ACPI: BIOS BUGs are worked around",
         "kthread_monitor: parameter report: \"BUG: x\" is none of all, zombies, summary",
         "WARNING! power/level is deprecated; use power/control instead",
@@ -124,5 +162,99 @@ def test_the_first_trouble_counts():
     assert (found.kind, found.first_line) == ("soft lockup", 2)
 
 
-def test_a_line_of_ten_megabytes_and_rubbish_are_looked_at_quickly():
-    assert crash.find("\0\x1b[2J\ufffd" * 3_000_000) is None
+@pytest.mark.parametrize(
+    "log",
+    [
+        "\0\x1b[2J\ufffd" * 3_000_000,
+        "BUG: KASAN: " + "a" * 10_000_000,
+        "[    1.5]" * 1_000_000,
+        "[<" * 2_000_000,
+        "f+0x1/0x2 " * 1_000_000,
+        "INFO: task " * 1_000_000,
+        "\r" * 10_000_000,
+        "\x1b[" * 2_000_000,
+        "(" * 1_000_000 + " from " * 100_000,
+        "_" * 5_000_000 + "lock",
+    ],
+    ids=lambda log: repr(log[:12]),
+)
+def test_a_line_of_megabytes_is_looked_at_quickly(log):
+    began = time.process_time()
+    crash.find(log)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "BUG: x",
+        "Oops: ",
+        "BUG: KASAN: use-after-free in f",
+        "WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2",
+        " [<c0100000>] ? " + "_" * 200 + "lock+0x1/0x2",
+        " _" + "a_" * 60 + "+0x1/0x2",
+        "RAX: 0000000000000000 " * 40,
+        "(((((((((((((((" * 60,
+        "[    1.000000] Linux version 6.1.0 (x",
+    ],
+)
+def test_the_time_grows_with_the_lines_and_not_faster(line):
+    """Twice the lines take about twice as long: nothing is looked at again and again."""
+
+    def cost(lines: int) -> float:
+        log = "Kernel panic - not syncing: x\n" + f"{line}\n" * lines
+        began = time.process_time()
+        crash.find(log)
+        return time.process_time() - began
+
+    few, many = min(cost(2_000) for _ in range(3)), min(cost(16_000) for _ in range(2))
+    assert many < 0.2 + 24 * few
+
+
+def test_a_megabyte_of_console_takes_a_third_of_a_second():
+    """Of the processor's time, in a log as dense with reports as none is."""
+    report = "\n".join(
+        log.read_text() for log in sorted((Path(__file__).parent / "crash-logs").iterdir())
+    )
+    boot = "".join(f"[{number / 100:12.6f}] frob {number}: ready\n" for number in range(1_000))
+    log = (report + boot * 5) * 20
+    log = log[:1_000_000]
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        crash.parse(log)
+        took.append(time.process_time() - began)
+    assert len(log) == 1_000_000
+    assert min(took) < 0.6  # twice what it takes: another machine may be slower
+
+
+_TEXT = st.text(
+    st.sampled_from("\n\r\x1b\0[]<>{}()#:?+-=/. x0aBUGKASANOopsRIPCPU\ufffd"), max_size=400
+)
+_LINES = st.sampled_from(
+    [
+        line
+        for log in sorted((Path(__file__).parent / "crash-logs").iterdir())
+        for line in log.read_text().split("\n")
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.one_of(_LINES, _TEXT), max_size=60))
+def test_no_log_is_too_odd(lines):
+    """Lines of true reports in any order and cut anywhere, with rubbish between them."""
+    log = "\n".join(lines)
+    found = crash.parse(log)
+    count = log.count("\n") + 1
+    for one in found:
+        assert 1 <= one.first_line <= one.last_line <= count
+        assert one.title
+        assert json.loads(json.dumps(one.as_dict()))["title"] == one.title
+    assert [one.first_line for one in found] == sorted(one.first_line for one in found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=4000))
+def test_bytes_that_are_no_text_are_read(raw):
+    crash.parse(raw.decode(errors="replace"))

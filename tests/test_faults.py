@@ -28,9 +28,9 @@ FAULTS = [
     ("hang", Verdict.TIMEOUT, "the guest still ran after 2 s", FIRST),
     ("stuck", Verdict.TIMEOUT, "the guest still ran after 2 s", "the last words"),
     ("reboot", Verdict.CRASHED, "the guest powered off or reset itself", "machine restart"),
-    ("reset", Verdict.CRASHED, "panic: Kernel panic - not syncing: no", "Kernel panic"),
-    ("panic", Verdict.CRASHED, "panic: Kernel panic - not syncing: sysrq", "sysrq triggered"),
-    ("agent", Verdict.CRASHED, "init killed: Kernel panic", "exitcode=0x0000000b"),
+    ("reset", Verdict.CRASHED, "panic: kernel panic: no", "Kernel panic"),
+    ("panic", Verdict.CRASHED, "panic: kernel panic: sysrq", "sysrq triggered"),
+    ("agent", Verdict.CRASHED, "init killed: kernel panic", "exitcode=0x0000000b"),
     ("oom", Verdict.CRASHED, "out of memory: Out of memory", "Killed process 7"),
     ("flood", Verdict.FAILED, "the console grew past 16 MiB", "xxxx"),
     ("silent", Verdict.CRASHED, "the guest never came to its first step", FIRST),
@@ -74,7 +74,7 @@ REAL_FAULTS = [
         "power off", "poweroff -f", Verdict.CRASHED,
         "the guest powered off or reset itself", "step begins",
     ),
-    ("agent", f"|{KILL_AGENT}", Verdict.CRASHED, "init killed: Kernel panic", "Kernel Offset"),
+    ("agent", f"|{KILL_AGENT}", Verdict.CRASHED, "init killed: kernel panic", "Kernel Offset"),
     (
         "memory", "mount -o remount,size=90% /tmp; cat /dev/zero > /tmp/x & tail /dev/zero",
         Verdict.CRASHED, "out of memory", "",
@@ -122,7 +122,7 @@ class TestRealGuests:
         ("init", "verdict", "reason", "last"),
         [
             ("while :; do :; done", Verdict.TIMEOUT, "the guest still ran after 20 s", "I am init"),
-            ("exit 3", Verdict.CRASHED, "init killed: Kernel panic", "Kernel Offset"),
+            ("exit 3", Verdict.CRASHED, "init killed: kernel panic", "Kernel Offset"),
         ],
         ids=["hangs", "its agent is gone"],
     )

@@ -5,7 +5,7 @@ import pytest
 from vmlab.guest.launch import Ended
 from vmlab.guest.results import Results, StepResult
 from vmlab.scenario import Known, expand, load
-from vmlab.verdict import Judgement, Verdict, judge
+from vmlab.verdict import CRASH_LINES, Judgement, Verdict, judge
 
 KERNEL = "6.1.0-50-686"
 OFF = Ended("off")
@@ -113,7 +113,26 @@ def test_a_sick_kernel_is_never_a_pass_and_the_running_step_is_named(tmp_path):
     assert judged(tmp_path, RUN, results(step()), console).verdict is Verdict.CRASHED
     judgement = judged(tmp_path, RUN, results(begun=1, fault="x"), console)
     assert (judgement.step, judgement.line, judgement.label) == (1, 5, "run: true")
-    assert judgement.reason == "soft lockup: BUG: soft lockup - CPU#0 stuck for 22s!"
+    assert judgement.reason == (
+        "soft lockup: BUG: soft lockup in corrupted (BUG: soft lockup - CPU#0 stuck for 22s!)"
+    )
+    assert judgement.crash is not None
+    assert judgement.crash.kind == "soft lockup"
+
+
+def test_the_console_is_shown_from_the_crash_on(tmp_path):
+    lines = ["------------[ cut here ]------------", "kernel BUG at frob.c:17!"]
+    lines += ["RIP: 0010:frob_start+0x21/0x30 [frob]", "Call Trace:"]
+    lines += [f" frob_{number}+0x1/0x2 [frob]" for number in range(40)]
+    console = BOOT + "".join(f"[    2.0] {line}\r\n" for line in lines).encode()
+    console += b"[    9.0] fine again\r\n" * 30
+    judgement = judged(tmp_path, RUN, results(begun=1, fault="x"), console)
+    assert judgement.reason == "BUG: kernel BUG in frob_start"
+    seen = judgement.seen.split("\n")
+    first = BOOT.count(b"\n") + 1
+    assert seen[0] == f"[    2.0] {lines[0]}"
+    assert len(seen) == CRASH_LINES + 1
+    assert seen[-1] == f"... and on to line {first + len(lines) - 1} of the console"
 
 
 @pytest.mark.parametrize(

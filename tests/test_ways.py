@@ -18,7 +18,7 @@ SCENARIOS = {
 WANTED = {
     "passes": ("passed", "", None),
     "fails": ("failed", "exit status 3, and success was wanted", 1),
-    "crashes": ("crashed", "panic: Kernel panic - not syncing: sysrq triggered crash", 2),
+    "crashes": ("crashed", "panic: kernel panic: sysrq triggered crash", 2),
     "too-long": (
         "timeout", "the steps took longer than the scenario's timeout of guest time", 1,
     ),

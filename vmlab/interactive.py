@@ -124,4 +124,4 @@ def boot(
         with session(begun, files) as inner:
             yield Guest(kernel, inner)
             if found := crash.find(run.console.read_text(errors="replace")):
-                raise KernelSick(f"kernel {kernel.id}: {found.kind}: {found.title}")
+                raise KernelSick(f"kernel {kernel.id}: {found.named}")

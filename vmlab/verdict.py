@@ -88,10 +88,7 @@ def _crashed(expanded: Expanded, index: int | None, trouble: Crash, text: str) -
     seen = "\n".join(line.rstrip("\r")[:_SHOWN] for line in lines[:CRASH_LINES])
     if len(lines) > CRASH_LINES:
         seen += f"\n... and on to line {trouble.last_line} of the console"
-    reason = f"{trouble.kind}: {trouble.title}"
-    if trouble.function is None and trouble.line_text not in trouble.title:
-        reason += f" ({trouble.line_text[:_SHOWN]})"
-    judged = _at(expanded, index, Verdict.CRASHED, reason, seen=seen)
+    judged = _at(expanded, index, Verdict.CRASHED, trouble.named[:_SHOWN], seen=seen)
     return replace(judged, crash=trouble)
 
 

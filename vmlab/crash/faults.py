@@ -253,8 +253,7 @@ FAULTS = (
     # lib/kobject.c, fs/sysfs, lib/debugobjects.c, mm/vmalloc.c, mm/slab_common.c: before a WARNING
     rule(
         "warning",
-        "kobject: .{0,80}tried to (?:init an initialized|add an uninitialized) object"
-        r"|kobject: '.{0,60}' \(.{1,20}\): (?:tried to|is not initialized)",
+        r"kobject:? (?:'.{0,80}' )?\(.{1,20}\): (?:tried to (?:init|add)|is not initialized)",
         "WARNING: kobject bug in {function}",
     ),
     rule("warning", "kobject_add_internal failed for ", "WARNING: kobject bug in {function}"),

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+UNKNOWN = "corrupted"
+"""Stands in a title for the function, where none was found."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -75,6 +78,14 @@ class Crash:
     complete: bool = False
     frames: tuple[Frame, ...] = ()
     followers: tuple[Follower, ...] = ()
+
+    @property
+    def named(self) -> str:
+        """Kind and title in one line; the log's own words where the title says too little."""
+        if self.title == self.kind:
+            return f"{self.kind}: {self.line_text}"
+        line = f" ({self.line_text})" if self.title.endswith(f"in {UNKNOWN}") else ""
+        return f"{self.kind}: {self.title}{line}"
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON; the keys are the fields' names."""

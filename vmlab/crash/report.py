@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from vmlab.crash import guilty
 from vmlab.crash.kinds import WARNED
 from vmlab.crash.lines import Message
-from vmlab.crash.model import Crash, Frame
+from vmlab.crash.model import UNKNOWN, Crash, Frame
 from vmlab.crash.rules import Rule
 from vmlab.crash.stack import STACK, Facts, Section, gather
 
-UNKNOWN = "corrupted"
-"""Stands in a title where no function was found."""
 PAIRED = ("usb_submit_urb",)
 """Functions that warn of what their caller did: both are named."""
 
@@ -85,7 +83,7 @@ def crash(report: Report) -> Crash:
     function = _function(rule, said, stack)
     if function is None and rule.kind == "lockdep":
         function = _first(_ACQUIRED, report.lines)
-    if function is None and facts.ip:
+    if function is None and facts.ip and rule.kind not in _NO_STACK:
         function = guilty.bare(facts.ip.function)
     _more(facts, said, report.lines)
     return Crash(
@@ -130,6 +128,8 @@ def _stacks(facts: Facts) -> Iterator[Section]:
 def _function(rule: Rule, said: dict[str, str], stack: list[Frame]) -> str | None:
     if "guilty" in said:
         return said["guilty"]
+    if rule.kind in _NO_STACK:
+        return None
     known = "f" in said and rule.kind not in _BY_STACK
     frames = [Frame(said["f"]), *stack] if known else stack
     if rule.stalls:

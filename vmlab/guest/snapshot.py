@@ -182,7 +182,7 @@ def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda:
             break
     found = crash.find(run.console.read_text(errors="replace"))
     if found:
-        raise SnapshotError(f"the kernel is sick before any step: {found.kind}: {found.title}")
+        raise SnapshotError(f"the kernel is sick before any step: {found.named}")
     set_clock(snapshot, run, boot.machine.shift)
     sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
     snapshot.sums.write_text(json.dumps(sums) + "\n")
