@@ -74,7 +74,7 @@ REAL_FAULTS = [
         "power off", "poweroff -f", Verdict.CRASHED,
         "the guest powered off or reset itself", "step begins",
     ),
-    ("agent", f"|{KILL_AGENT}", Verdict.CRASHED, "init killed: kernel panic", "Kernel Offset"),
+    ("agent", f"|{KILL_AGENT}", Verdict.CRASHED, "init killed: kernel panic", "Attempted to kill init"),
     (
         "memory", "mount -o remount,size=90% /tmp; cat /dev/zero > /tmp/x & tail /dev/zero",
         Verdict.CRASHED, "out of memory", "",
@@ -122,7 +122,7 @@ class TestRealGuests:
         ("init", "verdict", "reason", "last"),
         [
             ("while :; do :; done", Verdict.TIMEOUT, "the guest still ran after 20 s", "I am init"),
-            ("exit 3", Verdict.CRASHED, "init killed: kernel panic", "Kernel Offset"),
+            ("exit 3", Verdict.CRASHED, "init killed: kernel panic", "Attempted to kill init"),
         ],
         ids=["hangs", "its agent is gone"],
     )

@@ -195,6 +195,12 @@ FAULTS = (
         r"|(?:mce: )?(?:\[Hardware Error\]: )?CPU ?\d+: Machine Check",
         "machine check",
     ),
+    # drivers/trusty/trusty-log.c of Android: what the secure world says as it ends
+    rule(
+        "panic",
+        r"trusty: panic .{1,80}ASSERT FAILED at \(.{1,120}\): (?P<said>.{1,120})",
+        "trusty: ASSERT FAILED: {said}",
+    ),
     # init/main.c, kernel/exit.c, kernel/panic.c
     rule(
         "init killed",

@@ -20,6 +20,7 @@ def _table(*tables: Sequence[str]) -> "re.Pattern[str]":
 _SKIPPED = _table(REPORTING, PRIMITIVES, WAITING)
 _SKIPPED_IN_STALL = _table(REPORTING, PRIMITIVES, WAITING, IN_INTERRUPT)
 _DISPATCHER = _table(DISPATCHERS)
+_TIMER = re.compile(r"(?:asm_sysvec_|sysvec_|smp_)?apic_timer_interrupt")
 _STANDS_FOR = (
     # whole families that wait for all processors, by one name
     (
@@ -62,7 +63,7 @@ def guilty(frames: Iterable[Frame], also: str | None = None) -> str | None:
 def stalled(frames: Iterable[Frame]) -> str | None:
     """Who a stall is about: a loop is seen at any place, so it is what a dispatcher has called."""
     last = None
-    for name in _reliable(frames):
+    for name in _reliable(_below_the_timer(list(frames))):
         if family := _family(name):
             return family
         if _SKIPPED_IN_STALL.fullmatch(name):
@@ -71,6 +72,13 @@ def stalled(frames: Iterable[Frame]) -> str | None:
             return plain(last)
         last = name
     return plain(last) if last else None
+
+
+def _below_the_timer(frames: list[Frame]) -> list[Frame]:
+    """What the timer's interrupt had stopped: it was found to stall, not what interrupts do."""
+    stops = [at for at, one in enumerate(frames, 1) if _TIMER.fullmatch(bare(one.function))]
+    below = frames[stops[-1] :] if stops else frames
+    return below if any(frame.reliable for frame in below) else frames
 
 
 def _family(name: str) -> str | None:

@@ -29,6 +29,7 @@ _ENTRY = re.compile(
     r"|system_call\w*|sysenter\w*|syscall_call|kernel_thread_helper|child_rip|startup_32_smp"
     r"|do_syscall_\d+|do_\w*fast_syscall\w*|do_int80\w*|el0\w*|ret_fast_syscall"
 )
+_INJECTION = re.compile(r"should_fail")
 _NO_STACK = {
     "out of memory", "netdevice hang", "machine check", "no root", "no init", "workqueue lockup",
     "unhandled interrupt", "reboot",
@@ -112,6 +113,8 @@ def _refined(rule: Rule, said: dict[str, str]) -> Rule:
 def _stack(facts: Facts, section: Section) -> list[Frame]:
     """The frames that a crash is about: those of a stack, after the place of the trap."""
     found = list(section.frames)
+    if any(frame.reliable and _INJECTION.match(frame.function) for frame in found):
+        found.clear()  # the stack of an injected failure, printed into this report
     if facts.ip and not (found and found[0].function == facts.ip.function):
         found.insert(0, facts.ip)
     return found
