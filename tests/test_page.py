@@ -128,7 +128,7 @@ def test_a_crash_is_told_with_symbols_source_and_followers(page):
         "qemu-system-i386 -m 192", "scenarios/resets.yaml:7",
     ):  # fmt: skip
         assert wanted in texts
-    assert '<span class="here"><b>24</b>  \thead = 0;</span>' in page
+    assert '<span class="here"><b>24</b>  <code>\thead = 0;</code></span>' in page
 
 
 def test_a_crash_without_source_is_told_too(tmp_path):

@@ -1,5 +1,6 @@
 """Reports in the formats of others: each is read by something that is not ours."""
 
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -8,8 +9,11 @@ import pytest
 from markdown_it import MarkdownIt
 from told_runs import CONSOLE, EACH, crashed, record, report
 
-from vmlab.report import clean, github, junit, ktap, markdown
-from vmlab.report.told import of_directory
+from vmlab.report import clean, events, github, junit, ktap, markdown
+from vmlab.report.formats import FORMATS
+from vmlab.report.told import Step, of_directory
+from vmlab.runner import Run
+from vmlab.verdict import Judgement, Verdict
 
 XSD = Path(__file__).parent / "data" / "junit.xsd"
 
@@ -166,3 +170,14 @@ def test_a_run_directory_is_read_with_its_files_and_no_others(tmp_path):
     (folder / "000" / "console").unlink()
     (folder / "000" / "console").symlink_to(secret)
     assert of_directory(folder).runs[1].content("console") == b""
+
+
+def test_the_docs_name_every_key_and_event():
+    run = Run("s", "6.1", "i386", "qemu", Judgement(Verdict.PASSED), 1, 1, "d")
+    events_ = [events.start([("s", "k")]), events.run_start("s", "k"), *events.of_run(run),
+               events.end([run], 0)]  # fmt: skip
+    keys = {key for one in (run.record(), *events_) for key in one}
+    words = {str(one["event"]) for one in events_} | {"step", *Step.model_fields, *FORMATS}
+    docs = (Path(__file__).parent.parent / "docs" / "reports.md").read_text()
+    named = set(re.findall(r"`(?:--)?([\w-]+)(?: FILE)?`", docs))
+    assert (keys | words) - named == set()

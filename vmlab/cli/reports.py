@@ -77,16 +77,17 @@ def on_github(wish: bool | None, environment: Mapping[str, str] = os.environ) ->
 @contextlib.contextmanager
 def muted(github: bool) -> Iterator[None]:
     """Within it GitHub takes no commands from what is printed."""
+    if not github:
+        yield
+        return
     from vmlab.report.github import Muted
 
     word = Muted()
-    if github:
-        typer.echo(word.begin)
+    typer.echo(word.begin)
     try:
         yield
     finally:
-        if github:
-            typer.echo(word.end)
+        typer.echo(word.end)
 
 
 def annotate(report: "Report", root: Path, environment: Mapping[str, str] = os.environ) -> None:

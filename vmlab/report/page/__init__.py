@@ -28,7 +28,7 @@ SYMBOLS = {
     "skipped": "\u2013", "broken": "?", "not judged": "\u00b7", "not reached": "\u00b7",
 }  # fmt: skip
 
-SHORT_STACK = 12  # frames that are shown of a crash before the whole stack is asked for
+SHORT_STACK = 8  # frames that are shown of a crash before the whole stack is asked for
 
 
 @dataclass(frozen=True)
