@@ -7,11 +7,12 @@ from pathlib import Path
 import ktap as reader
 import pytest
 from markdown_it import MarkdownIt
-from told_runs import CONSOLE, EACH, crashed, record, report
+from told_runs import CONSOLE, EACH, crashed, record, report, told
 
 from vmlab.report import clean, events, github, junit, ktap, markdown
 from vmlab.report.formats import FORMATS
-from vmlab.report.told import Step, of_directory
+from vmlab.report.page import html
+from vmlab.report.told import Report, Step, of_directory
 from vmlab.runner import Run
 from vmlab.verdict import Judgement, Verdict
 
@@ -170,6 +171,27 @@ def test_a_run_directory_is_read_with_its_files_and_no_others(tmp_path):
     (folder / "000" / "console").unlink()
     (folder / "000" / "console").symlink_to(secret)
     assert of_directory(folder).runs[1].content("console") == b""
+
+
+def test_runs_of_one_kind_are_cases_of_their_own(tmp_path):
+    root = valid(junit.xml(report(tmp_path, record("s"), record("s", "failed"))))
+    assert [case.get("name") for case in root.iter("testcase")] == ["s", "s (2)"]
+    assert "failed" in markdown.text(report(tmp_path / "b", record("s", "failed"), record("s")))
+
+
+def test_a_report_of_nothing_is_one_too():
+    nothing = Report("", [])
+    assert len(valid(junit.xml(nothing))) == 0
+    assert reader.parse(ktap.text(nothing)).subtests == []
+    assert "nothing was run" in markdown.text(nothing)
+    assert "<title>nothing was run: vmlab </title>" in html(nothing)
+
+
+def test_only_a_crashed_run_is_told_by_its_crash():
+    failed = told({**crashed(reason="another crash was wanted"), "verdict": "failed"})
+    assert failed.headline == "another crash was wanted"
+    assert told(crashed()).headline == "BUG: NULL dereference in ring_reset"
+    assert told({**crashed(reason="r\nmore"), "crash": None}).headline == "r"
 
 
 def test_the_docs_name_every_key_and_event():

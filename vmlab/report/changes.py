@@ -136,8 +136,7 @@ def _words(change: Change) -> str:
 
 def _why(run: Told) -> str:
     at = f" in step {run.step}" if run.step is not None else ""
-    reason = run.crash.title if run.crash else run.reason.partition("\n")[0]
-    return f"{at} ({clean.line(clean.short(reason, 200))})" if reason else at
+    return f"{at} ({clean.line(clean.short(run.headline, 200))})" if run.headline else at
 
 
 def record(found: Changes) -> dict[str, object]:

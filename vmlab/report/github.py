@@ -26,9 +26,8 @@ def annotations(report: Report, root: Path, workspace: Path) -> Iterator[str]:
 
 
 def _annotation(run: Told, root: Path, workspace: Path) -> str:
-    why = run.crash.title if run.crash else run.reason
     step = f"step {run.step}: {run.label}: " if run.step is not None else ""
-    message = clean.short(f"{step}{why}", 1000)
+    message = clean.short(f"{step}{run.headline}", 1000)
     if run.wanted:
         message += clean.short(f"\nwanted: {run.wanted}\nseen: {run.seen}", 1000)
     if run.token:

@@ -4,6 +4,7 @@ Only elements and attributes that every reader's schema knows; tests/data/junit.
 """
 
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Sequence
 
 from vmlab.report import clean
@@ -26,8 +27,10 @@ def xml(report: Report) -> str:
         suite = ET.SubElement(root, "testsuite", {"name": _text(kernel), **_counts(runs)})
         suite.set("skipped", str(sum(run.verdict is Verdict.SKIPPED for run in runs)))
         _properties(suite, report, runs[0])
+        seen: Counter[str] = Counter()
         for run in runs:
-            _case(suite, run)
+            seen[run.scenario] += 1
+            _case(suite, run, seen[run.scenario])
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
@@ -47,14 +50,15 @@ def _properties(suite: ET.Element, report: Report, run: Told) -> None:
         ET.SubElement(properties, "property", name=name, value=_text(value))
 
 
-def _case(suite: ET.Element, run: Told) -> None:
+def _case(suite: ET.Element, run: Told, again: int) -> None:
+    name = run.scenario if again == 1 else f"{run.scenario} ({again})"
     case = ET.SubElement(
-        suite, "testcase", classname=_text(run.kernel), name=_text(run.scenario),
+        suite, "testcase", classname=_text(run.kernel), name=_text(name),
         time=f"{run.wall_s:.3f}",
     )  # fmt: skip
     if (element := _ELEMENTS.get(run.verdict)) is None:
         return
-    message = clean.line(run.crash.title if run.crash else run.reason.partition("\n")[0])
+    message = clean.line(run.headline)
     made = ET.SubElement(case, element, message=message, type=str(run.verdict))
     made.text = _text(details(run))
     if not run.fine and (console := run.content("console")):

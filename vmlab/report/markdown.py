@@ -38,7 +38,7 @@ def text(report: Report) -> str:
 
 def _matrix(report: Report) -> Iterator[str]:
     kernels = sorted({run.kernel for run in report.runs}, key=natural)
-    found = {run.key: run for run in report.runs}
+    found = {run.key: run for run in reversed(report.worst_first())}
     order = {run.scenario: None for run in report.worst_first()}
     yield "| scenario | " + " | ".join(map(_code, kernels)) + " |"
     yield "|---" * (len(kernels) + 1) + "|"
@@ -55,13 +55,10 @@ def _cell(run: Told | None) -> str:
 
 
 def _failure(run: Told) -> str:
-    why = run.crash.title if run.crash else run.reason.partition("\n")[0]
     head = f"{_SYMBOLS[run.verdict]} {run.verdict}: {_code(run.scenario)} on {_code(run.kernel)}"
     body = clean.fenced(clean.short(details(run), 500))
-    return (
-        f"<details><summary>{head}: {_code(clean.short(clean.line(why), 200))}</summary>\n\n"
-        f"{body}\n\n</details>\n"
-    )
+    why = _code(clean.short(clean.line(run.headline), 200))
+    return f"<details><summary>{head}: {why}</summary>\n\n{body}\n\n</details>\n"
 
 
 def _code(text: str) -> str:

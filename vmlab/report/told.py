@@ -164,6 +164,12 @@ class Told(Model):
     def fine(self) -> bool:
         return self.verdict in FINE
 
+    @property
+    def headline(self) -> str:
+        """Why it did not pass, in one line: of a crashed run, what people file it under."""
+        crashed = self.verdict is Verdict.CRASHED and self.crash
+        return (crashed and crashed.title) or self.reason.partition("\n")[0]
+
     def content(self, name: str) -> bytes:
         """A file of the run directory; nothing where it is none, or leads elsewhere."""
         path = self.place / name if self.place else None
