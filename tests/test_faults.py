@@ -74,7 +74,10 @@ REAL_FAULTS = [
         "power off", "poweroff -f", Verdict.CRASHED,
         "the guest powered off or reset itself", "step begins",
     ),
-    ("agent", f"|{KILL_AGENT}", Verdict.CRASHED, "init killed: kernel panic", "Attempted to kill init"),
+    (
+        "agent", f"|{KILL_AGENT}", Verdict.CRASHED, "init killed: kernel panic",
+        "Attempted to kill init",
+    ),
     (
         "memory", "mount -o remount,size=90% /tmp; cat /dev/zero > /tmp/x & tail /dev/zero",
         Verdict.CRASHED, "out of memory", "",
