@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from vmlab.crash.kinds import ANY_LOUD, REBOOT, rule_of
 from vmlab.crash.lines import LONGEST, Message
-from vmlab.crash.report import Report
+from vmlab.crash.report import MANY_STACKS, Report
 from vmlab.crash.rules import ANY_KIND, Rule
 
 FARTHEST = 1200
@@ -26,7 +26,6 @@ _RESTARTED = re.compile(
     r"|Booting the kernel\."
 )
 _BETWEEN_RULES = ("KASAN", "KMSAN", "KCSAN", "KFENCE", "UBSAN")  # they end with a line of =
-_ANY_CALLER = ("RCU stall", "hung task", "soft lockup", "hard lockup", "workqueue lockup")
 
 Hit = tuple[Rule, "re.Match[str]", str]
 
@@ -105,7 +104,7 @@ def _listens(report: Report, message: Message, index: int) -> bool:
         return False
     first = report.lines[0].caller
     same = message.caller == first or not (first and message.caller)
-    return same or report.rule.kind in _ANY_CALLER
+    return same or report.rule.kind in MANY_STACKS
 
 
 def _belongs(hit: Hit, report: Report, index: int) -> bool:

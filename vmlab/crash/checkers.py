@@ -278,8 +278,8 @@ CHECKERS = (
     ),
     rule(
         "sleeping function",
-        "BUG: assuming atomic context at|BUG: assuming non migratable",
-        "BUG: assuming atomic context in {function}",
+        r"BUG: assuming (?P<what>atomic|non migratable) context at (?P<place>[\w./-]{1,120}):\d+",
+        "BUG: assuming {what} context at {place}:LINE",
     ),
     # kernel/workqueue.c
     rule(

@@ -220,7 +220,7 @@ FAULTS = (
     rule(
         "panic",
         "Kernel panic - not syncing: (?P<said>Fatal exception(?: in interrupt)?"
-        r"|panic_on_warn set|KASAN: panic_on_warn|kfence\.fault=panic|panic_on_\w+)",
+        r"|panic_on_warn set|KASAN: panic_on_warn.{0,40}|kfence\.fault=panic|panic_on_\w+)",
         "kernel panic: {said}",
         after=ANY_KIND,
     ),

@@ -76,8 +76,11 @@ def stalled(frames: Iterable[Frame]) -> str | None:
 
 def _below_the_timer(frames: list[Frame]) -> list[Frame]:
     """What the timer's interrupt had stopped: it was found to stall, not what interrupts do."""
-    stops = [at for at, one in enumerate(frames, 1) if _TIMER.fullmatch(bare(one.function))]
-    below = frames[stops[-1] :] if stops else frames
+    timer = [bool(_TIMER.fullmatch(bare(one.function))) for one in frames]
+    if True not in timer:
+        return frames
+    first = timer.index(True)
+    below = frames[timer.index(False, first) :] if False in timer[first:] else []
     return below if any(frame.reliable for frame in below) else frames
 
 

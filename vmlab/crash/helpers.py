@@ -69,7 +69,8 @@ PRIMITIVES = (
     r"spin_(?:bug|dump)|seqcount_lockdep\w*",
     r"_*lock_(?:acquire|release|downgrade|set_class|is_held|repin|pin)\w*",
     r"lock_(?:acquire|release)\w*|lockdep_(?!rtnl)\w+|_*lockdep_\w+|register_lock_class",
-    r"hlock_class|local_lock\w*|look_up_lock_class|validate_chain",
+    r"hlock_class|_*fs_reclaim_\w+|touch_\w*lockdep_map",
+    r"local_lock\w*|look_up_lock_class|validate_chain",
     r"check_(?:prev\w*|noncircular|deadlock|usage\w*|irq_usage|wait_context|lock|flags"
     r"|chain_key)\w*",
     r"mark_(?:lock|held_locks|usage)\w*|reacquire_held_locks|find_lock_in_\w+|assign_lock_key",
@@ -94,6 +95,7 @@ PRIMITIVES = (
     # lib/string.c, lib/usercopy.c, lib/iov_iter.c's lowest, arch/*/lib
     "_*(?:mem(?:cpy|set|move|cmp|chr|scan|dup)|str(?:n?cpy|scpy|lcpy|n?cat|n?len|n?cmp"
     r"|r?chr|n?str|sep|spn|pbrk|n?casecmp|lcat|im|reverse))\w{0,20}",
+    r"k?v?asprintf\w*|kasprintf|nla_(?:strcmp|strscpy|strlcpy|memcpy|memcmp|get_\w+|find)",
     r"(?:kv?)?mem(?:cpy|set|move|dup)\w*|kstrdup\w*|kmemdup\w*|strndup_user|memdup_user\w*",
     "v?s(?:n|cn)?printf|format_decode|string(?:_nocheck)?|pointer|number",
     r"_*(?:arch_)?(?:raw_)?copy_(?:to|from|in)_(?:user|iter|kernel)\w*|_*copy_user\w*|copyin",

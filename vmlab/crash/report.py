@@ -14,6 +14,9 @@ from vmlab.crash.stack import STACK, Facts, Section, gather
 PAIRED = ("usb_submit_urb",)
 """Functions that warn of what their caller did: both are named."""
 
+MANY_STACKS = ("RCU stall", "hung task", "soft lockup", "hard lockup", "workqueue lockup")
+"""Kinds whose reports show the stacks of several tasks, printed by whoever is at hand."""
+
 _ACCESS = re.compile(
     r"(?i:(?P<what>read|write) (?:of size|at addr|at 0x)|(?:invalid|bad) (?P<other>read|write))"
 )
@@ -24,11 +27,6 @@ _ACQUIRED = re.compile(
     r"(?:\[<[0-9a-f]+>\] )?([\w.$]{1,120})\+0x"
 )
 _BY = re.compile(r".{0,80}by task (?P<task>.{1,40})/(?P<pid>\d+)")
-_ENTRY = re.compile(
-    r"entry_\w+|ret_from_\w+|start_kernel|start_secondary|secondary_startup\w*|\w+_start_kernel"
-    r"|system_call\w*|sysenter\w*|syscall_call|kernel_thread_helper|child_rip|startup_32_smp"
-    r"|do_syscall_\d+|do_\w*fast_syscall\w*|do_int80\w*|el0\w*|ret_fast_syscall"
-)
 _INJECTION = re.compile(r"should_fail")
 _NO_STACK = {
     "out of memory", "netdevice hang", "machine check", "no root", "no init", "workqueue lockup",
@@ -79,7 +77,7 @@ def crash(report: Report) -> Crash:
     if report.warned:
         said |= {key: value for key, value in report.warned.groupdict().items() if value}
     section = next(_stacks(facts), Section(""))
-    stack = _stack(facts, section)
+    stack = _stack(report.rule, facts, section)
     rule = _refined(report.rule, said)
     function = _function(rule, said, stack)
     if function is None and rule.kind == "lockdep":
@@ -110,9 +108,11 @@ def _refined(rule: Rule, said: dict[str, str]) -> Rule:
     return next((one for one in WARNED if one.pattern.match(place)), rule)
 
 
-def _stack(facts: Facts, section: Section) -> list[Frame]:
+def _stack(rule: Rule, facts: Facts, section: Section) -> list[Frame]:
     """The frames that a crash is about: those of a stack, after the place of the trap."""
     found = list(section.frames)
+    if facts.mixed and rule.kind not in MANY_STACKS:
+        found.clear()  # another task's stack begins before this one is complete
     if any(frame.reliable and _INJECTION.match(frame.function) for frame in found):
         found.clear()  # the stack of an injected failure, printed into this report
     if facts.ip and not (found and found[0].function == facts.ip.function):
@@ -174,6 +174,9 @@ def _title(
         if key in words:
             words[key] = general(words[key])
     title = rule.bare if rule.bare and not function else rule.title
+    if rule.kind == "KASAN" and not words["access"] and "f" in said:
+        title = "KASAN: {what} in {f}"  # nothing but its first line is known
+        title += " at addr ADDR" if " at addr " in report.text else ""
     return re.sub(r" {2,}", " ", title.format_map(words)).strip()
 
 
@@ -204,9 +207,8 @@ def _became(facts: Facts) -> str | None:
 
 def _complete(report: Report, facts: Facts, stack: list[Frame]) -> bool:
     """Whether its last line was seen, or else the place where the kernel was entered."""
-    if report.disturbed:
+    if report.disturbed or (facts.mixed and report.rule.kind not in MANY_STACKS):
         return False
     if report.rule.kind in _NO_STACK:
         return True
-    entered = facts.user or any(_ENTRY.fullmatch(frame.function) for frame in stack)
-    return bool(stack) and (report.ended or entered)
+    return bool(stack) and (report.ended or facts.entered)

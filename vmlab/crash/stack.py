@@ -47,6 +47,11 @@ STACK = re.compile(
     r"|(?:Use-after-free|Out-of-bounds|Invalid|Corrupted memory) |Invalid free of "
 )
 """Headlines of the stacks that a crash is about; others tell who allocated, freed or locked."""
+_ENTRY = re.compile(
+    r"entry_\w+|ret_from_\w+|start_kernel|start_secondary|secondary_startup\w*|\w+_start_kernel"
+    r"|system_call\w*|sysenter\w*|syscall_call|kernel_thread_helper|child_rip|startup_32_smp"
+    r"|do_syscall_\d+|do_\w*fast_syscall\w*|do_int80\w*|el0\w*|ret_fast_syscall"
+)
 _USER_SEGMENTS = ("0033", "0023", "002b", "0073")
 
 _HEADS = re.compile(
@@ -116,6 +121,8 @@ class Facts:
     aside: bool = False  # the next stack is none that the crash is about
     inlined: list[Inlined] = field(default_factory=list)  # of the frame that comes next
     user: bool = False  # the registers of user mode have begun
+    entered: bool = False  # the stack was seen as far as where the kernel was entered
+    mixed: bool = False  # another task's stack began before
 
 
 def gather(lines: list[Message], trapped: bool = False) -> Facts:
@@ -148,6 +155,7 @@ def _take(facts: Facts, text: str) -> bool:
             found[0] = replace(found[0], inlined=tuple(facts.inlined))
             facts.inlined.clear()
         _take_frames(facts.sections[-1], found)
+        facts.entered = facts.entered or bool(_ENTRY.fullmatch(found[-1].function))
         return True
     facts.inlined.clear()
     _take_ip(facts, stripped)
@@ -190,7 +198,7 @@ def _take_ip(facts: Facts, text: str) -> None:
         return
     segment = found["segment"] or found["old"]
     if segment in _USER_SEGMENTS:
-        facts.user = True
+        facts.user = facts.entered = True
         return
     frame = _ip_frame(found, text)
     if frame is None:
@@ -228,6 +236,12 @@ def _take_who(facts: Facts, text: str) -> None:
 
 
 def _fill(facts: Facts, said: dict[str, str]) -> None:
+    if (
+        facts.pid is not None
+        and not facts.entered
+        and said.get("pid", "") not in ("", str(facts.pid))
+    ):
+        facts.mixed = True
     if facts.task is None and "task" in said:
         facts.task, facts.pid = said["task"], int(said["pid"])
     if facts.cpu is None and "cpu" in said:
