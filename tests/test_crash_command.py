@@ -33,6 +33,11 @@ class TestPrinted:
         ):
             assert part in said
 
+    def test_the_page_shows_what_is_printed(self):
+        page = (LOGS.parent.parent / "docs" / "crashes.md").read_text()
+        said = run("-", given=OOPS.read_text().partition("\n\n")[2]).stdout
+        assert "".join(f"    {line}\n" for line in said.splitlines()) in page
+
     def test_stdin_is_read_and_json_is_what_verdicts_have(self):
         log = OOPS.read_text()
         said = json.loads(run("-", "--json", given=log).stdout)
