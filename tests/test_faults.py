@@ -75,14 +75,14 @@ REAL_FAULTS = [
         "the guest powered off or reset itself", "step begins",
     ),
     (
-        "agent", f"|{KILL_AGENT}", Verdict.CRASHED, "init killed: kernel panic",
-        "Attempted to kill init",
+        "agent", f"|{KILL_AGENT}", Verdict.CRASHED,
+        "init killed: kernel panic", "Attempted to kill init",
     ),
     (
         "memory", "mount -o remount,size=90% /tmp; cat /dev/zero > /tmp/x & tail /dev/zero",
         Verdict.CRASHED, "out of memory", "",
     ),
-    ("flood", f'"{FLOOD}"', Verdict.FAILED, "the console grew past 16 MiB", "again and again"),
+    ("flood", f'"{FLOOD}"', Verdict.FAILED, "the console grew past 256 KiB", "again and again"),
 ]  # fmt: skip
 
 

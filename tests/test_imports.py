@@ -10,9 +10,9 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 # From the bottom up; a room may import what stands before it, and itself.
 ROOMS = (
     "errors", "crash", "arch", "perturb", "cache", "catalog", "build", "images", "artifacts",
-    "guest", "qemus", "scenario", "accel", "verdict", "story", "snapshots", "project", "payload",
-    "backend", "inputs", "tokens", "symbols", "frames", "runner", "virtme_trees",
-    "virtme", "bench", "measure",
+    "guest", "qemus", "scenario", "accel", "health", "expected", "verdict", "story", "snapshots",
+    "project", "payload", "backend", "inputs", "tokens", "symbols", "frames", "runner",
+    "virtme_trees", "virtme", "bench", "measure",
     "executor", "lab", "determinism", "explore", "archive", "replay", "debug", "interactive",
     "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip

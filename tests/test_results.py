@@ -40,6 +40,24 @@ def test_whole_results_are_read():
     assert (sleep.verb, sleep.argument, sleep.state) == ("sleep", "", "skipped")
 
 
+def test_the_kernel_s_health_belongs_to_the_step_that_it_was_told_in():
+    sick = f"# tainted=512\n# leaked=81 My\\tTask\n# leaked=82 x\n{M}# uptime=12.5"
+    text = WHOLE.replace(f"{M}# uptime=12.5", sick).replace("# begin 1", "# begin 1 at=11.250000")
+    found = results.parse(text + "# tainted=128\n")
+    assert found.fault is None
+    spawn, run, _ = found.steps
+    assert (spawn.began, run.began, spawn.uptime) == (11.25, None, 12.5)
+    assert spawn.health == results.Health(512, ((81, "My\tTask"), (82, "x")))
+    assert run.health == results.Health()
+    assert found.health == results.Health(128)
+
+
+def test_where_a_step_that_did_not_end_began_is_known():
+    text = f"KTAP version 1\n1..2\n{M}# begin 1 at=3.5\n"
+    found = results.parse(text, [40])
+    assert (found.begun, found.began, found.began_at) == (1, 3.5, 40)
+
+
 def test_the_words_of_a_skip_in_a_step_s_own_text_skip_nothing():
     said = f"KTAP version 1\n1..1\n{M}# begin 1\n{M}# uptime=1.0 printk=1 outcome=0\n"
     found = results.parse(said + "ok 1 - run echo # SKIP an earlier step failed\n")

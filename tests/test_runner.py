@@ -102,3 +102,28 @@ def test_a_run_of_which_bytes_were_lost_is_the_lab_s_trouble(run):
     backend.dropped = 5
     verdict, reason = run(backend)[0]
     assert (verdict, "is the disk full?" in reason) == (Verdict.BROKEN, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("CONFIG_A=y\nCONFIG_B=m\n", ""),
+        ("CONFIG_A=y\n# CONFIG_B is not set\n", "5.10.0-32-686 has no CONFIG_B"),
+        ("CONFIG_A=1\nCONFIG_BB=y\n", "5.10.0-32-686 has no CONFIG_A, CONFIG_B"),
+        (None, ""),
+    ],
+)
+@pytest.mark.parametrize("place", ["boot/config-5.10.0-32-686", "usr/lib/modules/{}/config"])
+def test_a_kernel_without_an_option_is_skipped_with_its_name(
+    run, tmp_path, monkeypatch, config, reason, place
+):
+    monkeypatch.setattr(Catalog, "_tree", lambda self, kernel: tmp_path / "tree")
+    if config is not None:
+        path = tmp_path / "tree" / place.format("5.10.0-32-686")
+        path.parent.mkdir(parents=True)
+        path.write_text(config)
+    scenario = tmp_path / "scenarios/a.yaml"
+    scenario.write_text(f"config: [CONFIG_A, CONFIG_B]\n{scenario.read_text()}")
+    verdicts = run(Backend(launch.Ended("off", restored=True), RESULTS))
+    wanted = (Verdict.SKIPPED, reason) if reason else (Verdict.PASSED, "")
+    assert verdicts[:2] == [wanted, (Verdict.PASSED, "")]

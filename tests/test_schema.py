@@ -28,6 +28,10 @@ def steps(text: str) -> str:
     return f"{HEAD}modules: [kthread_monitor]\nsteps:\n{text}"
 
 
+def crashes(wanted: str) -> str:
+    return f"{HEAD}steps:\n  - expect_crash: {wanted}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "column", "message"),
     [
@@ -73,6 +77,21 @@ def steps(text: str) -> str:
         (steps("  - run: a\n    as: R2\n"), 6, 9, "'R2' is no name"),
         (steps("  - no_console: x\n"), 5, 5, "key 'for' is missing"),
         (steps("  - run: ''\n"), 5, 10, "nothing is written here"),
+        (crashes("{kind: NUL dereference}"), 4, 26, "the nearest is 'NULL dereference'"),
+        (crashes("{kind: [BUG, zzz]}"), 4, 32, "unknown kind of crash 'zzz'; there are BUG, "),
+        (crashes("{title: x}"), 4, 19, "key 'kind' is missing"),
+        (crashes("{kind: BUG, titel: x}"), 4, 31, "unknown key 'titel'; the nearest is 'title'"),
+        (crashes("{kind: BUG, title: '('}"), 4, 38, "pattern '(': missing )"),
+        (crashes("{kind: BUG, title: '{z.pid}'}"), 4, 38, "no step before this is named 'z'"),
+        (crashes("{kind: BUG, within: 5}"), 4, 39, "'5' is no duration"),
+        (crashes("{kind: BUG}\n  - sleep: 1s"), 4, 5, "in the last step: none runs after it"),
+        (HEAD + "allow: [warnin]\nsteps:\n  - sleep: 1s\n", 3, 9, "the nearest is 'warning'"),
+        (HEAD + "allow: [{}]\nsteps:\n  - sleep: 1s\n", 3, 9, "a kind, a title or both"),
+        (HEAD + "allow: [{title: '('}]\nsteps:\n  - sleep: 1s\n", 3, 17, "pattern '(': missing )"),
+        (HEAD + "allow: [{knd: BUG}]\nsteps:\n  - sleep: 1s\n", 3, 10, "the nearest is 'kind'"),
+        (HEAD + "config: [HUNG]\nsteps:\n  - sleep: 1s\n", 3, 10, "'HUNG' is no option"),
+        (HEAD + "flood: 16\nsteps:\n  - sleep: 1s\n", 3, 8, "'16' is no size"),
+        (HEAD + "skip_if:\n  - {kernl: x}\nsteps:\n  - sleep: 1s\n", 4, 6, "nearest is 'kernel'"),
     ],
     ids=itertools.count(),
 )
@@ -127,6 +146,17 @@ def test_steps_become_lines_for_the_agent(tmp_path):
         "no_console\t0\t-\t200\tx",
     ]
     assert [step.line for step in one.steps] == [5, 7, 9, 13, 14, 16]
+
+
+def test_a_crash_that_is_wanted_has_kinds_and_a_title_with_parameters(tmp_path):
+    head = f"{HEAD}parameters:\n  what: [bug]\nallow: [taint, {{title: hello}}]\nflood: 64K\n"
+    wanted = "{kind: [BUG, panic], title: 'in {what}_', within: 5s}"
+    one = expand(loaded(tmp_path, f"{head}steps:\n  - expect_crash: {wanted}\n"))[0]
+    assert one.program() == ["expect_crash\t0\t-\t5000\tBUG or panic: in bug_"]
+    assert one.steps[0].text("title") == "in bug_"
+    taint, hello = one.scenario.allow
+    assert (taint.kind, taint.title, hello.kind, hello.title) == ("taint", None, None, "hello")
+    assert one.scenario.flood == 64 << 10
 
 
 def test_each_combination_of_parameters_is_a_run(tmp_path):

@@ -34,6 +34,7 @@ class Job:
     run: qemu.RunDirectory
     timeout_s: float
     emulator: Emulator | None = None  # the host's where none is given
+    flood: int | None = None  # bytes of console that end the guest, if not the usual
 
     @property
     def runs_in(self) -> Emulator:
@@ -60,9 +61,9 @@ class QemuBackend:
             job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator
         )  # fmt: skip
         if self._snapshots is None:
-            return launch.run(boot, job.timeout_s, stopped)
+            return launch.run(boot, job.timeout_s, stopped, job.flood)
         try:
-            return self._begun(boot, self._snapshots, job.timeout_s, stopped)
+            return self._begun(boot, self._snapshots, job, stopped)
         except BootError as error:
             job.run.console.write_bytes(error.console)
             return error.ended
@@ -72,14 +73,14 @@ class QemuBackend:
             self._snapshots.forget()
 
     def _begun(
-        self, boot: qemu.Boot, snapshots: Snapshots, timeout_s: float, stopped: Callable[[], bool]
+        self, boot: qemu.Boot, snapshots: Snapshots, job: Job, stopped: Callable[[], bool]
     ) -> launch.Ended:
         """A guest that is lost may have had a bad snapshot: once more from one made anew."""
         began = replace(boot, memory=snapshots.memory(boot, stopped))
-        ended = launch.run(began, timeout_s, stopped)
+        ended = launch.run(began, job.timeout_s, stopped, job.flood)
         if ended.how == "lost" and began.memory and not stopped():
             snapshots.discard(began.memory, ended.detail)
             boot.run.clear()
             began = replace(boot, memory=snapshots.memory(boot, stopped))
-            ended = launch.run(began, timeout_s, stopped)
+            ended = launch.run(began, job.timeout_s, stopped, job.flood)
         return replace(ended, restored=began.memory is not None)

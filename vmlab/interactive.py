@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from vmlab import crash
+from vmlab import crash, health
 from vmlab.artifacts import Artifacts
 from vmlab.catalog import Kernel
 from vmlab.errors import VmlabError
 from vmlab.guest import program, qemu
 from vmlab.guest.console import Console
-from vmlab.guest.results import StepResult
-from vmlab.guest.session import Session, session
+from vmlab.guest.results import Health, StepResult
+from vmlab.guest.session import GuestLost, Session, session
+from vmlab.health import Finding
 from vmlab.project import Project
 from vmlab.qemus import chosen
+from vmlab.scenario.crashes import Allowed
 from vmlab.snapshots import Snapshots
 
 
@@ -31,19 +33,32 @@ class StepFailed(VmlabError):
 
 
 class KernelSick(VmlabError):
-    """The console shows a panic, oops, warning, lockup or stall, whatever the steps said."""
+    """The kernel is sick, whatever the step said; `finding` says of what."""
+
+    def __init__(self, kernel: Kernel, finding: Finding) -> None:
+        self.finding = finding
+        super().__init__(f"kernel {kernel.id}: {finding}")
 
 
 class Guest:
     """One running guest with the project's modules and workloads in it.
 
-    Calls raise StepFailed where the outcome is not `expect` (an exit status or errno in decimal,
-    `nonzero` or `any`), and GuestLost where the guest is gone.
+    Calls raise KernelSick where the kernel is sick after a step, whether it is still there or not,
+    StepFailed where the outcome is not `expect` (an exit status or errno in decimal, `nonzero` or
+    `any`), and GuestLost where the guest is gone.
     """
 
     def __init__(self, kernel: Kernel, inner: Session) -> None:
         self.kernel = kernel
         self._inner = inner
+        self._allowed: list[Allowed] = []
+        self._looked = 0  # bytes of the console
+        self._explained = False  # whether the console has told why the kernel may be tainted
+        self._steps = 0
+
+    def allow(self, kind: str | None = None, title: str | None = None) -> None:
+        """From now on such a crash is not held against the kernel, as with a scenario's `allow`."""
+        self._allowed.append(Allowed(kind=kind, title=title))
 
     @property
     def console(self) -> Console:
@@ -89,10 +104,30 @@ class Guest:
         self, verb: str, argument: str, expect: str = "0", name: str = "-", ms: int = 0
     ) -> StepResult:
         """Any step of a scenario, as the agent knows it."""
-        result = self._inner.step(program.step(verb, argument, expect, name, ms))
+        self._steps += 1
+        try:
+            result = self._inner.step(program.step(verb, argument, expect, name, ms))
+        except GuestLost:
+            self.check()
+            raise
+        self.check(result.health)
         if result.state != "passed":
             raise StepFailed(result, expect)
         return result
+
+    def check(self, told: Health | None = None) -> None:
+        """Raises KernelSick for the first trouble that came since the last look."""
+        text = self._inner.printed(self._looked)
+        text = text[: text.rfind(b"\n") + 1]
+        self._looked += len(text)
+        shown = [
+            Finding(one.kind, one.title, self._steps, one)
+            for one in crash.parse(text.decode(errors="replace"))
+        ]
+        self._explained |= any(health.taints(one) for one in shown)
+        agent = health.of_agent(told, self._steps, self._explained) if told else ()
+        if found := health.first([*shown, *agent], self._allowed):
+            raise KernelSick(self.kernel, found)
 
 
 @contextlib.contextmanager
@@ -106,7 +141,7 @@ def boot(
     """A guest with all modules and workloads of the project; it ends with the block.
 
     It begins from a snapshot where `snapshots` is given, else it boots. Raises KernelSick at the
-    block's end.
+    block's end too, for what came after the last step.
     """
     kernel = artifacts.catalog.obtain(kernel)
     machine = machine or qemu.Machine(kernel.arch)
@@ -122,6 +157,6 @@ def boot(
         cold = qemu.Boot(machine, vmlinuz, image, run, emulator=emulator)
         begun = replace(cold, memory=snapshots.memory(cold)) if snapshots else cold
         with session(begun, files) as inner:
-            yield Guest(kernel, inner)
-            if found := crash.find(run.console.read_text(errors="replace")):
-                raise KernelSick(f"kernel {kernel.id}: {found.named}")
+            guest = Guest(kernel, inner)
+            yield guest
+            guest.check()

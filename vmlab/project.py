@@ -13,7 +13,7 @@ from vmlab.scenario.check import unknown
 from vmlab.scenario.positions import read
 
 FILE = "vmlab.yaml"
-LEFT_OUT = frozenset({"demo", "slow"})
+LEFT_OUT = frozenset({"demo", "slow", "crash"})
 """Tags of scenarios that are run only where they are named."""
 
 

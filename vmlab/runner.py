@@ -169,7 +169,8 @@ class Runner:
         files.mode.write_text(program.mode(timeout, machine.seed, _option(machine)))
         image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
         emulator = chosen(machine, self.catalog)
-        job = Job(kernel, machine, image, vmlinuz, files, timeout / 1000, emulator)
+        flood = expanded.scenario.flood
+        job = Job(kernel, machine, image, vmlinuz, files, timeout / 1000, emulator, flood)
         sources = self._payload.sources(expanded)
         return Prepared(job, expanded, inputs(job, expanded, sources, self.backend.name))
 
@@ -205,7 +206,15 @@ class Runner:
         for skip in expanded.scenario.skip_if:
             if kernel in self.catalog.select(skip.kernel):
                 return skip.reason
+        if expanded.scenario.config:
+            return self._lacks(self.catalog.obtain(kernel), expanded.scenario.config)
         return None
+
+    def _lacks(self, kernel: Kernel, options: Sequence[str]) -> str | None:
+        """Which options this kernel was not configured with; one that does not tell is tried."""
+        config = self.catalog.config(kernel)
+        missing = [one for one in options if config is not None and one not in config]
+        return f"{kernel.id} has no {', '.join(missing)}" if missing else None
 
     def _file(self, expanded: Expanded) -> str:
         path, root = expanded.path.resolve(), self.project.root.resolve()

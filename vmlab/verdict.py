@@ -11,14 +11,16 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from vmlab import crash
+from vmlab import expected, health
 from vmlab.crash import Crash
 from vmlab.guest.launch import Ended
 from vmlab.guest.results import Results, StepResult
+from vmlab.health import Finding
 from vmlab.scenario import errnos
 from vmlab.scenario.expand import Expanded, RunStep
-from vmlab.scenario.model import Console
+from vmlab.scenario.model import Console, ExpectCrash
 from vmlab.scenario.references import found, with_captures
+from vmlab.scenario.values import FLOOD
 
 TAIL_LINES = 12
 CRASH_LINES = 24
@@ -63,17 +65,18 @@ def judge(
     expanded: Expanded, kernel_id: str, results: Results, console: bytes, ended: Ended
 ) -> Judgement:
     """Judges one run. The first thing that is wrong, in the order of the steps, is the reason."""
-    text = console.decode(errors="replace")
+    text = _text(console)
     where = _running(expanded, results)
     if ended.how == "lost":
         return _at(expanded, where, Verdict.BROKEN, ended.detail, seen=tail(text))
     if results.kernel is not None and results.kernel != kernel_id:
         reason = f"the guest runs kernel {results.kernel}, and {kernel_id} was wanted"
         return Judgement(Verdict.BROKEN, reason)
-    if trouble := crash.find(text):
-        return _crashed(expanded, where, trouble, text)
-    if ended.how == "flooded":
-        return _at(expanded, where, Verdict.FAILED, ended.detail, seen=tail(text))
+    sick = health.first(health.findings(results, console, ended), expanded.scenario.allow)
+    if isinstance(expanded.steps[-1].step, ExpectCrash):
+        return _expected_crash(expanded, results, console, ended, sick)
+    if sick:
+        return _sick(expanded, sick, text)
     if not results.placed:
         return _at(expanded, where, Verdict.BROKEN, results.fault or "", seen=tail(text))
     if failure := _first_failure(expanded, results, console):
@@ -90,6 +93,51 @@ def _crashed(expanded: Expanded, index: int | None, trouble: Crash, text: str) -
         seen += f"\n... and on to line {trouble.last_line} of the console"
     judged = _at(expanded, index, Verdict.CRASHED, trouble.named[:_SHOWN], seen=seen)
     return replace(judged, crash=trouble)
+
+
+def _sick(expanded: Expanded, sick: Finding, text: str) -> Judgement:
+    if sick.kind == FLOOD:
+        return _at(expanded, sick.step, Verdict.FAILED, sick.title, seen=tail(text))
+    if sick.crash:
+        return _crashed(expanded, sick.step, sick.crash, text)
+    return _at(expanded, sick.step, Verdict.CRASHED, str(sick), seen=tail(text))
+
+
+def _expected_crash(
+    expanded: Expanded, results: Results, console: bytes, ended: Ended, sick: Finding | None
+) -> Judgement:
+    """The verdict of a scenario whose last step wants a crash: nothing else is a pass."""
+    if not results.placed:
+        return Judgement(Verdict.BROKEN, results.fault or "", seen=tail(_text(console)))
+    if sick is None:
+        return _no_crash(expanded, results, console, ended)
+    last = expanded.steps[-1]
+    pattern = _pattern(last.text("title") or "", results.steps[-1].values if results.steps else {})
+    action = expected.last_action(expanded)
+    if failure := _first_failure(expanded, results, console, min(action, sick.step)):
+        return failure
+    if isinstance(pattern, str):
+        return _at(expanded, len(expanded.steps) - 1, Verdict.FAILED, pattern)
+    if reason := expected.otherwise(last, results, sick, action, pattern):
+        judged = _at(expanded, sick.step, Verdict.FAILED, reason, last.argument, str(sick))
+        return replace(judged, crash=sick.crash)
+    return Judgement(Verdict.PASSED, crash=sick.crash)
+
+
+def _no_crash(expanded: Expanded, results: Results, console: bytes, ended: Ended) -> Judgement:
+    text, last = _text(console), len(expanded.steps) - 1
+    failure = _first_failure(expanded, results, console)
+    judged = failure or _whole(expanded, results, text, ended)
+    if judged.verdict in (Verdict.FAILED, Verdict.BROKEN):
+        return judged
+    reason = f"the kernel did not crash: {judged.reason or 'all steps came to their end'}"
+    where = last if judged.step is None else judged.step - 1
+    wanted = expanded.steps[last].argument
+    return _at(expanded, where, Verdict.FAILED, reason, wanted, f"no crash\n{tail(text)}")
+
+
+def _text(console: bytes) -> str:
+    return console.decode(errors="replace")
 
 
 def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Judgement:
@@ -133,16 +181,20 @@ def _at(
     wanted: str = "",
     seen: str = "",
 ) -> Judgement:
-    if index is None:
-        return Judgement(verdict, reason, seen=seen)
+    if index is None or not 0 <= index < len(expanded.steps):
+        return Judgement(verdict, reason, wanted=wanted, seen=seen)
     step = expanded.steps[index]
     return Judgement(verdict, reason, index + 1, step.line, step.label, wanted, seen)
 
 
-def _first_failure(expanded: Expanded, results: Results, console: bytes) -> Judgement | None:
+def _first_failure(
+    expanded: Expanded, results: Results, console: bytes, before: int | None = None
+) -> Judgement | None:
+    """What the first step that did not come out as it says, of those `before` an index, did."""
     since = 0  # where the last action began
     after = 0  # where the last match of a console step ended
-    for index, (step, result) in enumerate(zip(expanded.steps, results.steps, strict=False)):
+    steps = zip(expanded.steps[:before], results.steps, strict=False)
+    for index, (step, result) in enumerate(steps):
         if failure := _result(expanded, index, result):
             return failure
         if step.step.action:

@@ -58,7 +58,7 @@ class VirtmeBackend:
         command = argv(job, self.kernel(job.kernel), self.root(job.machine.arch))
         job.run.argv.write_text(qemu.pasted(command))
         with files.log.open("wb") as log, _held(command, log.fileno()) as process:
-            ended = launch.supervise(process, job.run, job.timeout_s, stopped)
+            ended = launch.supervise(process, job.run, job.timeout_s, stopped, job.flood)
             return told(ended, process.poll(), files)
 
     def forget(self) -> None:

@@ -84,6 +84,16 @@ class Catalog:
                 return found
         raise Unavailable(f"{kernel.id}: none of its packages holds its modules")
 
+    def config(self, kernel: Kernel) -> frozenset[str] | None:
+        """The options that are y or m in a kernel; None where its packages do not tell."""
+        tree = self._tree(kernel)
+        places = ("lib/modules", "usr/lib/modules")
+        for path in (f"boot/config-{kernel.id}", *(f"{one}/{kernel.id}/config" for one in places)):
+            if (tree / path).is_file():
+                lines = (tree / path).read_text().splitlines()
+                return frozenset(one[:-2] for one in lines if one[-2:] in ("=y", "=m"))
+        return None
+
     def _tree(self, kernel: Kernel) -> Path:
         """What the kernel's packages hold, in one directory."""
 

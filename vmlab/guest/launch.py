@@ -61,18 +61,24 @@ class StuckError(LabError):
     """QEMU was started from a snapshot and did not come to run."""
 
 
-def run(boot: Boot, timeout_s: float, stopped: Callable[[], bool] = lambda: False) -> Ended:
+def run(
+    boot: Boot,
+    timeout_s: float,
+    stopped: Callable[[], bool] = lambda: False,
+    flood: int | None = None,
+) -> Ended:
     """Boots the guest and waits for its end; `stopped` is asked now and then.
 
     The run directory holds program and mode before. A guest that outlives `timeout_s` (host
-    seconds) or prints more than CONSOLE_LIMIT bytes is ended. Raises LabError without QEMU.
+    seconds) or prints more than `flood` bytes (CONSOLE_LIMIT without) is ended. Raises LabError
+    without QEMU.
     """
     try:
         process = start(boot)
     except StuckError as error:
         return Ended("lost", str(error))
     with ended(process):
-        return supervise(process, boot.run, timeout_s, stopped)
+        return supervise(process, boot.run, timeout_s, stopped, flood)
 
 
 @contextlib.contextmanager
@@ -198,16 +204,18 @@ def supervise(
     run: RunDirectory,
     timeout_s: float,
     stopped: Callable[[], bool] = lambda: False,
+    flood: int | None = None,
 ) -> Ended:
     """Waits for the process' end, its time, its flood or a stop, whichever comes first."""
     patience = Patience(process.pid, timeout_s)
+    limit = flood or CONSOLE_LIMIT
     while not _ends(process, _LOOK_S):
         if stopped():
             return Ended("lost", "the lab was stopped")
         if over := patience.over():
             return Ended(*over)
-        if run.console.exists() and run.console.stat().st_size > CONSOLE_LIMIT:
-            return FLOODED
+        if run.console.exists() and run.console.stat().st_size > limit:
+            return flooded(limit)
     return of_status(process.wait(), process)
 
 
@@ -222,7 +230,10 @@ def _ends(process: Process, within_s: float) -> bool:
         os.close(end)
 
 
-FLOODED = Ended("flooded", f"the console grew past {CONSOLE_LIMIT >> 20} MiB")
+def flooded(limit: int) -> Ended:
+    """The end of a guest that printed more than so many bytes."""
+    size = f"{limit >> 20} MiB" if limit % (1 << 20) == 0 else f"{limit >> 10} KiB"
+    return Ended("flooded", f"the console grew past {size}")
 
 
 def of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:

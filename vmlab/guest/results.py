@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -13,12 +13,26 @@ State = Literal["passed", "failed", "skipped"]
 
 _PLAN = re.compile(r"1\.\.(\d+)")
 _KERNEL = re.compile(r"# kernel=(\S+)")
-_BEGIN = re.compile(MARK + r"# begin (\d+)")
+_BEGIN = re.compile(MARK + r"# begin (\d+)(?: at=(\d+\.\d+))?")
 _END = re.compile(MARK + r"# uptime=(\d+\.\d+) printk=(-?\d+) outcome=(\d+)")
+_TAINTED = re.compile(r"# tainted=(\d+)")
+_LEAKED = re.compile(r"# leaked=(\d+) (.*)")
 _SET = re.compile(r"# set ([^=]+)=(.*)")
 _NOTE = re.compile(r"# (?:cut=\d+|waiting|\S+: .*)")
 _RESULT = re.compile(r"(ok|not ok) (\d+) - (\S+)(?: (?!# SKIP)(.*?))?( # SKIP .*)?")
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|.)")
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the agent found wrong with the kernel, beside its console.
+
+    `tainted` are the bits of the kernel's taint that came, `leaked` the pids and names of kernel
+    threads that are there although their modules are gone.
+    """
+
+    tainted: int = 0
+    leaked: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -34,13 +48,16 @@ class StepResult:
     output: str
     console: tuple[int, int]
     values: Mapping[str, str]  # all captures known after the step: "z.pid" -> "57"
+    began: float | None = None  # guest seconds; None from an agent that does not tell
+    health: Health = Health()
 
 
 @dataclass(frozen=True)
 class Results:
     """`fault` says why these results are not whole; they are whole where it is None.
 
-    Without `placed` the steps' places in the console are not known.
+    Without `placed` the steps' places in the console are not known. `began` and `began_at` are the
+    last begun step's guest seconds and place in the console; `health` is what came after the last.
     """
 
     kernel: str | None  # as the guest's uname says it
@@ -48,6 +65,9 @@ class Results:
     begun: int  # number of the last step that began, 0 for none
     fault: str | None
     placed: bool = True
+    began: float | None = None
+    began_at: int = 0
+    health: Health = Health()
 
 
 class _Malformed(Exception):
@@ -98,7 +118,9 @@ class _Reader:
     steps: list[StepResult] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
+    began: float | None = None
     began_at: int = 0
+    health: Health = Health()
     end: re.Match[str] | None = None
     ended_at: int = 0
 
@@ -119,7 +141,10 @@ class _Reader:
         return None
 
     def results(self, fault: str | None) -> Results:
-        return Results(self.kernel, tuple(self.steps), self.begun, fault)
+        return Results(
+            self.kernel, tuple(self.steps), self.begun, fault,
+            began=self.began, began_at=self.began_at, health=self.health,
+        )  # fmt: skip
 
     def on_kernel(self, found: re.Match[str]) -> None:
         self.kernel = found[1]
@@ -141,11 +166,19 @@ class _Reader:
 
     def on_begin(self, found: re.Match[str]) -> None:
         self.begun = int(found[1])
+        self.began = float(found[2]) if found[2] else None
         self.began_at = self._next_offset()
 
     def on_end(self, found: re.Match[str]) -> None:
         self.end = found
         self.ended_at = self._next_offset()
+
+    def on_tainted(self, found: re.Match[str]) -> None:
+        self.health = replace(self.health, tainted=self.health.tainted | int(found[1]))
+
+    def on_leaked(self, found: re.Match[str]) -> None:
+        thread = (int(found[1]), unescape(found[2]))
+        self.health = replace(self.health, leaked=(*self.health.leaked, thread))
 
     def on_bail_out(self, found: re.Match[str]) -> None:
         self.gave_up = found[1]
@@ -161,7 +194,7 @@ class _Reader:
                 f"unexpected result line {found[0][:80]!r} after {len(self.steps)} steps"
             )
         self.steps.append(self._step(found, skipped))
-        self.output, self.end = [], None
+        self.output, self.end, self.health = [], None, Health()
 
     def _step(self, found: re.Match[str], skipped: bool) -> StepResult:
         passed: State = "passed" if found[1] == "ok" else "failed"
@@ -176,6 +209,8 @@ class _Reader:
             output="\n".join(self.output),
             console=(self.began_at, self.ended_at) if self.end else (self.ended_at, self.ended_at),
             values=MappingProxyType(dict(self.values)),
+            began=None if skipped else self.began,
+            health=self.health,
         )
 
     def _next_offset(self) -> int:
@@ -190,6 +225,8 @@ _LINES = (
     (re.compile(r"# \| (.*)"), _Reader.on_output),
     (re.compile(r"# \+ (.*)"), _Reader.on_more_output),
     (_SET, _Reader.on_set),
+    (_TAINTED, _Reader.on_tainted),
+    (_LEAKED, _Reader.on_leaked),
     (_BEGIN, _Reader.on_begin),
     (_END, _Reader.on_end),
     (_RESULT, _Reader.on_result),

@@ -99,6 +99,12 @@ class Session:
         offsets = results.console_offsets(transcript, self._said)
         return results.parse(self._said.decode(errors="replace"), offsets)
 
+    def printed(self, since: int = 0) -> bytes:
+        """What the kernel has printed, from a place in bytes on."""
+        with self._boot.run.console.open("rb") as file:
+            file.seek(since)
+            return file.read()
+
     def close(self) -> None:
         """Ends the guest's process."""
         with contextlib.suppress(OSError, QMPError, EOFError):

@@ -299,7 +299,7 @@ def _check(
     if process.poll() is not None:
         ended = launch.of_status(process.returncode, process)
     elif run.console.stat().st_size > launch.CONSOLE_LIMIT:
-        ended = launch.FLOODED
+        ended = launch.flooded(launch.CONSOLE_LIMIT)
     elif over := patience.over():
         ended = launch.Ended(*over)
     if ended and ended.how == "lost":

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 
 from vmlab.scenario import references as refs
 from vmlab.scenario.known import Known
-from vmlab.scenario.model import BY_VERB, Scenario
+from vmlab.scenario.model import BY_VERB, ExpectCrash, Scenario
 from vmlab.scenario.positions import Document, Problem
 
-PATTERNS = ("console", "no_console", "output", "no_output")
+PATTERNS = ("console", "no_console", "output", "no_output", "title")
 _RESERVED = frozenset({"name"})
 
 
@@ -21,6 +21,10 @@ def meaning(scenario: Scenario, document: Document, known: Known, stem: str) -> 
     for name, values in scenario.parameters.items():
         if not values:
             yield Problem(*document.place(("parameters", name)), f"parameter {name!r} has no value")
+    for number, step in enumerate(scenario.steps[:-1]):
+        if isinstance(step, ExpectCrash):
+            at = document.place(("steps", number, step.verb), key=True)
+            yield Problem(*at, "a crash is expected in the last step: none runs after it")
     expressions = [(("skip_if", n, "kernel"), one.kernel) for n, one in enumerate(scenario.skip_if)]
     if scenario.kernels is not None:
         expressions.append((("kernels",), scenario.kernels))  # type: ignore[arg-type]
@@ -67,6 +71,11 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 def references(document: Document) -> Iterator[Problem]:
     """Patterns that are none, and references that nothing makes, also in malformed files."""
     content = document.content
+    for number, entry in enumerate(_list(content.get("allow"))):
+        title = entry.get("title") if isinstance(entry, dict) else None
+        if isinstance(title, str):
+            place = document.place(("allow", number, "title"))
+            yield from _pattern(title, title, place)
     parameters = content.get("parameters")
     made: dict[str, int] = {}
     words = set(parameters) if isinstance(parameters, dict) else set()
@@ -74,10 +83,9 @@ def references(document: Document) -> Iterator[Problem]:
     for number, step in enumerate(steps if isinstance(steps, list) else ()):
         if not isinstance(step, dict):
             continue
-        for key, text in step.items():
-            if isinstance(text, str):
-                place = document.place(("steps", number, key))
-                yield from _text(key, text, place, words, made)
+        for path, text in _texts(step):
+            place = document.place(("steps", number, *path))
+            yield from _text(path[-1], text, place, words, made)
         name = step.get("as")
         if isinstance(name, str):
             place = document.place(("steps", number, "as"))
@@ -86,14 +94,27 @@ def references(document: Document) -> Iterator[Problem]:
             made.setdefault(name, document.place(("steps", number))[0])
 
 
+def _texts(step: dict[str, object], *path: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """A step's texts, also those one level down, with their keys."""
+    for key, value in step.items():
+        if isinstance(value, str):
+            yield (*path, key), value
+        elif isinstance(value, dict) and not path:
+            yield from _texts(value, key)
+
+
+def _pattern(text: str, tried: str, place: tuple[int, int]) -> Iterator[Problem]:
+    try:
+        re.compile(tried)
+    except re.error as error:
+        yield Problem(*place, f"pattern {text!r}: {error}")
+
+
 def _text(
     key: str, text: str, place: tuple[int, int], parameters: set[str], made: dict[str, int]
 ) -> Iterator[Problem]:
     if key in PATTERNS:
-        try:
-            re.compile(refs.stand_in(text))
-        except re.error as error:
-            yield Problem(*place, f"pattern {text!r}: {error}")
+        yield from _pattern(text, refs.stand_in(text), place)
     if key in PATTERNS or key in BY_VERB:
         for name, inner in refs.found(text):
             yield from _reference(name, inner, place, parameters, made)

@@ -89,11 +89,7 @@ def _one(loaded: Loaded, values: Mapping[str, str], number: int) -> Expanded:
             step,
             line,
             with_parameters(step.argument, values),
-            {
-                key: with_parameters(text, values)
-                for key in ("output", "no_output")
-                if (text := getattr(step, key, None)) is not None
-            },
+            {key: with_parameters(text, values) for key, text in step.patterns().items()},
         )
         for step, line in zip(loaded.scenario.steps, loaded.lines, strict=True)
     )

@@ -10,11 +10,16 @@ from pydantic import BaseModel, ValidationError
 
 from vmlab.errors import UsageError
 from vmlab.scenario import check
+from vmlab.scenario.crashes import Allowed, Wanted
 from vmlab.scenario.known import Known
-from vmlab.scenario.model import BY_VERB, Scenario
+from vmlab.scenario.model import BY_VERB, Scenario, SkipIf
 from vmlab.scenario.positions import Document, Problem, read
 
 _M = TypeVar("_M", bound=BaseModel)
+# The models of what stands below a key.
+_INNER: dict[str | int, type[BaseModel]] = {
+    "expect_crash": Wanted, "allow": Allowed, "skip_if": SkipIf,
+}  # fmt: skip
 
 
 class ScenarioError(UsageError):
@@ -129,12 +134,13 @@ def _problem(
 ) -> Problem:
     where = (*path, *error["loc"])
     kind, last = error["type"], error["loc"][-1] if error["loc"] else ""
-    names = [field.alias or name for name, field in model.model_fields.items()]
+    inner = _INNER.get(next((one for one in error["loc"][:-1] if one in _INNER), ""), model)
+    names = [field.alias or name for name, field in inner.model_fields.items()]
     if kind == "extra_forbidden":
         at = document.place(where, key=True)
         return Problem(*at, f"unknown key {last!r}{nearest(str(last), names)}")
     if kind == "missing":
-        return Problem(*document.place(path), f"key {last!r} is missing")
+        return Problem(*document.place(where[:-1]), f"key {last!r} is missing")
     message = error["msg"].removeprefix("Value error, ")
     if kind != "value_error":
         message = f"{last}: {message[:1].lower()}{message[1:]}"

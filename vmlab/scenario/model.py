@@ -4,7 +4,18 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vmlab.scenario.values import Duration, Errno, Memory, Name, Status, Text, Title
+from vmlab.scenario.crashes import AllowedEntry, Wanted
+from vmlab.scenario.values import (
+    Duration,
+    Errno,
+    Memory,
+    Name,
+    Option,
+    Size,
+    Status,
+    Text,
+    Title,
+)
 
 READY_MS = 10_000
 TIMEOUT_MS = 120_000
@@ -40,6 +51,11 @@ class Step(Model):
     def ms(self) -> int:
         """Guest milliseconds that the agent is given."""
         return 0
+
+    def patterns(self) -> dict[str, str]:
+        """The patterns among its options, by key."""
+        found = {key: getattr(self, key, None) for key in ("output", "no_output")}
+        return {key: text for key, text in found.items() if text is not None}
 
 
 _ERRNO = "the errno with which the kernel must refuse it, by name, or `any`; without it, success"
@@ -181,12 +197,30 @@ class NoConsole(Step):
         return self.for_
 
 
+class ExpectCrash(Step):
+    """The kernel must crash so, and not otherwise, since the last action began. The last step."""
+
+    verb = "expect_crash"
+    action = False
+    expect_crash: Wanted = Field(description="`{kind: ..., title: ..., within: ...}`")
+
+    @property
+    def argument(self) -> str:
+        wanted = self.expect_crash
+        return " or ".join(wanted.kind) + (f": {wanted.title}" if wanted.title else "")
+
+    @property
+    def ms(self) -> int:
+        return self.expect_crash.within
+
+    def patterns(self) -> dict[str, str]:
+        return {"title": self.expect_crash.title} if self.expect_crash.title else {}
+
+
 STEPS: tuple[type[Step], ...] = (
     Insmod, Rmmod, Modprobe, Spawn, Run, Signal, Sleep, Write, Read, Console, NoConsole,
+    ExpectCrash,
 )  # fmt: skip
-AnyStep = (
-    Insmod | Rmmod | Modprobe | Spawn | Run | Signal | Sleep | Write | Read | Console | NoConsole
-)
 BY_VERB = {step.verb: step for step in STEPS}
 
 
@@ -217,7 +251,18 @@ class Scenario(Model):
         default=TIMEOUT_MS, description="for all steps in guest time, and for the run on the host"
     )
     tags: list[Title] = Field(
-        default=[], description="`demo` and `slow` are left out of plain runs"
+        default=[], description="`demo`, `slow` and `crash` are left out of plain runs"
+    )
+    config: list[Option] = Field(
+        default=[],
+        description="options that the kernel must have been configured with (y or m), as "
+        "CONFIG_DETECT_HUNG_TASK; elsewhere it is skipped",
+    )
+    flood: Size | None = Field(
+        default=None, description="a guest that prints more is ended: a flood"
+    )
+    allow: list[AllowedEntry] = Field(
+        default=[], description="what is not held against the kernel: kinds of crash, or patterns"
     )
     skip_if: list[SkipIf] = Field(default=[], description="where it is not run, and why")
     steps: list[
@@ -232,4 +277,5 @@ class Scenario(Model):
         | Read
         | Console
         | NoConsole
+        | ExpectCrash
     ] = Field(min_length=1, description="what is done and seen, in order")

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vmlab.scenario.model import STEPS, Scenario, SkipIf, Step
+from pydantic import BaseModel
+
+from vmlab.scenario.crashes import Allowed, Wanted
+from vmlab.scenario.model import STEPS, ExpectCrash, Scenario, SkipIf
 
 COMMITTED = Path(__file__).with_name("schema.json")
 
@@ -45,15 +48,34 @@ own window has passed. So what an action prints at once is seen, several `consol
 assert an order, and a message from before the action is no proof. `no_console` looks at its own
 window only.
 
+## Sick kernels
+
+After each step the kernel's health is looked at: what its console says (panics, oopses, warnings,
+lockups, stalls, corruption, memory that ran out), which bits of its taint came (a machine check, a
+bad page, an oops, a warning, a soft lockup; not those of loading a module), and which kernel
+threads are still there although the modules that were loaded are gone. The first of these is the
+crash, and the run's verdict. What `allow` names is passed over, wherever it comes.
+
+With a step `expect_crash` the run passes by that crash alone: it must be the first one, of that
+kind, with that title, and come since the last action began, no later than `within` says. Before it
+every step must come out as it says. Another crash, none in time, or a guest that hangs is a
+failure, which says what was wanted and what was seen. The kinds are those that a console shows, and
+three of the lab's own: `taint`, `leaked thread` and `flood`.
+
+    steps:
+      - insmod: driver
+      - write: /proc/driver/reset 1
+      - expect_crash: {kind: NULL dereference, title: driver_reset, within: 5s}
+
 ## Verdicts
 
 | verdict | when |
 |---|---|
-| passed | every step came out as it says, and the console shows no trouble |
-| failed | a step did not; what does not build (reason `build`); a flooded console (16 MiB) |
-| crashed | the console shows a panic, oops, warning, lockup or stall, or the results end early |
+| passed | every step came out as it says, and the kernel is well; or it crashed as wanted |
+| failed | a step did not; no crash as expected; what does not build (reason `build`); a flood |
+| crashed | the kernel is sick (panic, oops, warning, leaked thread), or the results end early |
 | timeout | the steps took longer than `timeout` in guest time, or the run on the host |
-| skipped | `skip_if` says why, or the kernel is not to be had |
+| skipped | `skip_if` says why, the kernel lacks an option of `config`, or is not to be had |
 | broken | the lab itself failed; never counts for or against a kernel |
 """
 
@@ -72,13 +94,16 @@ def schema_text() -> str:
 def markdown() -> str:
     """The reference as a page."""
     parts = [_HEAD, "## Keys\n", _table(Scenario), "`skip_if` is a list of:\n", _table(SkipIf)]
+    parts += ["`allow` is a list of kinds, or of:\n", _table(Allowed)]
     parts.append("## Steps\n")
     for step in STEPS:
         parts += [f"### {step.verb}\n", f"{step.__doc__}\n", _table(step)]
+        if step is ExpectCrash:
+            parts += ["`expect_crash` has:\n", _table(Wanted)]
     return "\n".join([*parts, _RULES])
 
 
-def _table(model: "type[Scenario] | type[SkipIf] | type[Step]") -> str:
+def _table(model: type[BaseModel]) -> str:
     lines = ["| key | default | what |", "|---|---|---|"]
     for name, field in model.model_fields.items():
         key = field.alias or name
@@ -86,7 +111,7 @@ def _table(model: "type[Scenario] | type[SkipIf] | type[Step]") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _default(model: "type[Scenario] | type[SkipIf] | type[Step]", name: str) -> str:
+def _default(model: type[BaseModel], name: str) -> str:
     field = model.model_fields[name]
     if field.is_required():
         return "required"
@@ -98,5 +123,7 @@ _DEFAULTS = {
     ("Scenario", "memory"): "192M",
     ("Scenario", "timeout"): "2m",
     ("Spawn", "within"): "10s",
+    ("Scenario", "flood"): "16M",
     ("Console", "within"): "1s",
+    ("Wanted", "within"): "1s",
 }

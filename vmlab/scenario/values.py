@@ -1,10 +1,12 @@
 """The types of a scenario's values: strings become these once, at the edge."""
 
+import difflib
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from vmlab.crash.kinds import KINDS, LOUD, REBOOT, WARNED
 from vmlab.scenario import errnos
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
@@ -13,6 +15,13 @@ _MEMORY = re.compile(r"(\d+)([MG])")
 _UNIT_MIB = {"M": 1, "G": 1024}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TITLE = re.compile(r"[a-z0-9][a-z0-9-]*")
+_OPTION = re.compile(r"CONFIG_[A-Z0-9_]+")
+_SIZE = re.compile(r"(\d+)([KM])")
+_UNIT_BYTES = {"K": 1 << 10, "M": 1 << 20}
+# What the lab itself finds, beside the kinds that a console shows.
+TAINT, LEAKED_THREAD, FLOOD = "taint", "leaked thread", "flood"
+_SHOWN = {rule.kind for rule in (*KINDS, *LOUD, *WARNED, REBOOT)}
+CRASH_KINDS = frozenset(_SHOWN | {TAINT, LEAKED_THREAD, FLOOD})
 _LONGEST_MS = 24 * 3_600_000
 
 
@@ -36,6 +45,33 @@ def memory_mib(text: str) -> int:
     if not 32 <= size <= 4096:
         raise ValueError(f"memory {text!r} is not between 32M and 4G")
     return size
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of `256K`, `16M`. Raises ValueError."""
+    found = _SIZE.fullmatch(text)
+    if not found:
+        raise ValueError(f"{text!r} is no size; write a number and K or M, as in 256K")
+    size = int(found[1]) * _UNIT_BYTES[found[2]]
+    if not 1 << 10 <= size <= 1 << 30:
+        raise ValueError(f"size {text!r} is not between 1K and 1024M")
+    return size
+
+
+def crash_kind(text: str) -> str:
+    """A kind that the lab can find. Raises ValueError with the nearest."""
+    if text in CRASH_KINDS:
+        return text
+    near = difflib.get_close_matches(text, CRASH_KINDS, n=1, cutoff=0.5)
+    others = f"there are {', '.join(sorted(CRASH_KINDS))}"
+    hint = f"the nearest is {near[0]!r}" if near else others
+    raise ValueError(f"unknown kind of crash {text!r}; {hint}")
+
+
+def config_option(text: str) -> str:
+    if not _OPTION.fullmatch(text):
+        raise ValueError(f"{text!r} is no option; write it as in CONFIG_DETECT_HUNG_TASK")
+    return text
 
 
 def errno_number(text: str) -> str:
@@ -83,6 +119,21 @@ Memory = Annotated[
     BeforeValidator(memory_mib),
     WithJsonSchema({"type": "string", "pattern": r"^\d+[MG]$"}),
 ]
+Size = Annotated[
+    int,
+    BeforeValidator(size_bytes),
+    WithJsonSchema({"type": "string", "pattern": r"^\d+[KM]$"}),
+]
+CrashKind = Annotated[str, AfterValidator(crash_kind)]
+CrashKinds = Annotated[
+    tuple[CrashKind, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    Field(min_length=1),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+    ),
+]
+Option = Annotated[str, AfterValidator(config_option)]
 Errno = Annotated[
     str,
     AfterValidator(errno_number),

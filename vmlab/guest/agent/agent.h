@@ -61,6 +61,13 @@ struct child *child_spawn(const char *name, const char *command);
 int child_wait_ready(struct child *child, uint64_t ms);
 int child_run(const char *name, const char *command);
 int child_call(int (*call)(char *argument), char *argument);
+pid_t child_last(void);
+
+/* health.c: whether the kernel is well. */
+void health_start(void);
+void health_loading(pid_t process);
+void health_unloaded(void);
+void health_report(void);
 
 /* perturb.c: what the host does to an explored run's timing. */
 void perturb_start(const char *numbers);
@@ -68,7 +75,7 @@ void perturb_pause(void);
 
 /* steps.c */
 #define STEP_FIELDS 5
-void steps_run(char *text);
+int steps_run(char *text);
 void steps_serve(char *options);
 
 #endif

@@ -33,6 +33,7 @@ struct child {
 static struct child children[MAX_CHILDREN];
 static int wake[2];
 static uint64_t deadline_us;
+static pid_t last;
 
 static void on_child(int number)
 {
@@ -201,6 +202,7 @@ static void begun(struct child *child, int output)
 {
 	if (child->pid < 0)
 		bail_out("fork", errno);
+	last = child->pid;
 	close(output);
 }
 
@@ -313,4 +315,10 @@ int child_call(int (*call)(char *argument), char *argument)
 		status = *error;
 	munmap(error, sizeof(*error));
 	return status;
+}
+
+/* The youngest process that was begun here. */
+pid_t child_last(void)
+{
+	return last;
 }

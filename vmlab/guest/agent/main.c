@@ -145,6 +145,7 @@ int main(void)
 {
 	struct utsname kernel;
 	char *steps, *mode, *served, *perturbed;
+	int ran;
 
 	if (iopl(3))
 		return 1;
@@ -154,6 +155,7 @@ int main(void)
 	setenv("HOME", "/tmp", 1);
 	uname(&kernel);
 	entropy_credit();
+	health_start();
 	mode = read_mode();
 	entropy_seed(mode);
 	set_date(mode);
@@ -166,7 +168,10 @@ int main(void)
 		perturb_start(perturbed + strlen(" perturb "));
 	if (served)
 		steps_serve(served + strlen(" interactive "));
-	steps_run(steps);
+	ran = steps_run(steps);
+	health_unloaded();
 	settle();
+	if (ran)
+		health_report();
 	leave();
 }

@@ -36,19 +36,34 @@ static const struct {
 	{ "TERM", SIGTERM }, { "CHLD", SIGCHLD }, { "CONT", SIGCONT }, { "STOP", SIGSTOP },
 };
 
+/* What a module leaves behind is looked for once it is gone; one that is refused is gone at once. */
+static int load(int (*call)(char *argument), char *argument)
+{
+	int error = child_call(call, argument);
+
+	health_loading(child_last());
+	if (error)
+		health_unloaded();
+	return error;
+}
+
 static int do_insmod(struct step *step)
 {
-	return child_call(module_insert, step->argument);
+	return load(module_insert, step->argument);
 }
 
 static int do_modprobe(struct step *step)
 {
-	return child_call(module_probe, step->argument);
+	return load(module_probe, step->argument);
 }
 
 static int do_rmmod(struct step *step)
 {
-	return child_call(module_remove, step->argument);
+	int error = child_call(module_remove, step->argument);
+
+	if (!error)
+		health_unloaded();
+	return error;
 }
 
 static int do_run(struct step *step)
@@ -175,7 +190,7 @@ static const struct {
 	{ "insmod", do_insmod },   { "rmmod", do_rmmod },  { "modprobe", do_modprobe },
 	{ "run", do_run },	   { "spawn", do_spawn },  { "signal", do_signal },
 	{ "sleep", do_wait },	   { "write", do_write },  { "read", do_read },
-	{ "console", do_wait },	   { "no_console", do_wait },
+	{ "console", do_wait },	   { "no_console", do_wait }, { "expect_crash", do_wait },
 };
 
 static void unescape(char *text)
@@ -253,12 +268,15 @@ static int run_step(int number, char *line)
 	if (parse(line, &step))
 		bail_out("a step has too few fields", EINVAL);
 	argument = strdup(step.argument);
+	now = now_us();
 	report_mark();
-	report("# begin %d\n", number);
+	report("# begin %d at=%llu.%06llu\n", number, (unsigned long long)now / 1000000,
+	       (unsigned long long)now % 1000000);
 	report_output_begin();
 	outcome = act(&step);
 	wait_ms(0);
 	report_output_end();
+	health_report();
 	now = now_us();
 	report_mark();
 	report("# uptime=%llu.%06llu printk=%d outcome=%d\n", (unsigned long long)now / 1000000,
@@ -282,7 +300,8 @@ static void skip_step(int number, char *line)
 	free(step.argument);
 }
 
-void steps_run(char *text)
+/* Returns how many steps there are. */
+int steps_run(char *text)
 {
 	char *line, *save;
 	int number = 0, total = 0, fine = 1;
@@ -298,6 +317,7 @@ void steps_run(char *text)
 		} else
 			skip_step(number, line);
 	}
+	return total;
 }
 
 /* Serves steps that the host sends over ttyS1; with "freeze" the guest's clock stands in between. */

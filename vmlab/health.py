@@ -1,0 +1,111 @@
+"""Whether a kernel is well: what its console says, and what the agent found beside it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from vmlab import crash
+from vmlab.crash import Crash
+from vmlab.guest.launch import Ended
+from vmlab.guest.results import Health, Results
+from vmlab.scenario.crashes import Allowed
+from vmlab.scenario.values import FLOOD, LEAKED_THREAD, TAINT
+
+# Bits of /proc/sys/kernel/tainted that a sick kernel sets. (Linux: include/linux/panic.h)
+_SICK = {
+    4: ("M", "a machine check"), 5: ("B", "a bad page"), 7: ("D", "an oops"),
+    9: ("W", "a warning"), 14: ("L", "a soft lockup"),
+}  # fmt: skip
+# What a console shows of these leaves the kernel's taint as it was.
+_NO_TAINT = frozenset({"out of memory", "RCU stall", "hung task", "netdevice hang"})
+_STAMP = re.compile(rb"[^\n]{0,20}?\[\s*(\d+\.\d+)\]")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a kernel is sick of.
+
+    `step` is the index of the step in which it came: -1 before the first, one more than the last
+    that began after its end. `time_s` is the guest's, where the kernel printed it.
+    """
+
+    kind: str
+    title: str
+    step: int
+    crash: Crash | None = None
+    time_s: float | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What patterns are tried on."""
+        return (self.title, self.crash.line_text) if self.crash else (self.title,)
+
+    def __str__(self) -> str:
+        return self.crash.named if self.crash else f"{self.kind}: {self.title}"
+
+
+def findings(results: Results, console: bytes, ended: Ended | None = None) -> list[Finding]:
+    """All of a run, in the order of its steps; in a step the console's come first."""
+    parsed = crash.parse(console.decode(errors="replace"))
+    shown = [_of_console(one, results, console) for one in parsed]
+    found = [*shown, *_of_agent(results, shown)]
+    if ended and ended.how == "flooded":
+        found.append(Finding(FLOOD, ended.detail, len(results.steps)))
+    return sorted(found, key=lambda one: one.step)
+
+
+def first(found: Sequence[Finding], allow: Sequence[Allowed]) -> Finding | None:
+    """The first that is not allowed, None where all are."""
+    left = (one for one in found if not any(some.accepts(one.kind, one.texts) for some in allow))
+    return next(left, None)
+
+
+def taints(found: Finding) -> bool:
+    """Whether what a console shows leaves a taint: the agent's telling of it is nothing new."""
+    return found.kind not in _NO_TAINT
+
+
+def of_agent(health: Health, step: int, explained: bool) -> Iterator[Finding]:
+    """What the agent found in a step; `explained`: the console has told why there is a taint."""
+    bits = () if explained else _SICK
+    for bit in bits:
+        if health.tainted >> bit & 1:
+            letter, why = _SICK[bit]
+            yield Finding(TAINT, f"the kernel became tainted: {letter}, {why}", step)
+    for pid, name in health.leaked:
+        title = f"kernel thread {name} (pid {pid}) is still there, and the modules are gone"
+        yield Finding(LEAKED_THREAD, title, step)
+
+
+def _of_agent(results: Results, shown: Sequence[Finding]) -> Iterator[Finding]:
+    parts = [one.health for one in results.steps]
+    for step, health in enumerate([*parts, results.health]):
+        explained = any(taints(one) for one in shown if one.step <= step)
+        yield from of_agent(health, step, explained)
+
+
+def _of_console(found: Crash, results: Results, console: bytes) -> Finding:
+    at = _line_begin(console, found.first_line)
+    stamp = _STAMP.match(console, at)
+    time_s = float(stamp[1]) if stamp else None
+    return Finding(found.kind, found.title, step_of(results, at), found, time_s)
+
+
+def step_of(results: Results, at: int) -> int:
+    """The index of the step that a place in the console belongs to, see `Finding`."""
+    ran = [one for one in results.steps if one.state != "skipped"]
+    if not results.placed:
+        return len(ran)
+    if results.begun > len(results.steps) and at >= results.began_at:
+        return len(results.steps)
+    if ran and at >= ran[-1].console[1] and results.begun <= len(results.steps):
+        return len(ran)
+    return max((step for step, one in enumerate(ran) if one.console[0] <= at), default=-1)
+
+
+def _line_begin(console: bytes, number: int) -> int:
+    """Where a line begins; lines count from 1."""
+    at = 0
+    for _ in range(number - 1):
+        at = console.find(b"\n", at) + 1
+    return at
