@@ -129,9 +129,7 @@ CrashKinds = Annotated[
     tuple[CrashKind, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
     Field(min_length=1),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-    ),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 Option = Annotated[str, AfterValidator(config_option)]
 Errno = Annotated[
