@@ -95,6 +95,16 @@ from vmlab import crash
         ("BUG: spinlock bad magic on CPU#0, sh/80", "lockdep"),
         ("DEBUG_LOCKS_WARN_ON(lock->magic != lock)", "warning"),
         ("kernel BUG at lib/list_debug.c:53!", "list corruption"),
+        ("sh: Corrupted page table at address 80f1c08", "page fault"),
+        ("NEIGH: BUG, double timer add, state is 1", "BUG"),
+        ("detected buffer overflow in memcpy", "BUG"),
+        ("memcpy: detected buffer overflow: 40 byte write of buffer size 32", "BUG"),
+        ("Fixing recursive fault but reboot is needed!", "oops"),
+        ("Bad mode in Error handler detected on CPU0, code 0x34000001 -- BTI", "oops"),
+        ("smp: csd: Detected non-responsive CSD lock (#1) on CPU#1, waiting 5000000042 ns for"
+         " CPU#00 do_nothing+0x0/0x10(0x0).", "soft lockup"),
+        ("WARNING: bad contention detected!", "lockdep"),
+        ("DEBUG_RWSEMS_WARN_ON(sem->magic != sem): count = 0x1, magic = 0x0", "warning"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("prefix", ["", "[   36.106465] ", "<4>[    1.0] ", "[    2.5][   T81] "])

@@ -100,8 +100,8 @@ CHECKERS = (
     rule("lockdep", "WARNING: bad unlock balance", "WARNING: bad unlock balance in {function}"),
     rule(
         "lockdep",
-        _LOCKDEP + "bad (?P<what>unlock|contention) balance",
-        "BUG: bad {what} balance in {function}",
+        _LOCKDEP + "bad (?P<what>unlock balance|contention)",
+        "BUG: bad {what} in {function}",
     ),
     rule("lockdep", "WARNING: held lock freed", "WARNING: held lock freed in {function}"),
     rule(
@@ -154,7 +154,7 @@ CHECKERS = (
         r"BUG: MAX_(?P<what>LOCK_DEPTH|LOCKDEP_\w+|STACK_TRACE_ENTRIES) too low",
         "BUG: MAX_{what} too low",
     ),
-    rule("warning", r"DEBUG_LOCKS_WARN_ON\(", "WARNING in {function}"),
+    rule("warning", r"DEBUG_(?:LOCKS|RWSEMS)_WARN_ON\(", "WARNING in {function}"),
     # kernel/locking/spinlock_debug.c, rtmutex-debug; lib/smp_processor_id.c
     rule(
         "lockdep",
@@ -280,6 +280,13 @@ CHECKERS = (
         "sleeping function",
         r"BUG: assuming (?P<what>atomic|non migratable) context at (?P<place>[\w./-]{1,120}):\d+",
         "BUG: assuming {what} context at {place}:LINE",
+    ),
+    # kernel/smp.c: a processor that does not answer
+    rule(
+        "soft lockup",
+        r"(?:smp: )?csd: .{1,40} non-responsive CSD lock .{1,20} on CPU#(?P<cpu>\d+)",
+        "csd: non-responsive CSD lock in {function}",
+        stalls=True,
     ),
     # kernel/workqueue.c
     rule(

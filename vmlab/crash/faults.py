@@ -50,6 +50,18 @@ FAULTS = (
         "out of memory",
         after=("out of memory",),
     ),
+    # arch/x86/mm/fault.c pgtable_bad; net/core/neighbour.c; lib/string_helpers.c before its BUG
+    rule(
+        "page fault",
+        r"[^:]{1,20}: Corrupted page table at address [0-9a-f]+",
+        "BUG: corrupted page table in {function}",
+    ),
+    rule("BUG", "NEIGH: BUG, double timer add", "NEIGH: BUG, double timer add in {function}"),
+    rule(
+        "BUG",
+        "detected buffer overflow in |.{1,40}: detected buffer overflow: ",
+        "kernel BUG in {function}",
+    ),
     # mm/usercopy.c
     rule(
         "BUG",
@@ -220,7 +232,8 @@ FAULTS = (
     rule(
         "panic",
         "Kernel panic - not syncing: (?P<said>Fatal exception(?: in interrupt)?"
-        r"|panic_on_warn set|KASAN: panic_on_warn.{0,40}|kfence\.fault=panic|panic_on_\w+)",
+        r"|panic_on_warn set|KASAN: panic_on_warn.{0,40}|panic_on_\w+"
+        r"|\S{0,20}\.?(?:fault|warn|panic)\S{0,10} set.{0,20}|kfence\.fault=panic)",
         "kernel panic: {said}",
         after=ANY_KIND,
     ),
@@ -247,7 +260,18 @@ FAULTS = (
         "PANIC: early exception 0x(?P<trap>[0-9a-f]{2})",
         "PANIC: early exception in {function}",
     ),
-    rule("oops", r"Bad mode in .{1,60} detected on CPU(?P<cpu>\d+)", "kernel panic: bad mode"),
+    rule(
+        "oops",
+        r"Bad mode in .{1,60} detected(?: on CPU(?P<cpu>\d+))?",
+        "kernel panic: bad mode",
+    ),
+    # kernel/exit.c, make_task_dead
+    rule(
+        "oops",
+        "Fixing recursive fault but reboot is needed",
+        "recursive fault in {function}",
+        after=ANY_KIND,
+    ),
     # any other trap: its name, an error code, the count of oopses
     rule("oops", "Internal error: ", "Internal error in {function}", after=ANY_KIND),
     rule("oops", "Oops: ", "Oops in {function}", after=ANY_KIND),

@@ -174,7 +174,7 @@ def _title(
         if key in words:
             words[key] = general(words[key])
     title = rule.bare if rule.bare and not function else rule.title
-    if rule.kind == "KASAN" and not words["access"] and "f" in said:
+    if "{access}" in title and not words["access"] and "f" in said:
         title = "KASAN: {what} in {f}"  # nothing but its first line is known
         title += " at addr ADDR" if " at addr " in report.text else ""
     return re.sub(r" {2,}", " ", title.format_map(words)).strip()
