@@ -62,16 +62,19 @@ def guilty(frames: Iterable[Frame], also: str | None = None) -> str | None:
 
 def stalled(frames: Iterable[Frame]) -> str | None:
     """Who a stall is about: a loop is seen at any place, so it is what a dispatcher has called."""
-    last = None
+    first = last = ""
     for name in _reliable(_below_the_timer(list(frames))):
         if family := _family(name):
             return family
         if _SKIPPED_IN_STALL.fullmatch(name):
             continue
-        if _DISPATCHER.fullmatch(name) and last:
-            return plain(last)
-        last = name
-    return plain(last) if last else None
+        if _DISPATCHER.fullmatch(name):
+            if last:
+                return plain(last)
+            first = first or name
+        else:
+            last = name
+    return plain(last or first) if last or first else None
 
 
 def _below_the_timer(frames: list[Frame]) -> list[Frame]:

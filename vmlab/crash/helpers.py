@@ -95,6 +95,8 @@ PRIMITIVES = (
     # lib/string.c, lib/usercopy.c, lib/iov_iter.c's lowest, arch/*/lib
     "_*(?:mem(?:cpy|set|move|cmp|chr|scan|dup)|str(?:n?cpy|scpy|lcpy|n?cat|n?len|n?cmp"
     r"|r?chr|n?str|sep|spn|pbrk|n?casecmp|lcat|im|reverse))\w{0,20}",
+    r"_*set_page_owner|_*sb_(?:start|end)_\w+|(?:drop|clear|set|inc)_nlink",
+    r"_*filemap_fdatawait\w*|_*file(?:map)?_(?:fdata)?write_and_wait\w*",
     r"k?v?asprintf\w*|kasprintf|nla_(?:strcmp|strscpy|strlcpy|memcpy|memcmp|get_\w+|find)",
     r"(?:kv?)?mem(?:cpy|set|move|dup)\w*|kstrdup\w*|kmemdup\w*|strndup_user|memdup_user\w*",
     "v?s(?:n|cn)?printf|format_decode|string(?:_nocheck)?|pointer|number",
