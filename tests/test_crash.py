@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmlab import crash
+from vmlab.crash.assemble import MOST
+from vmlab.crash.lines import LONGEST
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,18 @@ def test_a_line_of_megabytes_is_looked_at_quickly(log):
     began = time.process_time()
     crash.find(log)
     assert time.process_time() - began < 2
+
+
+def test_no_more_is_kept_of_a_line_than_the_kernel_prints():
+    found = crash.find("BUG: KASAN: " + "a" * 10_000_000)
+    assert found is not None
+    assert len(found.line_text) == LONGEST
+
+
+def test_of_a_kernel_that_does_nothing_but_crash_the_first_reports_are_read():
+    found = crash.find("BUG: x\n" * 10_000)
+    assert found is not None
+    assert len(found.followers) == MOST - 1
 
 
 @pytest.mark.parametrize(
