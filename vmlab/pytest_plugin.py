@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--vmlab-accel", default="auto", help="auto, kvm or tcg (auto)")
     group.addoption("--vmlab-cold", action="store_true", help="boot, without snapshots")
     group.addoption("--vmlab-jobs", type=int, default=0, help="guests at once (one a core)")
-    group.addoption("--vmlab-all", action="store_true", help="also scenarios tagged demo or slow")
+    group.addoption("--vmlab-all", action="store_true", help="also demo, slow and crash scenarios")
     group.addoption(
         "--vmlab-strict-skips", action="store_true", help="a skipped scenario is a failure"
     )
