@@ -1,7 +1,9 @@
 import pytest
+import stand_in
 
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
+from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.executor import execute
@@ -127,3 +129,13 @@ def test_a_kernel_without_an_option_is_skipped_with_its_name(
     verdicts = run(Backend(launch.Ended("off", restored=True), RESULTS))
     wanted = (Verdict.SKIPPED, reason) if reason else (Verdict.PASSED, "")
     assert verdicts[:2] == [wanted, (Verdict.PASSED, "")]
+
+
+@pytest.mark.parametrize(("fault", "repeats"), [("", True), ("reset", True), ("flood", False)])
+def test_a_guest_that_the_lab_ended_is_not_said_to_repeat(
+    tmp_path, fake_qemu, monkeypatch, fault, repeats
+):
+    monkeypatch.setenv("VMLAB_FAKE", fault)
+    run = stand_in.run(tmp_path, stand_in.artifacts(tmp_path), QemuBackend(None))
+    assert run.token is not None
+    assert run.token.how.exact is repeats

@@ -261,7 +261,8 @@ def _option(machine: qemu.Machine) -> str:
 
 def _token(prepared: Prepared, backend: str, ended: launch.Ended, verdict: Verdict) -> Token:
     machine, expanded = prepared.job.machine, prepared.expanded
-    repeats = exact(machine, backend, ended.restored)
+    # Where the lab ends a guest is another place each time.
+    repeats = ended.how in ("off", "reset") and exact(machine, backend, ended.restored)
     how = How(repeats, ended.restored, machine.perturbation is not None, backend == "virtme")
     return token(
         expanded.scenario.name, expanded.number, prepared.job.kernel.id, machine.seed,
