@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from vmlab.guest import confine
+
 
 @pytest.fixture
 def fake_qemu(tmp_path, monkeypatch):
@@ -14,5 +16,6 @@ def fake_qemu(tmp_path, monkeypatch):
     for name in ("qemu-system-i386", "qemu-system-x86_64"):
         (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
         (folder / name).chmod(0o755)
+    monkeypatch.setattr(confine, "root", lambda: False)  # the stand-in is no other user's to run
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder

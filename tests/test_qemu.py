@@ -100,6 +100,8 @@ LAB = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
+from vmlab.guest import confine
+confine.root = lambda: False
 from test_qemu import boot
 from vmlab.guest import launch, qemu
 launch.run(boot(Path(sys.argv[1])), 600)

@@ -12,7 +12,7 @@ from vmlab.artifacts import Artifacts
 from vmlab.backend import Job, QemuBackend
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
-from vmlab.guest import program, qemu
+from vmlab.guest import confine, program, qemu
 from vmlab.guest.launch import Ended
 from vmlab.runner import read_results
 from vmlab.snapshots import KIND, Snapshots
@@ -100,6 +100,7 @@ def test_a_qemu_that_is_killed_in_the_middle_of_the_restore(warmed, tmp_path, mo
     script.parent.mkdir()
     script.write_text(QEMU_THAT_DIES.format(once=tmp_path / "once", real=real))
     script.chmod(0o755)
+    monkeypatch.setattr(confine, "root", lambda: False)  # the script is no other user's to run
     monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
     cache = Cache(tmp_path / "cache")
     words: list[str] = []

@@ -129,6 +129,8 @@ LAB = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
+from vmlab.guest import confine
+confine.root = lambda: False
 import stand_in
 from test_virtme import Backend
 folder = Path(sys.argv[1])
@@ -199,7 +201,7 @@ def test_a_real_clock_has_no_icount(job):
 )
 def test_how_a_guest_ended_is_qemu_s_word(job, status, wanted):
     files = Files(job.run)
-    job.run.console.write_text("hello")
+    files.began.write_text("")
     files.log.write_text("")
     files.status.write_text(f"{status}\n")
     assert told(launch.Ended("lost", "status 255"), 255, files) == wanted

@@ -82,8 +82,8 @@ class Guests:
         """How many blocks of guest code QEMU translates from a snapshot to the end of a run."""
         with self._job(kernel, "virtual", commands) as job:
             log = job.run.path / "blocks"
-            more = ("-d", "in_asm", "-D", str(log))
-            ended = launch.run(replace(self._boot(job), more=more), LIMIT_S)
+            boot = replace(self._boot(job), more=("-d", "in_asm"), log=log)
+            ended = launch.run(boot, LIMIT_S)
             if ended.how != "off":
                 raise LabError(f"a guest of {kernel} came to no end: {ended.how} {ended.detail}")
             with log.open("rb") as lines:
@@ -188,10 +188,7 @@ def _followed(boot: qemu.Boot) -> Timeline:
     at: dict[str, float] = {}
     began = time.monotonic()
     with boot.memory.state.open("rb") as state:
-        process = subprocess.Popen(
-            qemu.argv(boot), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, pass_fds=(state.fileno(),), env=launch.environment(),
-        )  # fmt: skip
+        process = launch.spawn(boot, state.fileno())
         with launch.ended(process):
             for command in launch.restore_commands(state.fileno()):
                 _say(process, command)

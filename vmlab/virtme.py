@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from vmlab.arch import Arch
@@ -19,7 +19,7 @@ from vmlab.artifacts import Artifacts
 from vmlab.backend import Job
 from vmlab.catalog import Kernel
 from vmlab.errors import LabError
-from vmlab.guest import launch, qemu
+from vmlab.guest import confine, launch, qemu
 from vmlab.guest.emulator import Emulator
 from vmlab.virtme_trees import kernel_tree, root_tree
 
@@ -54,12 +54,16 @@ class VirtmeBackend:
             if shutil.which(program, path=_path()) is None:
                 raise LabError(f"booting with virtme-ng: {program} was not found; {remedy}")
         files = Files(job.run)
-        files.write_wrapper(job.runs_in)
+        words = confine.shares(job.run, memory_mib(job))
+        files.write_wrapper(job.runs_in, words)
         command = argv(job, self.kernel(job.kernel), self.root(job.machine.arch))
         job.run.argv.write_text(qemu.pasted(command))
         with files.log.open("wb") as log, _held(command, log.fileno()) as process:
             ended = launch.supervise(process, job.run, job.timeout_s, stopped, job.flood)
-            return told(ended, process.poll(), files)
+            status = process.poll()
+        for path in (job.run.console, job.run.results, job.run.transcript):
+            confine.taken_back(path)
+        return told(ended, status, files)
 
     def forget(self) -> None:
         """Every guest boots: there is nothing to forget."""
@@ -81,11 +85,16 @@ class Files:
         self.log = run.path / "virtme.log"  # what virtme-run and QEMU said
         self.wrapper = run.path / "qemu"
         self.status = run.path / "qemu-status"
+        self.began = run.path / "qemu-began"
 
-    def write_wrapper(self, emulator: Emulator) -> None:
-        """The program that virtme-run takes for QEMU: QEMU ends with it, and it with virtme-run."""
+    def write_wrapper(self, emulator: Emulator, words: Sequence[str] = ()) -> None:
+        """The program that virtme-run takes for QEMU: QEMU ends with it, and it with virtme-run.
+
+        `words` stand before QEMU's command.
+        """
         command = shlex.join(emulator.words)
-        held = 'setpriv --pdeathsig KILL -- "$@"; echo $? > "$0"'
+        began = shlex.quote(str(self.began))
+        held = f': > {began}; {shlex.join(words)} "$@"; echo $? > "$0"'
         self.wrapper.write_text(
             "#!/bin/sh\n"
             f'[ "$1" = --version ] && exec {command} --version\n'
@@ -93,7 +102,8 @@ class Files:
             f' {shlex.quote(str(self.status))} {command} "$@"\n'
         )
         self.wrapper.chmod(0o755)
-        self.status.unlink(missing_ok=True)
+        for path in (self.status, self.began):
+            path.unlink(missing_ok=True)
 
     def said(self) -> str:
         """The end of what virtme-run and QEMU said."""
@@ -107,24 +117,29 @@ def argv(job: Job, kernel: Path, root: Path) -> list[str]:
         "setpriv", "--pdeathsig", "KILL", "--", "virtme-run",
         "--kimg", str(kernel), "--mods", "auto", "--root", str(root),
         "--arch", _VIRTME_ARCH[machine.arch.name], "--qemu-bin", str(Files(job.run).wrapper),
-        "--memory", f"{max(machine.memory_mib, 256)}M", "--cpus", str(machine.cpus),
+        "--memory", f"{memory_mib(job)}M", "--cpus", str(machine.cpus),
         # Without it virtme-run waits six seconds for a virtiofsd that does not fit its options.
         "--force-9p",
         "--no-virtme-ng-init", "--show-boot-console", "--verbose", "--disable-monitor",
         *([] if machine.accel == "kvm" else ["--disable-kvm"]),
         *(word for option in _KERNEL_OPTIONS for word in ("-a", option)),
         "--script-sh", _SCRIPT,
-        "--qemu-opts", *_ports(job.run), *qemu.contract_args(job.run),
+        "--qemu-opts", *qemu.SANDBOX, *_ports(job.run), *qemu.contract_args(job.run),
         *([] if machine.clock == "real" else qemu.icount_args(machine)),
     ]  # fmt: skip
+
+
+def memory_mib(job: Job) -> int:
+    """What virtme's userland needs besides is there."""
+    return max(job.machine.memory_mib, 256)
 
 
 def told(ended: launch.Ended, status: int | None, files: Files) -> launch.Ended:
     """How the guest ended, by QEMU's own status. `status` is virtme-run's, None where it runs yet.
 
-    Without a console there was no guest: that is virtme-run's fault, also where time ran out.
+    Where QEMU was not begun there was no guest, and that is virtme-run's fault.
     """
-    began = files.run.console.exists()
+    began = files.began.exists()
     if began and (status is None or ended.how in ("timeout", "flooded")):
         return ended
     if files.status.exists():

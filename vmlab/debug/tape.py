@@ -13,7 +13,7 @@ from pathlib import Path
 
 from vmlab.debug.rsp import Stub
 from vmlab.errors import LabError
-from vmlab.guest import launch, qemu
+from vmlab.guest import confine, launch, qemu
 
 _CLOSE_S = 20.0
 SLOWER = 20
@@ -46,6 +46,7 @@ def record(boot: qemu.Boot, tape: Path, timeout_s: float) -> launch.Ended:
             process.wait(_CLOSE_S)
         except subprocess.TimeoutExpired as error:
             raise LabError("recording the run: QEMU did not close its tape") from error
+    confine.taken_back(tape)
     if ended.how == "lost":
         raise LabError(f"recording the run: {ended.detail}")
     return ended

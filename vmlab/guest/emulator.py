@@ -13,6 +13,7 @@ class Emulator:
 
     program: str  # a name to be found on the PATH, or a path
     firmware: tuple[Path, ...] = ()  # looked into before the program's own directories
+    root: Path | None = None  # the directory that it stands in with all that it needs
 
     @property
     def words(self) -> list[str]:
@@ -35,4 +36,4 @@ def unpacked(root: Path, arch: Arch) -> Emulator:
     """The one that Debian's packages unpacked under `root` hold."""
     share = root / "usr" / "share"
     program = root / "usr" / "bin" / f"qemu-system-{arch.qemu}"
-    return Emulator(str(program), (share / "qemu", share / "seabios"))
+    return Emulator(str(program), (share / "qemu", share / "seabios"), root)

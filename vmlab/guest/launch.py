@@ -6,6 +6,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from vmlab.errors import LabError
+from vmlab.guest import confine
 from vmlab.guest.patience import Patience
 from vmlab.guest.qemu import Boot, RunDirectory, argv, pasted
 
@@ -100,38 +102,40 @@ def start(boot: Boot) -> Process:
 
     It has a process group of its own: Ctrl-C reaches the lab alone, which then ends it.
     """
-    command = argv(boot)
-    boot.run.argv.write_text(pasted(command))
-    for needed in ("setpriv", boot.runs_in.program):
+    boot.run.argv.write_text(pasted(argv(boot)))
+    for needed in ("prlimit", "setpriv", boot.runs_in.program):
         if shutil.which(needed) is None:
             raise LabError(
                 f"starting a guest: {needed} was not found; install the packages of "
                 "packages.txt (./lab does), or see `vmlab doctor`"
             )
     if boot.memory and boot.memory.state:
-        return _restored(command, boot, boot.memory.state)
-    return subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        process_group=0, env=environment(),
-    )  # fmt: skip
+        return _restored(boot, boot.memory.state)
+    return spawn(boot)
 
 
-def environment() -> dict[str, str]:
-    """QEMU's environment; it changes no guest, only how fast QEMU is."""
-    return {"GLIBC_TUNABLES": _MALLOC, **os.environ}
+def spawn(boot: Boot, state: int | None = None) -> Process:
+    """QEMU, with no more of the host than it needs, and pipes where it is given a state to read."""
+    pipe = subprocess.DEVNULL if state is None else subprocess.PIPE
+    with confine.handed(boot) as given:
+        bounds = confine.bounds(boot.machine.memory_mib, confine.TAPE if boot.tape else None)
+        words = [*bounds, *argv(given.boot, given.words)]
+        return subprocess.Popen(
+            words, stdin=pipe, stdout=pipe, stderr=subprocess.PIPE,
+            pass_fds=given.descriptors if state is None else (*given.descriptors, state),
+            process_group=0, env={"GLIBC_TUNABLES": _MALLOC, **confine.environment()},
+            cwd=given.folder,
+        )  # fmt: skip
 
 
-def _restored(argv: list[str], boot: Boot, state: Path) -> Process:
+def _restored(boot: Boot, state: Path) -> Process:
     """Starts from a snapshot, and lets the guest go on once its state is in.
 
     An interactive or debugged guest is gone on with by whom it waits for. Raises StuckError where
     the state does not come in.
     """
     with _opened(state) as file:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            pass_fds=(file.fileno(),), process_group=0, env=environment(),
-        )  # fmt: skip
+        process = spawn(boot, file.fileno())
         for line in restore_commands(file.fileno(), boot.machine.several):
             _say(process, line)
     if not _came_in(process, time.monotonic() + RESTORE_S):
@@ -214,8 +218,8 @@ def supervise(
             return Ended("lost", "the lab was stopped")
         if over := patience.over():
             return Ended(*over)
-        if run.console.exists() and run.console.stat().st_size > limit:
-            return flooded(limit)
+        if flood := flooded(run, limit):
+            return flood
     return of_status(process.wait(), process)
 
 
@@ -230,10 +234,13 @@ def _ends(process: Process, within_s: float) -> bool:
         os.close(end)
 
 
-def flooded(limit: int) -> Ended:
-    """The end of a guest that printed more than so many bytes."""
-    size = f"{limit >> 20} MiB" if limit % (1 << 20) == 0 else f"{limit >> 10} KiB"
-    return Ended("flooded", f"the console grew past {size}")
+def flooded(run: RunDirectory, limit: int = CONSOLE_LIMIT) -> Ended | None:
+    """Whether a guest said more bytes than it may, on either port."""
+    for path in (run.console, run.results):
+        if path.exists() and path.stat().st_size > limit:
+            size = f"{limit >> 20} MiB" if limit % (1 << 20) == 0 else f"{limit >> 10} KiB"
+            return Ended("flooded", f"the {path.name} grew past {size}")
+    return None
 
 
 def of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
@@ -242,6 +249,8 @@ def of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
         return Ended("off")
     if status == 0:
         return Ended("reset", RESET)
+    if status == -signal.SIGXFSZ:
+        return Ended("flooded", f"the guest's ports grew past {LIMIT_SHOWN}, and to QEMU's limit")
     said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
     ended = f"signal {-status}" if status < 0 else f"status {status}"
     return Ended("lost", f"QEMU ended with {ended}: {said[-400:] or 'no message'}")

@@ -1,6 +1,7 @@
 """Boots one guest in QEMU: argv is built purely, one place starts the process."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ APPEND_SMP = "tsc=reliable"
 CPU_SMP = "family=6,model=6,stepping=0"
 # RAM in a shared file is not in the state (migration capability x-ignore-shared).
 IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
+SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
 _RESTORE = ("-incoming", "defer", "-chardev", "stdio,id=restore,signal=off",
             "-mon", "chardev=restore,mode=control")  # fmt: skip
 Clock = Literal["virtual", "real"]
@@ -114,6 +116,7 @@ class Boot:
     debugged: bool = False  # it waits, stopped, for what speaks gdb's protocol
     append: str = APPEND  # the kernel's command line
     more: tuple[str, ...] = ()  # options that show what QEMU does and change nothing in the guest
+    log: Path | None = None  # where it shows that
     emulator: Emulator | None = None  # the host's where none is given
 
     @property
@@ -135,12 +138,12 @@ class Boot:
 
 def serial_args(run: RunDirectory, port_socket: Path | None = None) -> list[str]:
     """The two ports, each into its file (or the second to a socket), both into the transcript."""
-    results = f"file,path={_escaped(run.results)}"
+    results = f"file,path={escaped(run.results)}"
     if port_socket:
-        results = f"socket,path={_escaped(port_socket)},server=on,wait=off"
+        results = f"socket,path={escaped(port_socket)},server=on,wait=off"
     args = []
-    for name, where in (("console", f"file,path={_escaped(run.console)}"), ("results", results)):
-        log = f"logfile={_escaped(run.transcript)},logappend=on"
+    for name, where in (("console", f"file,path={escaped(run.console)}"), ("results", results)):
+        log = f"logfile={escaped(run.transcript)},logappend=on"
         args += ["-chardev", f"{where},id=vmlab-{name},{log}", "-serial", f"chardev:vmlab-{name}"]
     return args
 
@@ -150,26 +153,30 @@ def contract_args(run: RunDirectory) -> list[str]:
     return [
         "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
         "-device", "pvpanic", "-action", "panic=pause",
-        "-fw_cfg", f"name=opt/vmlab/program,file={_escaped(run.program)}",
-        "-fw_cfg", f"name=opt/vmlab/mode,file={_escaped(run.mode)}",
+        "-fw_cfg", f"name=opt/vmlab/program,file={escaped(run.program)}",
+        "-fw_cfg", f"name=opt/vmlab/mode,file={escaped(run.mode)}",
     ]  # fmt: skip
 
 
-def argv(boot: Boot) -> list[str]:
-    """The command that boots this guest; it dies with the process that starts it."""
+def argv(boot: Boot, dropped: Sequence[str] = ()) -> list[str]:
+    """The command that boots this guest; it dies with the process that starts it.
+
+    `dropped` are setpriv's words for the rights that QEMU begins without.
+    """
     machine = boot.machine
     return [
-        "setpriv", "--pdeathsig", "KILL", "--",
+        "setpriv", "--pdeathsig", "KILL", *dropped, "--",
         *boot.runs_in.words, "-nodefaults", "-no-user-config", "-display", "none",
         "-no-reboot",
         *_machine_args(boot),
         *_clock_args(machine, _tape_option(boot)),
-        "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        *SANDBOX,
         *serial_args(boot.run, boot.port_socket if boot.port else None),
         *_control_args(boot),
         *_gdb_args(boot),
         *contract_args(boot.run),
         *_kernel_args(boot),
+        *(["-D", str(boot.log)] if boot.log else []),
         *boot.more,
     ]  # fmt: skip
 
@@ -189,7 +196,7 @@ def _machine_args(boot: Boot) -> list[str]:
     if memory is None:
         return ["-machine", "pc", *common]
     share = "off" if memory.state else "on"
-    ram = f"memory-backend-file,id=ram,size={size},mem-path={_escaped(memory.ram)},share={share}"
+    ram = f"memory-backend-file,id=ram,size={size},mem-path={escaped(memory.ram)},share={share}"
     args = ["-object", ram, "-machine", "pc,memory-backend=ram", *common]
     return [*args, *(_RESTORE if memory.state else ["-S"])]
 
@@ -210,7 +217,7 @@ def _tape_option(boot: Boot) -> str:
     """
     if boot.tape is None:
         return ""
-    return f",rr={'replay' if boot.debugged else 'record'},rrfile={_escaped(boot.tape)}"
+    return f",rr={'replay' if boot.debugged else 'record'},rrfile={escaped(boot.tape)}"
 
 
 def _clock_args(machine: Machine, tape: str = "") -> list[str]:
@@ -233,18 +240,18 @@ def _control_args(boot: Boot) -> list[str]:
     """A guest that stops itself (by pvpanic) is gone on with through QMP."""
     if boot.control is None:
         return []
-    qmp = f"socket,id=qmp,path={_escaped(boot.qmp_socket)},server=on,wait=off"
+    qmp = f"socket,id=qmp,path={escaped(boot.qmp_socket)},server=on,wait=off"
     return ["-chardev", qmp, "-mon", "chardev=qmp,mode=control"]
 
 
 def _gdb_args(boot: Boot) -> list[str]:
     if not boot.debugged:
         return []
-    return ["-chardev", f"socket,id=gdb,path={_escaped(boot.gdb_socket)},server=on,wait=off",
+    return ["-chardev", f"socket,id=gdb,path={escaped(boot.gdb_socket)},server=on,wait=off",
             "-gdb", "chardev:gdb"]  # fmt: skip
 
 
-def _escaped(path: Path) -> str:
+def escaped(path: Path) -> str:
     """A path in a QEMU option list, where a comma is written twice."""
     return str(path).replace(",", ",,")
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from vmlab import crash
 from vmlab.errors import LabError
-from vmlab.guest import launch, program, qemu
+from vmlab.guest import confine, launch, program, qemu
 from vmlab.guest.patience import Patience
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda:
     if found:
         raise SnapshotError(f"the kernel is sick before any step: {found.named}")
     set_clock(snapshot, run, boot.machine.shift)
+    confine.taken_back(snapshot.ram)
     sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
     snapshot.sums.write_text(json.dumps(sums) + "\n")
 
@@ -298,8 +299,8 @@ def _check(
     ended = None
     if process.poll() is not None:
         ended = launch.of_status(process.returncode, process)
-    elif run.console.stat().st_size > launch.CONSOLE_LIMIT:
-        ended = launch.flooded(launch.CONSOLE_LIMIT)
+    elif flood := launch.flooded(run):
+        ended = flood
     elif over := patience.over():
         ended = launch.Ended(*over)
     if ended and ended.how == "lost":

@@ -1,0 +1,323 @@
+"""What QEMU may do on the host: the guest is taken for hostile, and QEMU for broken by it.
+
+QEMU's own sandbox stands in its command. Where the lab runs as root, QEMU runs as a user that owns
+nothing, and is given its files open: it needs no path, and can write into none but the guest's
+ports. Limits hold for every user. docs/security.md says what that promises.
+"""
+
+import contextlib
+import fcntl
+import itertools
+import os
+import resource
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from vmlab.guest import qemu
+from vmlab.guest.emulator import Emulator
+
+UIDS = range(61184, 65520)
+"""systemd gives these to services that have no user of their own (DynamicUser=)."""
+FILE_ROOM = 64 << 20
+"""How much larger than the guest's memory a file of QEMU's may become, bytes."""
+TAPE = 8 << 30
+"""How long a tape of QEMU's may become, bytes."""
+MEMORY_ROOM = 3 << 30
+"""How much more address space than the guest's memory QEMU may have, bytes; 1 GiB is TCG's."""
+_DESCRIPTORS = 256
+_TASKS = 512  # processes and threads of one of those users
+_NUMBERS = itertools.count(os.getpid() * 61)
+_READS_ALL = "dac_read_search"
+_KVM = Path("/dev/kvm")
+_PASSED = ("LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
+_SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
+_READABLE = 0o444
+
+
+def root() -> bool:
+    """Whether there are rights to give up."""
+    return os.geteuid() == 0
+
+
+def environment() -> dict[str, str]:
+    """What QEMU sees of ours: nothing that may be a secret."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _PASSED or name.startswith(("QEMU_", "VMLAB_"))
+    }
+
+
+def user() -> int:
+    """A user for one QEMU; others of the lab's at that time are others, or nearly always."""
+    return UIDS[next(_NUMBERS) % len(UIDS)]
+
+
+def drops(uid: int, groups: Sequence[int] = (), capability: str | None = None) -> list[str]:
+    """setpriv's words for a process that becomes this user and can become nobody else.
+
+    It keeps a capability where one is named.
+    """
+    kept = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+    those = f"-all,+{capability}" if capability else "-all"
+    return [
+        "--no-new-privs", f"--reuid={uid}", f"--regid={uid}", kept,
+        f"--bounding-set={those}", f"--inh-caps={those}",
+        *([f"--ambient-caps=+{capability}"] if capability else []),
+    ]  # fmt: skip
+
+
+def shares(run: qemu.RunDirectory, memory_mib: int) -> list[str]:
+    """The words before a QEMU that opens its files by their paths: it may read what we may.
+
+    So is virtme's, whose root directory is the host's to share; the run's files are its user's
+    until they are taken back.
+    """
+    if not root():
+        return [*bounds(memory_mib), "setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"]
+    uid = user()
+    with contextlib.closing(_Files(uid)) as files:
+        for path in (run.console, run.results, run.transcript):
+            files.own(path)
+    held = ["setpriv", "--pdeathsig", "KILL", *drops(uid, capability=_READS_ALL), "--"]
+    return [*bounds(memory_mib), *held]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What QEMU is started from: the boot with names that it can open, and setpriv's words."""
+
+    boot: qemu.Boot
+    words: list[str]
+    descriptors: tuple[int, ...] = ()
+
+    @property
+    def folder(self) -> str | None:
+        """Where it is started; it keeps no directory of ours open."""
+        return "/" if self.descriptors else None
+
+
+@dataclass(frozen=True)
+class _Given(qemu.RunDirectory):
+    """A run's files under names that QEMU can open."""
+
+    names: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def console(self) -> Path:
+        return self.names["console"]
+
+    @property
+    def results(self) -> Path:
+        return self.names["results"]
+
+    @property
+    def transcript(self) -> Path:
+        return self.names["transcript"]
+
+    @property
+    def program(self) -> Path:
+        return self.names["program"]
+
+    @property
+    def mode(self) -> Path:
+        return self.names["mode"]
+
+
+@contextlib.contextmanager
+def handed(boot: qemu.Boot) -> Iterator[Handed]:
+    """The boot as QEMU is given it; what it is given open is closed here with the block."""
+    if not root():
+        yield Handed(boot, ["--no-new-privs"])
+        return
+    uid = user()
+    with contextlib.closing(_Files(uid)) as files:
+        groups = (_KVM.stat().st_gid,) if boot.machine.accel == "kvm" else ()
+        given = _given(boot, files)
+        yield Handed(given, drops(uid, groups), tuple(files.descriptors))
+
+
+def bounds(memory_mib: int, file: int | None = None) -> list[str]:
+    """The words before a command that bound what a QEMU may take of the host.
+
+    `file` is how long one of its files may become, bytes.
+    """
+    memory = memory_mib << 20
+    most = {
+        "as": memory + MEMORY_ROOM,
+        "core": 0,
+        "fsize": file or memory + FILE_ROOM,
+        "nofile": _DESCRIPTORS,
+        **({"nproc": _TASKS} if root() else {}),
+    }
+    words = (f"--{name}={_allowed(name, value)}" for name, value in most.items())
+    return ["prlimit", *words, "--"]
+
+
+def _allowed(name: str, most: int) -> int:
+    """The bound, or the one that we have already, which cannot be raised."""
+    hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
+    return most if hard == resource.RLIM_INFINITY else min(most, hard)
+
+
+def taken_back(path: Path) -> None:
+    """A file that QEMU's user owned is ours again, and nobody writes into it."""
+    if root() and path.exists():
+        os.chown(path, os.geteuid(), os.getegid())
+        path.chmod(_READABLE)
+
+
+def _given(boot: qemu.Boot, files: "_Files") -> qemu.Boot:
+    emulator = boot.emulator
+    if emulator and emulator.root:
+        emulator = _moved(emulator, emulator.root, files.folder(emulator.root))
+    if boot.control:
+        os.chown(boot.control, files.uid, files.uid)
+    begins = boot.memory is not None and boot.memory.state is not None
+    return replace(
+        boot,
+        run=_run(boot, files),
+        kernel=boot.kernel if begins else files.copy(boot.kernel),
+        initramfs=boot.initramfs if begins else files.copy(boot.initramfs),
+        control=files.folder(boot.control) if boot.control else None,
+        memory=_memory(boot, files),
+        tape=files.own(boot.tape) if boot.tape else None,
+        log=files.own(boot.log) if boot.log else None,
+        emulator=emulator,
+        more=(*boot.more, "-name", f"guest={qemu.escaped(boot.run.path)}", *files.words),
+    )
+
+
+def _run(boot: qemu.Boot, files: "_Files") -> _Given:
+    run = boot.run
+    names = {
+        "console": files.port(run.console),
+        "transcript": files.port(run.transcript),
+        "program": files.copy(run.program),
+        "mode": files.copy(run.mode),
+    }
+    if not boot.port:
+        names["results"] = files.port(run.results)
+    return _Given(run.path, names)
+
+
+def _memory(boot: qemu.Boot, files: "_Files") -> qemu.Memory | None:
+    """RAM that is written while a snapshot is made, else a copy that nobody can change."""
+    memory = boot.memory
+    if memory is None:
+        return None
+    if memory.state is None:
+        return replace(memory, ram=files.own(memory.ram, boot.machine.memory_mib << 20))
+    return replace(memory, ram=files.given(SEALED.of(memory)))
+
+
+def _moved(emulator: Emulator, root: Path, name: Path) -> Emulator:
+    def moved(path: Path) -> Path:
+        return name / path.relative_to(root)
+
+    firmware = tuple(moved(path) for path in emulator.firmware)
+    return Emulator(str(moved(Path(emulator.program))), firmware)
+
+
+class _Files:
+    """Files that are open for one QEMU. Each method returns the name that QEMU opens it by."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+        self.descriptors: list[int] = []
+        self.words: list[str] = []
+
+    def given(self, descriptor: int) -> Path:
+        self.descriptors.append(descriptor)
+        return Path(f"/proc/self/fd/{descriptor}")
+
+    def port(self, path: Path) -> Path:
+        """Written by QEMU alone from its start, and by its descriptor alone."""
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        self.given(opened)
+        self.words += ["-add-fd", f"fd={opened},set={opened}"]
+        return Path(f"/dev/fdset/{opened}")
+
+    def copy(self, path: Path) -> Path:
+        """A copy, for whatever rights the file has, and so that it cannot be changed."""
+        return self.given(sealed(path))
+
+    def own(self, path: Path, size: int | None = None) -> Path:
+        """A file that QEMU opens anew to write into it: its user's until it is taken back."""
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        name = self.given(opened)
+        if size is not None:
+            os.ftruncate(opened, size)
+        os.fchown(opened, self.uid, self.uid)
+        os.fchmod(opened, 0o600)
+        return name
+
+    def folder(self, path: Path) -> Path:
+        """A directory whose files QEMU reaches, wherever it stands."""
+        return self.given(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+
+    def close(self) -> None:
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+class Sealed:
+    """RAM of snapshots in memory, one copy for all guests, which no guest's QEMU can change.
+
+    QEMU opens the file for writing, whatever it does with it; a seal holds all the same.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._copies: dict[Path, tuple[int, int]] = {}  # when it was made, and the descriptor
+
+    def of(self, memory: qemu.Memory) -> int:
+        """A descriptor of one's own."""
+        with self._guard:
+            made, descriptor = self._copies.get(memory.ram, (-1, -1))
+            if made != memory.made:
+                if descriptor >= 0:
+                    os.close(descriptor)
+                    del self._copies[memory.ram]
+                descriptor = sealed(memory.ram)
+                self._copies[memory.ram] = memory.made, descriptor
+            return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 0)
+
+
+SEALED = Sealed()
+
+
+def sealed(path: Path) -> int:
+    """A copy of a file in memory that nobody can change; its holes stay holes."""
+    made = os.memfd_create(path.name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            os.ftruncate(made, size)
+            for begin, end in _extents(file.fileno(), size):
+                os.lseek(made, begin, os.SEEK_SET)
+                while begin < end:
+                    sent = os.sendfile(made, file.fileno(), begin, end - begin)
+                    if sent == 0:
+                        break
+                    begin += sent
+        fcntl.fcntl(made, fcntl.F_ADD_SEALS, _SEALS)
+    except BaseException:
+        os.close(made)
+        raise
+    return made
+
+
+def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
+    """The parts of a file that are no holes."""
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(descriptor, at, os.SEEK_DATA)
+            end = os.lseek(descriptor, at, os.SEEK_HOLE)
+        except OSError:  # there is no more data
+            return
+        yield at, end
+        at = end
