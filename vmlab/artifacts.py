@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.build import busybox, kbuild, musl, procps
+from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import Cache, content_key
 from vmlab.catalog import Catalog, Kernel
 from vmlab.catalog.progress import telling
@@ -18,9 +19,10 @@ _AGENT = Path(__file__).parent / "guest" / "agent"
 class Artifacts:
     """Images, workloads and modules. Makers raise LabError, CompileError, ModuleBuildError."""
 
-    def __init__(self, cache: Cache, catalog: Catalog) -> None:
+    def __init__(self, cache: Cache, catalog: Catalog, sandboxed: bool = False) -> None:
         self.cache = cache
         self.catalog = catalog
+        self._builder = Builder(sandboxed, (cache.root,))  # of what a project brings
         self._toolchains: dict[str, musl.Toolchain] = {}
         self._compilers: dict[str, str] = {}
 
@@ -83,9 +85,10 @@ class Artifacts:
         sources = sorted(source.glob("*.c")) if source.is_dir() else [source]
         headers = sorted(folder.glob("*.h"))
         toolchain = self.toolchain(arch)
+        builder = HERE if source == _AGENT else self._builder
 
         def make(directory: Path) -> None:
-            toolchain.compile(sources, directory / name, [folder])
+            toolchain.compile(sources, directory / name, [folder], builder=builder)
 
         content = [part for path in (*sources, *headers) for part in _named(path)]
         key = content_key(toolchain.specs, self._compiler(arch), *musl.FLAGS, *content)
@@ -98,7 +101,7 @@ class Artifacts:
         key = kbuild.key(tree, files, wanted, self._compiler(kernel.arch))
 
         def make(directory: Path) -> None:
-            kbuild.build(tree, source, wanted, directory)
+            kbuild.build(tree, source, wanted, directory, builder=self._builder)
 
         return kbuild.modules(self.cache.get("modules", key, make))
 

@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--vmlab-backend", default="qemu", help="qemu or virtme (qemu)")
     group.addoption("--vmlab-accel", default="auto", help="auto, kvm or tcg (auto)")
     group.addoption("--vmlab-cold", action="store_true", help="boot, without snapshots")
+    group.addoption("--vmlab-build-sandbox", action="store_true", help="build with bubblewrap (no)")
     group.addoption("--vmlab-jobs", type=int, default=0, help="guests at once (one a core)")
     group.addoption("--vmlab-all", action="store_true", help="also demo, slow and crash scenarios")
     group.addoption(
@@ -203,7 +204,7 @@ class _Lab:
             option = self.config.option
             self.runners[project.root] = lab.runner(
                 project,
-                Artifacts(cache, Catalog.open(cache, self.say)),
+                Artifacts(cache, Catalog.open(cache, self.say), option.vmlab_build_sandbox),
                 lab.Options(option.vmlab_backend, option.vmlab_accel, not option.vmlab_cold),
             )
         return self.runners[project.root]

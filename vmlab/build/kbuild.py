@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.build.environment import environment
+from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
 from vmlab.errors import VmlabError
 
@@ -101,7 +102,12 @@ def key(tree: Tree, files: Mapping[str, bytes], wanted: Sequence[str], compiler:
 
 
 def build(
-    tree: Tree, source: Path, wanted: Sequence[str], directory: Path, more: Sequence[str] = ()
+    tree: Tree,
+    source: Path,
+    wanted: Sequence[str],
+    directory: Path,
+    more: Sequence[str] = (),
+    builder: Builder = HERE,
 ) -> list[str]:
     """Copies the sources into `directory` and builds the wanted modules there.
 
@@ -109,7 +115,9 @@ def build(
     Kbuild makes; `more` are words for make, W=1 for instance. Returns the command; raises
     ModuleBuildError with the compiler's words.
     """
-    for name, content in source_files(source).items():
+    files = source_files(source)
+    builder.refuse(source, files)
+    for name, content in files.items():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
@@ -117,10 +125,7 @@ def build(
     if apart:
         (directory / "Kbuild").write_text(_kbuild(source, apart))
     words = [*command(tree, directory), *more, f"-j{os.cpu_count() or 1}"]
-    done = subprocess.run(
-        words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        env=environment(),
-    )  # fmt: skip
+    done = builder.run(words, directory)
     (directory / "build.log").write_text(shlex.join(words) + "\n" + done.stdout + done.stderr)
     if done.returncode:
         said = message(done.stdout, done.stderr, directory)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.build.environment import environment
+from vmlab.build.sandbox import HERE, Builder
 from vmlab.errors import LabError
 
 FLAGS = ("-Os", "-static", "-fno-pie", "-no-pie", "-fno-stack-protector", "-Wall", "-Wextra", "-s")
@@ -53,6 +54,7 @@ class Toolchain:
         output: Path,
         includes: Sequence[Path] = (),
         flags: Sequence[str] = (),
+        builder: Builder = HERE,
     ) -> list[str]:
         """Makes one static program; returns the command. Raises CompileError with gcc's words."""
         specs_file = output.with_suffix(".specs")
@@ -62,10 +64,8 @@ class Toolchain:
             *(f"-I{include}" for include in includes),
             "-o", str(output), *map(str, sources),
         ]  # fmt: skip
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment()
-        )
-        specs_file.unlink()
+        done = builder.run(command, output.parent, {path.parent for path in sources})
+        specs_file.unlink(missing_ok=True)
         if done.returncode:
             raise CompileError(output.name, self.arch, done.stderr)
         return command

@@ -11,6 +11,7 @@ from vmlab.cli import common
 def build(
     modules: Annotated[list[str] | None, typer.Argument(help="Modules; all without any.")] = None,
     kernel: Annotated[str | None, typer.Option(help="As for `vmlab run`.")] = None,
+    build_sandbox: common.BuildSandbox = False,
 ) -> None:
     """Build modules, show the result and the command that makes it again."""
     from vmlab.build import kbuild
@@ -19,7 +20,7 @@ def build(
     from vmlab.errors import UsageError
     from vmlab.scenario.check import unknown
 
-    project, artifacts = common.project(), common.artifacts()
+    project, artifacts = common.project(), common.artifacts(build_sandbox)
     names = project.module_names()
     wanted = sorted(modules or names)
     for name in wanted:

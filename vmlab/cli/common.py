@@ -1,13 +1,21 @@
 """What several commands begin with."""
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 if TYPE_CHECKING:
     from vmlab.artifacts import Artifacts
     from vmlab.catalog import Catalog
     from vmlab.project import Project
+
+BUILD_SANDBOX = "VMLAB_BUILD_SANDBOX"
+BuildSandbox = Annotated[
+    bool, typer.Option("--build-sandbox", help="Build modules and workloads with bubblewrap.")
+]
 
 
 FETCH_DEBUG = "Fetch Debian's debug package of a kernel that crashed (0.7 to 1.2 GB each)."
@@ -35,10 +43,13 @@ def catalog() -> "Catalog":
     return Catalog.open(Cache.default(), say)
 
 
-def artifacts() -> "Artifacts":
+def artifacts(sandboxed: bool = False) -> "Artifacts":
+    """Builds run in a sandbox where that is asked for, here or by BUILD_SANDBOX."""
     from vmlab.artifacts import Artifacts
 
-    return Artifacts(catalog().cache, catalog())
+    wanted = sandboxed or os.environ.get(BUILD_SANDBOX, "0") not in ("", "0")
+    made = catalog()
+    return Artifacts(made.cache, made, wanted)
 
 
 def project() -> "Project":

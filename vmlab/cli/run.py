@@ -43,6 +43,7 @@ def run(
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
     ] = 0,
+    build_sandbox: common.BuildSandbox = False,
 ) -> None:
     """Run scenarios on kernels and print the verdicts."""
     from vmlab import executor, lab
@@ -53,7 +54,8 @@ def run(
         reports.Files(html, junit, ktap, markdown), jsonl, reports.on_github(github), project.root
     )
     runner, pairs = lab.prepare(
-        project, common.artifacts(), scenarios or [], tag or [], kernel or kernels,
+        project, common.artifacts(build_sandbox),
+        scenarios or [], tag or [], kernel or kernels,
         lab.Options(backend, accel, snapshot, seed, perturb, fetch_debug),
     )  # fmt: skip
     finished: list[Run] = []
