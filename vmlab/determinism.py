@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.catalog import Kernel
+from vmlab.plain import plain
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
 from vmlab.verdict import Verdict
@@ -89,7 +90,7 @@ def compare(number: int, first: dict[str, bytes], other: dict[str, bytes]) -> Di
             left = ours[line] if line < len(ours) else b"(the end)"
             right = theirs[line] if line < len(theirs) else b"(the end)"
             if left != right:
-                texts = (left.decode(errors="replace"), right.decode(errors="replace"))
+                texts = (plain(text.decode(errors="replace")) for text in (left, right))
                 return Difference(number, name, line + 1, _time_before(ours, line), *texts)
     return None
 

@@ -2,11 +2,16 @@
 
 from typing import ClassVar
 
+from vmlab.plain import plain
+
 
 class VmlabError(Exception):
     """Any error the lab reports by its message alone, without a traceback."""
 
     exit_status: ClassVar[int] = 3
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(plain(message))
 
 
 class UsageError(VmlabError):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -32,6 +33,8 @@ from vmlab.verdict import Judgement, Verdict, judge
 
 _MARKED = "the console holds the results' mark, so its order cannot be told"
 _UNMARKED = "the transcript has fewer marks than the results: bytes of it were lost"
+_UNSAFE = re.compile(r"[^A-Za-z0-9_()=,.+@ -]")
+_LONGEST_NAME = 120
 _ROOM = 64 << 10  # bytes that a disk has free where nothing was dropped
 _NUMBERS = itertools.count(1)  # of this process's runners, whose run directories are their own
 
@@ -153,7 +156,8 @@ class Runner:
     def directory(self, expanded: Expanded, kernel: Kernel, again: int | None = None) -> Path:
         """Where a run leaves its files."""
         suffix = "" if again is None else f"-{again}"
-        return self.project.output / self.stamp / f"{expanded.name}-{kernel.id}{suffix}"
+        name = f"{file_name(expanded.name)}-{kernel.id}{suffix}"
+        return self.project.output / self.stamp / name
 
     def prepare(
         self, expanded: Expanded, kernel: Kernel, directory: Path, seed: int | None = None
@@ -253,6 +257,12 @@ class Runner:
 
 def _console(files: qemu.RunDirectory) -> bytes:
     return files.console.read_bytes() if files.console.exists() else b""
+
+
+def file_name(name: str) -> str:
+    """A run's name as a file's: the values of parameters are anybody's, and lead nowhere."""
+    safe = _UNSAFE.sub("_", name)[:_LONGEST_NAME]
+    return safe if safe == name else f"{safe}-{content_key(name)[:8]}"
 
 
 def _option(machine: qemu.Machine) -> str:

@@ -16,6 +16,7 @@ from vmlab.crash import Crash
 from vmlab.guest.launch import Ended
 from vmlab.guest.results import Results, StepResult
 from vmlab.health import Finding
+from vmlab.plain import plain
 from vmlab.scenario import errnos
 from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.model import Console, ExpectCrash
@@ -59,6 +60,11 @@ class Judgement:
     wanted: str = ""
     seen: str = ""
     crash: Crash | None = None
+
+    def __post_init__(self) -> None:
+        """A guest's words, and a scenario's, are shown to people."""
+        for name in ("reason", "label", "wanted", "seen"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
 
 
 def judge(
@@ -377,7 +383,7 @@ def nearest(pattern: str, lines: list[tuple[str, int]]) -> str:
 def tail(text: str, lines: int = TAIL_LINES) -> str:
     """The console's last lines."""
     kept = [line[:_SHOWN] for line in text.splitlines() if line.strip()][-lines:]
-    return "\n".join(kept) or "nothing was printed"
+    return plain("\n".join(kept)) or "nothing was printed"
 
 
 def _shown(text: str) -> str:

@@ -38,13 +38,14 @@ def verify(
 def _followed(runner: "Runner", expanded: "Expanded", kernel: "Kernel", runs: int) -> "Outcome":
     """Verifies one scenario on one kernel, and says all the while where it stands."""
     from rich.console import Console
+    from rich.text import Text
 
     from vmlab import determinism
 
     with Console(stderr=True, highlight=False).status("") as status:
 
         def begun(number: int) -> None:
-            status.update(f"{kernel.id}: {expanded.name}: run {number} of {runs}")
+            status.update(Text(f"{kernel.id}: {expanded.name}: run {number} of {runs}"))
 
         forget = runner.backend.forget
         return determinism.verify(runner, expanded, kernel, runs, forget, begun)

@@ -84,6 +84,7 @@ def _follow(
     outputs: reports.Outputs,
 ) -> None:
     from rich.console import Console
+    from rich.text import Text
 
     from vmlab import executor
     from vmlab.report import table
@@ -95,7 +96,7 @@ def _follow(
 
         def update() -> None:
             names = [f"{expanded.name} {one.id}" for expanded, one in running]
-            status.update(table.progress(len(finished), len(pairs), names))
+            status.update(Text(table.progress(len(finished), len(pairs), names)))
 
         def begun(pair: "Pair") -> None:
             running.append(pair)

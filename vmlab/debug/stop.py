@@ -15,6 +15,7 @@ from vmlab.errors import LabError, UsageError
 from vmlab.guest import qemu
 from vmlab.guest.snapshot import counted_from_zero
 from vmlab.payload import modules_of
+from vmlab.plain import plain
 from vmlab.snapshots import Snapshots
 from vmlab.verdict import nearest
 
@@ -101,7 +102,7 @@ def stopped(run: Recorded, pattern: str | None, sources: Path | None) -> Iterato
         where = _where(seen.prints, found[1] if found else "")
         names = {load.module.name for load in loads}
         missing = tuple(one.name for one in run.modules if one.name not in names)
-        yield Stopped(guest, where, script, loads, missing)
+        yield Stopped(guest, plain(where), script, loads, missing)
 
 
 def place(console: bytes, pattern: str) -> tuple[int, str]:

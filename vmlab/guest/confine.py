@@ -7,9 +7,11 @@ ports. Limits hold for every user. docs/security.md says what that promises.
 
 import contextlib
 import fcntl
+import functools
 import itertools
 import os
 import resource
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +31,7 @@ MEMORY_ROOM = 3 << 30
 _DESCRIPTORS = 256
 _TASKS = 512  # processes and threads of one of those users
 _NUMBERS = itertools.count(os.getpid() * 61)
+_TRIAL_S = 10
 _READS_ALL = "dac_read_search"
 _KVM = Path("/dev/kvm")
 _PASSED = ("LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
@@ -153,7 +156,20 @@ def bounds(memory_mib: int, file: int | None = None) -> list[str]:
         **({"nproc": _TASKS} if root() else {}),
     }
     words = (f"--{name}={_allowed(name, value)}" for name, value in most.items())
-    return ["prlimit", *words, "--"]
+    return [*alone(), "prlimit", *words, "--"]
+
+
+@functools.cache
+def alone() -> tuple[str, ...]:
+    """The words before a command that take the host's network from it, where root may do that."""
+    if not root():
+        return ()
+    words = ("unshare", "--net", "--ipc", "--")
+    try:
+        done = subprocess.run([*words, "true"], capture_output=True, timeout=_TRIAL_S, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return () if done.returncode else words
 
 
 def _allowed(name: str, most: int) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pexpect
 from pexpect.spawnbase import SpawnBase
 
+from vmlab.plain import plain
+
 _PAUSE_S = 0.002
 _SHOWN = 20  # lines of what did not match
 
@@ -48,7 +50,7 @@ class Console(SpawnBase):  # type: ignore[misc]  # pexpect has no types
         """What pexpect's errors say of it: what was there, and did not match."""
         lines = (self.before if isinstance(self.before, str) else "").splitlines()
         seen = "".join(f"\n  {line}" for line in lines[-_SHOWN:])
-        return f"seen on the console, and no match:{seen or ' nothing'}"
+        return plain(f"seen on the console, and no match:{seen or ' nothing'}")
 
     def close(self) -> None:
         self._file.close()

@@ -250,7 +250,7 @@ def of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
     if status == 0:
         return Ended("reset", RESET)
     if status == -signal.SIGXFSZ:
-        return Ended("flooded", f"the guest's ports grew past {LIMIT_SHOWN}, and to QEMU's limit")
+        return Ended("flooded", "the guest's ports grew to QEMU's limit of a file")
     said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
     ended = f"signal {-status}" if status < 0 else f"status {status}"
     return Ended("lost", f"QEMU ended with {ended}: {said[-400:] or 'no message'}")

@@ -43,7 +43,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     for outcome in outcomes:
         run, judged = outcome.first.run, outcome.first.run.judgement
         made.add_row(
-            run.scenario, run.kernel, Text(judged.verdict, STYLES[judged.verdict]),
+            Text(run.scenario), run.kernel, Text(judged.verdict, STYLES[judged.verdict]),
             Text(reason(outcome)), str(outcome.count), *_shares(outcome), str(outcome.first.seed),
         )  # fmt: skip
     return made

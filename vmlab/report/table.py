@@ -96,7 +96,7 @@ def table(runs: Sequence[Run], before_flavour: str = "-") -> Table:
         name = before_flavour.join(kernel.rsplit("-", 1))
         made.add_column(name, overflow="fold", min_width=len("crashed 12.3s"))
     for scenario in dict.fromkeys(run.scenario for run in runs):
-        made.add_row(scenario, *(_cell(found.get((scenario, kernel))) for kernel in kernels))
+        made.add_row(Text(scenario), *(_cell(found.get((scenario, kernel))) for kernel in kernels))
     return made
 
 

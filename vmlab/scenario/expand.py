@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmlab.guest import program
+from vmlab.plain import plain
 from vmlab.scenario.load import Loaded
 from vmlab.scenario.model import Scenario, Step
 from vmlab.scenario.references import with_parameters
@@ -50,7 +51,7 @@ class Expanded:
     @property
     def name(self) -> str:
         """The scenario's name, with the parameters where there are any: `storm(count=2)`."""
-        inner = ",".join(f"{key}={value}" for key, value in self.values.items())
+        inner = plain(",".join(f"{key}={value}" for key, value in self.values.items()))
         return f"{self.scenario.name}({inner})" if inner else self.scenario.name
 
     def program(self) -> list[str]:

@@ -6,6 +6,12 @@ from typing import Any
 
 import yaml
 
+LONGEST = 1 << 20
+"""How long a file may be, characters."""
+DEEPEST = 32
+"""How many lists and keys may stand in one another."""
+MOST = 100_000
+"""How many values a file may have, each counted where it is meant: aliases repeat them."""
 Path = tuple[str | int, ...]
 
 
@@ -40,7 +46,13 @@ class Document:
 def read(text: str) -> Document:
     """Reads YAML text; every scalar stays the text it is. What is wrong is in `problems`."""
     document = Document()
+    if len(text) > LONGEST:
+        document.problems.append(Problem(1, 1, f"the file is longer than {LONGEST} characters"))
+        return document
     try:
+        if (line := _too_deep(text)) is not None:
+            document.problems.append(Problem(line, 1, f"nested deeper than {DEEPEST} levels"))
+            return document
         node = _composed(text)
     except yaml.MarkedYAMLError as error:
         document.problems.append(_syntax(error))
@@ -51,16 +63,52 @@ def read(text: str) -> Document:
     if node is None:
         document.problems.append(Problem(1, 1, "the file is empty"))
         return document
+    if (line := _bomb(node)) is not None:
+        document.problems.append(
+            Problem(line, 1, f"its aliases contain themselves, or make more than {MOST} values")
+        )
+        return document
     document.content = _content(node, (), document)
     return document
 
 
-def _composed(text: str) -> yaml.Node | None:
-    """By libyaml where PyYAML has it: much faster, and its messages say less, so errors are told by
-    PyYAML's own parser."""
-    fast = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+# libyaml where PyYAML has it: much faster, and its messages say less.
+_FAST = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+def _too_deep(text: str) -> int | None:
+    """The line where it is; who composes it goes as deep, by calls, until memory ends."""
+    depth = 0
     try:
-        return yaml.compose(text, Loader=fast)
+        for event in yaml.parse(text, Loader=_FAST):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                return event.start_mark.line + 1 if event.start_mark else 1
+    except yaml.YAMLError:
+        pass  # told when it is composed
+    return None
+
+
+def _bomb(root: yaml.Node) -> int | None:
+    """The line where the values become too many, or an alias contains itself."""
+    left, waiting = MOST, [(root, 0)]
+    while waiting:
+        node, depth = waiting.pop()
+        left -= 1
+        if left < 0 or depth > DEEPEST:
+            return _start(node)[0]
+        if isinstance(node, yaml.CollectionNode):
+            pairs = isinstance(node, yaml.MappingNode)
+            children = [one for pair in node.value for one in pair] if pairs else node.value
+            waiting += [(child, depth + 1) for child in children]
+    return None
+
+
+def _composed(text: str) -> yaml.Node | None:
+    """Errors are told by PyYAML's own parser."""
+    try:
+        return yaml.compose(text, Loader=_FAST)
     except yaml.YAMLError:
         return yaml.compose(text, Loader=yaml.BaseLoader)
 
