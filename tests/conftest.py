@@ -19,3 +19,13 @@ def fake_qemu(tmp_path, monkeypatch):
     monkeypatch.setattr(confine, "root", lambda: False)  # the stand-in is no other user's to run
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     return folder
+
+
+@pytest.fixture
+def virtme(tmp_path, fake_qemu, monkeypatch):
+    """Puts the stand-in first in PATH; what it does wrong is said by VMLAB_FAKE_VIRTME."""
+    script = Path(__file__).with_name("fake_virtme.py")
+    program = fake_qemu / "virtme-run"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
+    program.chmod(0o755)
+    return program

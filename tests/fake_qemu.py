@@ -2,7 +2,8 @@
 """Stands in for QEMU and the guest in it: keeps the contract, runs steps on the host.
 
 VMLAB_FAKE says what goes wrong: before the first step hang, flood, die, reset, silent; in it
-stuck, reboot, panic, oom, agent, segv; after the last cut.
+stuck, reboot, panic, oom, agent, segv, long; after the last cut, killed; on the results port
+double.
 """
 
 import os
@@ -34,13 +35,19 @@ class Guest:
         self.transcript = Path(transcript).open("ab", buffering=0)
         self.values: dict[str, str] = {}
         self.uptime = 1.0
+        self.said: set[str] = set()
 
-    def printk(self, text: str) -> None:
+    def printk(self, text: str, once: bool = False) -> None:
+        if once and text in self.said:
+            return
+        self.said.add(text)
         self.console.write(text.encode() + b"\r\n")
         self.transcript.write(text.encode() + b"\r\n")
 
     def say(self, text: str, mark: bool = False) -> None:
         line = (MARK if mark else b"") + text.encode() + b"\n"
+        if wrong == "double" and text.startswith("ok"):
+            line *= 2
         self.results.write(line)
         self.transcript.write(line)
 
@@ -108,12 +115,15 @@ IN_A_STEP = {
     "panic": lambda guest: panic(guest, "sysrq triggered crash"),
     "agent": lambda guest: panic(guest, "Attempted to kill init! exitcode=0x0000000b"),
     "oom": lambda guest: guest.printk("[    1.0] Out of memory: Killed process 7 (dd)"),
+    "long": lambda guest: guest.printk("[    1.0] " + "x" * 10_000_000, once=True),
     "segv": lambda guest: os.kill(os.getpid(), signal.SIGSEGV),
 }
 
 
+wrong = os.environ.get("VMLAB_FAKE", "")
+
+
 def main() -> None:
-    wrong = os.environ.get("VMLAB_FAKE", "")
     if "--version" in sys.argv:
         print("QEMU emulator version 7.2.22")
         return
@@ -130,6 +140,8 @@ def main() -> None:
         guest.console.write(b"x" * (1 << 20))
     if wrong != "silent":
         guest.run()
+    if wrong == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     if wrong == "cut":
         for file in (guest.results, guest.transcript):
             file.write(b"ok 99 - ha")

@@ -9,17 +9,17 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 
 # From the bottom up; a room may import what stands before it, and itself.
 ROOMS = (
-    "plain", "errors", "crash", "arch", "perturb", "cache", "catalog", "build", "images",
-    "artifacts", "guest", "qemus", "scenario", "accel", "health", "expected", "verdict",
-    "story", "snapshots", "project", "payload", "backend", "inputs", "tokens", "symbols",
-    "frames", "runner", "virtme_trees", "virtme", "bench", "measure", "executor", "lab",
-    "determinism", "explore", "archive", "replay", "debug", "interactive", "report", "doctor",
-    "cli", "pytest_plugin",
+    "plain", "errors", "crash", "arch", "bootable", "perturb", "cache", "catalog", "build",
+    "images", "artifacts", "guest", "qemus", "scenario", "accel", "health", "expected",
+    "verdict", "story", "snapshots", "project", "payload", "backend", "inputs", "tokens",
+    "symbols", "frames", "runner", "virtme_trees", "virtme", "bench", "measure", "executor",
+    "lab", "determinism", "explore", "archive", "replay", "debug", "interactive", "report",
+    "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {
     "crash": {"plain", "errors", "crash"},
     "symbols": {"plain", "errors", "crash", "symbols"},
-    "guest": {"plain", "errors", "crash", "arch", "perturb", "guest"},
+    "guest": {"plain", "errors", "crash", "arch", "bootable", "perturb", "guest"},
     "perturb": {"perturb"},
 }
 

@@ -38,16 +38,6 @@ class Backend(VirtmeBackend):
         return Path("/nowhere/root")
 
 
-@pytest.fixture
-def virtme(tmp_path, fake_qemu, monkeypatch):
-    """Puts the stand-in first in PATH; what it does wrong is said by VMLAB_FAKE_VIRTME."""
-    script = Path(__file__).with_name("fake_virtme.py")
-    program = fake_qemu / "virtme-run"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
-    program.chmod(0o755)
-    return program
-
-
 def run(tmp_path, timeout_s=20.0, steps=stand_in.STEPS):
     made = stand_in.artifacts(tmp_path)
     return stand_in.run(tmp_path, made, Backend(made), timeout_s, steps)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from vmlab import bootable
 from vmlab.arch import Arch
 from vmlab.build import busybox, kbuild, musl, procps
 from vmlab.build.sandbox import HERE, Builder
@@ -35,10 +36,11 @@ class Artifacts:
         programs = {path.name: path.read_bytes() for path in (shell, self.ps(arch))}
 
         def make(directory: Path) -> None:
-            content = tiny.initramfs(recipe, agent, programs, applets)
-            (directory / "initramfs").write_bytes(content)
+            image = directory / "initramfs"
+            image.write_bytes(tiny.initramfs(recipe, agent, programs, applets))
+            bootable.note(image)
 
-        name = content_key(recipe.text, agent, *programs.values())
+        name = content_key(bootable.NOTED, recipe.text, agent, *programs.values())
         return self.cache.get("images", f"tiny-{arch.name}-{name}", make) / "initramfs"
 
     def agent(self, arch: Arch) -> Path:

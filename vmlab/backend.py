@@ -75,10 +75,11 @@ class QemuBackend:
     def _begun(
         self, boot: qemu.Boot, snapshots: Snapshots, job: Job, stopped: Callable[[], bool]
     ) -> launch.Ended:
-        """A guest that is lost may have had a bad snapshot: once more from one made anew."""
+        """A guest that is lost before it began may have had a bad snapshot: once more, from one
+        made anew."""
         began = replace(boot, memory=snapshots.memory(boot, stopped))
         ended = launch.run(began, job.timeout_s, stopped, job.flood)
-        if ended.how == "lost" and began.memory and not stopped():
+        if ended.how == "lost" and began.memory and not (boot.run.began() or stopped()):
             snapshots.discard(began.memory, ended.detail)
             boot.run.clear()
             began = replace(boot, memory=snapshots.memory(boot, stopped))

@@ -232,7 +232,7 @@ class Runner:
         ended = self.backend.boot(job, self._stop.is_set)
         found = read_results(job.run)
         judged = judge(prepared.expanded, job.kernel.id, found, _console(job.run), ended)
-        if judged.verdict is not Verdict.BROKEN and (lost := lost_bytes(job.run, ended)):
+        if lost := lost_bytes(job.run, ended):
             judged = Judgement(Verdict.BROKEN, lost)
         if judged.crash:
             judged = replace(judged, crash=self.frames.resolved(judged.crash, job))
@@ -309,6 +309,10 @@ def lost_bytes(files: qemu.RunDirectory, ended: launch.Ended) -> str | None:
 
     QEMU drops what it cannot write, and does not say so.
     """
+    if ended.how == "lost":
+        return None
+    if gone := [path.name for path in (files.console, files.transcript) if not path.exists()]:
+        return f"files of the run were taken away while it ran: {', '.join(gone)}"
     if ended.how not in ("off", "reset"):
         return None
     paths = (files.console, files.results, files.transcript)

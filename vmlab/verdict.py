@@ -25,6 +25,10 @@ from vmlab.scenario.values import FLOOD
 
 TAIL_LINES = 12
 CRASH_LINES = 24
+_SILENT = (
+    "the kernel came to its program and printed nothing on ttyS0, where its crashes would be seen; "
+    "has it a console there (CONFIG_SERIAL_8250_CONSOLE)?"
+)
 _LONGEST_LINE = 4096
 _SHOWN = 300
 # The agent's own outcomes of a spawn, above those that are a command's exit status.
@@ -83,6 +87,8 @@ def judge(
         return _expected_crash(expanded, results, console, ended, sick)
     if sick:
         return _sick(expanded, sick, text)
+    if not console and results.kernel is not None and not ended.restored:
+        return _at(expanded, where, Verdict.BROKEN, _SILENT)
     if not results.placed:
         return _at(expanded, where, Verdict.BROKEN, results.fault or "", seen=tail(text))
     if failure := _first_failure(expanded, results, console):
@@ -153,6 +159,8 @@ def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Jud
     if ended.how == "timeout" or timed_out:
         detail = ended.detail or "the steps took longer than the scenario's timeout of guest time"
         return _at(expanded, where, Verdict.TIMEOUT, detail, seen=tail(text))
+    if ended.how == "off" and not results.gave_up and results.fault is not None:
+        return _at(expanded, where, Verdict.BROKEN, _cut(results), seen=tail(text))
     if results.kernel is None and not results.steps:
         reason = f"the guest never came to its first step: {ended.detail or results.fault}"
         return Judgement(Verdict.CRASHED, reason, seen=tail(text))
@@ -171,6 +179,11 @@ def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Jud
         reason = f"after its last step: {ended.detail or ended.how}"
         return Judgement(Verdict.CRASHED, reason, seen=tail(text))
     return Judgement(Verdict.PASSED)
+
+
+def _cut(results: Results) -> str:
+    """The agent left as it does at its end, so that it had said all: the port has not all of it."""
+    return f"the agent came to its end, and its results are not whole: {results.fault}"
 
 
 def _running(expanded: Expanded, results: Results) -> int | None:

@@ -24,6 +24,7 @@ from vmlab.guest.emulator import Emulator
 from vmlab.virtme_trees import kernel_tree, root_tree
 
 _CONSOLE = "console"  # virtme-run's name for the chardev of the first port
+_STATUS = "ret"  # and for the file that takes the script's status, which QEMU's user cannot write
 _HUNG_TASK = "kernel.hung_task_timeout_secs"
 _KERNEL_OPTIONS = (
     "oops=panic", "printk.devkmsg=on",
@@ -54,14 +55,14 @@ class VirtmeBackend:
             if shutil.which(program, path=_path()) is None:
                 raise LabError(f"booting with virtme-ng: {program} was not found; {remedy}")
         files = Files(job.run)
-        words = confine.shares(job.run, memory_mib(job))
+        words = confine.shares(files.written, memory_mib(job))
         files.write_wrapper(job.runs_in, words)
         command = argv(job, self.kernel(job.kernel), self.root(job.machine.arch))
         job.run.argv.write_text(qemu.pasted(command))
         with files.log.open("wb") as log, _held(command, log.fileno()) as process:
             ended = launch.supervise(process, job.run, job.timeout_s, stopped, job.flood)
             status = process.poll()
-        for path in (job.run.console, job.run.results, job.run.transcript):
+        for path in files.written:
             confine.taken_back(path)
         return told(ended, status, files)
 
@@ -86,6 +87,7 @@ class Files:
         self.wrapper = run.path / "qemu"
         self.status = run.path / "qemu-status"
         self.began = run.path / "qemu-began"
+        self.written = (run.console, run.results, run.transcript, self.log)  # by QEMU
 
     def write_wrapper(self, emulator: Emulator, words: Sequence[str] = ()) -> None:
         """The program that virtme-run takes for QEMU: QEMU ends with it, and it with virtme-run.
@@ -191,14 +193,15 @@ def _held(command: list[str], log: int) -> Iterator[launch.Process]:
 
 
 def _ports(run: qemu.RunDirectory) -> list[str]:
-    """The second port is ours; virtme's own first one is led into our files."""
+    """The second port is ours; virtme's own first one is led into our files, and what nobody reads
+    nowhere."""
     options = {"path": run.console, "logfile": run.transcript, "logappend": "on"}
     sets = [
         word
         for option, value in options.items()
         for word in ("-set", f"chardev.{_CONSOLE}.{option}={value}")
     ]
-    return [*qemu.serial_args(run)[4:], *sets]
+    return [*qemu.serial_args(run)[4:], *sets, "-set", f"chardev.{_STATUS}.path=/dev/null"]
 
 
 def _path() -> str:

@@ -13,7 +13,7 @@ import os
 import resource
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -72,17 +72,17 @@ def drops(uid: int, groups: Sequence[int] = (), capability: str | None = None) -
     ]  # fmt: skip
 
 
-def shares(run: qemu.RunDirectory, memory_mib: int) -> list[str]:
+def shares(written: Iterable[Path], memory_mib: int) -> list[str]:
     """The words before a QEMU that opens its files by their paths: it may read what we may.
 
-    So is virtme's, whose root directory is the host's to share; the run's files are its user's
-    until they are taken back.
+    So is virtme's, whose root directory is the host's to share; the files that are `written` are
+    its user's until they are taken back.
     """
     if not root():
         return [*bounds(memory_mib), "setpriv", "--pdeathsig", "KILL", "--no-new-privs", "--"]
     uid = user()
     with contextlib.closing(_Files(uid)) as files:
-        for path in (run.console, run.results, run.transcript):
+        for path in written:
             files.own(path)
     held = ["setpriv", "--pdeathsig", "KILL", *drops(uid, capability=_READS_ALL), "--"]
     return [*bounds(memory_mib), *held]
@@ -114,7 +114,7 @@ class _Given(qemu.RunDirectory):
 
     @property
     def results(self) -> Path:
-        return self.names["results"]
+        return self.names.get("results", self.path / "results")  # a socket where there is none
 
     @property
     def transcript(self) -> Path:

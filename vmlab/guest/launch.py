@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from vmlab import bootable
 from vmlab.errors import LabError
 from vmlab.guest import confine
 from vmlab.guest.patience import Patience
@@ -111,6 +112,8 @@ def start(boot: Boot) -> Process:
             )
     if boot.memory and boot.memory.state:
         return _restored(boot, boot.memory.state)
+    if wrong := bootable.problem(boot.kernel, boot.initramfs, boot.machine.arch):
+        raise LabError(f"starting a guest: {wrong}")
     return spawn(boot)
 
 

@@ -68,6 +68,7 @@ class Results:
     began: float | None = None
     began_at: int = 0
     health: Health = Health()
+    gave_up: bool = False  # the agent itself said why it could not go on
 
 
 class _Malformed(Exception):
@@ -142,8 +143,8 @@ class _Reader:
 
     def results(self, fault: str | None) -> Results:
         return Results(
-            self.kernel, tuple(self.steps), self.begun, fault,
-            began=self.began, began_at=self.began_at, health=self.health,
+            self.kernel, tuple(self.steps), self.begun, fault, began=self.began,
+            began_at=self.began_at, health=self.health, gave_up=self.gave_up is not None,
         )  # fmt: skip
 
     def on_kernel(self, found: re.Match[str]) -> None:

@@ -180,6 +180,8 @@ def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda:
         _boot(boot, snapshot, run, stopped)
         if not struck(snapshot.state.read_bytes()):
             break
+    if not run.console.stat().st_size:
+        raise SnapshotError("the kernel printed nothing on ttyS0 while it booted")
     found = crash.find(run.console.read_text(errors="replace"))
     if found:
         raise SnapshotError(f"the kernel is sick before any step: {found.named}")
