@@ -230,7 +230,7 @@ ROWS = (
         lambda at: cut(at / "ram", 1 << 20), "its ram has changed"), PASSED, slow=True),
     Fault("it is deleted while a guest uses it", gone_while_in_use, PASSED),
     Fault("it is of another QEMU", other_qemu, PASSED, slow=True),
-    Fault("QEMU is killed while it restores", killed_while_restoring, PASSED),
+    Fault("QEMU is killed while it restores", killed_while_restoring, PASSED, slow=True),
     Fault("the disk is full while a snapshot is warmed", full_while_warming, PASSED, slow=True),
     Fault("two processes warm the same snapshot", warmed_by_two, None, slow=True),
     Fault("a token is mistyped", refused(
