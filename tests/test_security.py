@@ -3,17 +3,13 @@
 import io
 import os
 import re
-import stat
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import stand_in
 from rich.console import Console
-from test_contract import real_lab
-from test_qemu import eventually
 from test_runner import Backend
 from typer.testing import CliRunner
 
@@ -21,7 +17,7 @@ from vmlab.archive import opened
 from vmlab.cache import Cache
 from vmlab.cli import app
 from vmlab.errors import LabError, UsageError
-from vmlab.guest import confine, launch, program, qemu
+from vmlab.guest import launch, program
 from vmlab.guest.results import parse
 from vmlab.plain import plain
 from vmlab.report import table
@@ -30,171 +26,6 @@ from vmlab.scenario import Known, ScenarioError, expand, load
 from vmlab.verdict import Judgement, Verdict
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[1;1H\x9b31m\rpassed\x08\u202egnp.exe\x00\ud800"
-_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
-
-
-def status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: rest.strip() for name, _, rest in (line.partition(":") for line in lines)}
-
-
-def written(pid: int) -> list[str]:
-    """What a process has open for writing, without pipes, events and the like."""
-    found = []
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        flags = re.search(r"flags:\s+(\d+)", Path(f"/proc/{pid}/fdinfo/{path.name}").read_text())
-        kind = path.stat().st_mode
-        known = stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISBLK(kind)
-        if known and flags and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY:
-            found.append(os.readlink(path))
-    return sorted(found)
-
-
-@pytest.mark.guest
-class TestQemuIsConfined:
-    """A QEMU that its guest has taken over has these rights, and no others."""
-
-    @pytest.fixture
-    def boot(self, tmp_path):
-        """One that goes on until it is ended."""
-        one = real_lab("i386", tmp_path)
-        run = qemu.RunDirectory(tmp_path)
-        hold = [program.step("run", "while :; do :; done")]
-        run.program.write_bytes(program.archive(hold, {}))
-        run.mode.write_text(program.mode(600_000, 1))
-        boot = qemu.Boot(qemu.Machine(one.arch), one.kernel, one.image, run)
-        return replace(boot, memory=one.snapshots.memory(boot))
-
-    @pytest.fixture
-    def process(self, boot):
-        process = launch.start(boot)
-        with launch.ended(process):
-            assert eventually(lambda: boot.run.began(), 30)
-            yield process
-
-    @_ROOT
-    def test_it_is_a_user_of_its_own_and_can_become_no_other(self, process):
-        about = status(process.pid)
-        uids = set(about["Uid"].split())
-        assert len(uids) == 1 and int(uids.pop()) in confine.UIDS
-        assert about["Groups"] == ""
-        for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
-            assert int(about[name], 16) == 0, name
-        assert about["NoNewPrivs"] == "1"
-
-    def test_the_kernel_refuses_it_what_the_sandbox_denies(self, process):
-        assert status(process.pid)["Seccomp"] == "2"
-        words = Path(f"/proc/{process.pid}/cmdline").read_bytes().split(b"\0")
-        sandbox = words[words.index(b"-sandbox") + 1].decode()
-        for what in ("obsolete", "elevateprivileges", "spawn", "resourcecontrol"):
-            assert f"{what}=deny" in sandbox
-
-    def test_what_it_may_take_of_the_host_is_bounded(self, process):
-        lines = Path(f"/proc/{process.pid}/limits").read_text().splitlines()[1:]
-        bounds = {line[:25].strip(): line[25:].split()[:2] for line in lines}
-        most = {
-            "Max core file size": 0,
-            "Max file size": (192 << 20) + confine.FILE_ROOM,
-            "Max address space": (192 << 20) + confine.MEMORY_ROOM,
-            "Max open files": 256,
-            **({"Max processes": 512} if os.geteuid() == 0 else {}),
-        }
-        for name, value in most.items():
-            assert bounds[name] == [str(value)] * 2, name
-
-    @_ROOT
-    def test_it_has_no_network(self, process):
-        assert confine.alone(), "this machine lets root leave its network"
-        mine, its = (os.readlink(f"/proc/{who}/ns/net") for who in ("self", process.pid))
-        assert mine != its
-        devices = Path(f"/proc/{process.pid}/net/dev").read_text().splitlines()[2:]
-        assert [line.split(":")[0].strip() for line in devices] == ["lo"]
-
-    @_ROOT
-    def test_the_only_files_that_it_can_change_are_the_guest_s_ports(self, process, boot):
-        names = {path.removesuffix(" (deleted)") for path in written(process.pid)}
-        run = boot.run
-        ports = {str(path) for path in (run.console, run.results, run.transcript)}
-        assert names == {*ports, "/memfd:ram", "/memfd:program.tar", "/memfd:mode"}
-        assert not [path for path in Path(f"/proc/{process.pid}/maps").read_text().splitlines()
-                    if " rw-s" in path and ("/root" in path or str(run.path) in path)]  # fmt: skip
-
-    @_ROOT
-    def test_no_directory_of_ours_is_its_own_and_no_secret_is_in_its_environment(
-        self, boot, monkeypatch
-    ):
-        monkeypatch.setenv("MY_TOKEN", "a secret")
-        process = launch.start(boot)
-        with launch.ended(process):
-            assert os.readlink(f"/proc/{process.pid}/cwd") == "/"
-            assert b"a secret" not in Path(f"/proc/{process.pid}/environ").read_bytes()
-
-    @_ROOT
-    def test_what_it_is_given_in_memory_cannot_be_changed_by_it(self, boot):
-        """As QEMU opens it: for writing."""
-        copy = confine.SEALED.of(boot.memory)
-        try:
-            opened = os.open(f"/proc/self/fd/{copy}", os.O_RDWR)
-            for attack in (
-                lambda: os.pwrite(opened, b"owned", 0),
-                lambda: os.ftruncate(opened, 0),
-                lambda: __import__("mmap").mmap(opened, 4096),
-            ):
-                with pytest.raises(PermissionError):
-                    attack()
-            os.close(opened)
-        finally:
-            os.close(copy)
-
-    def test_a_port_that_grows_without_end_is_stopped_by_the_kernel_too(self, tmp_path):
-        """Where nobody looked at it meanwhile."""
-        words = confine.bounds(32)[len(confine.alone()) :]
-        fill = f"head -c {200 << 20} /dev/zero > {tmp_path}/port"
-        done = subprocess.run([*words, "sh", "-c", fill], capture_output=True, check=False)
-        assert done.returncode != 0
-        assert (tmp_path / "port").stat().st_size == (32 << 20) + confine.FILE_ROOM
-
-
-PLAIN_USER = """
-import sys
-sys.path.insert(0, sys.argv[1])
-from pathlib import Path
-from dataclasses import replace
-from test_contract import ARCHES, S
-from vmlab.guest import launch, program, qemu
-at = Path(sys.argv[2])
-run = qemu.RunDirectory(at)
-run.program.write_bytes(program.archive([S("run", "echo hello")], {}))
-run.mode.write_text("60000")
-memory = qemu.Memory(at / "ram", at / "state")
-machine = qemu.Machine(ARCHES["i386"])
-print(launch.run(qemu.Boot(machine, at, at, run, memory=memory), 60), run.results.read_text())
-"""
-
-
-@pytest.mark.guest
-@_ROOT
-def test_a_plain_user_s_guest_runs_as_that_user(tmp_path):
-    """Who has no rights to give up; files are opened by their paths then."""
-    folder = Path("/tmp") / f"vmlab-test-{os.getpid()}"
-    folder.mkdir()
-    one = real_lab("i386", tmp_path)
-    run = qemu.RunDirectory(tmp_path)
-    memory = one.snapshots.memory(qemu.Boot(qemu.Machine(one.arch), one.kernel, one.image, run))
-    subprocess.run(["cp", "--sparse=always", memory.ram, memory.state, folder], check=True)
-    for path in (folder, *folder.iterdir()):
-        os.chown(path, 61191, 61191)
-        path.chmod(0o700)
-    words = ["setpriv", "--reuid=61191", "--regid=61191", "--clear-groups", sys.executable, "-c",
-             PLAIN_USER, str(Path(__file__).parent), str(folder)]  # fmt: skip
-    env = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, env=env)
-        assert "how='off'" in done.stdout and "# | hello\n" in done.stdout, done.stderr
-    finally:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
 
 
 @pytest.mark.parametrize(
@@ -393,7 +224,3 @@ def test_a_project_s_files_are_not_asked_for_hooks(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["run"])
     assert "before" in str(done.exception)
     assert not (tmp_path / "owned").exists()
-
-
-def test_two_guests_of_one_lab_are_two_users():
-    assert len({confine.user() for _ in range(50)}) == 50
