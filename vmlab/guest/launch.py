@@ -219,10 +219,10 @@ def supervise(
     while not _ends(process, _LOOK_S):
         if stopped():
             return Ended("lost", "the lab was stopped")
-        if over := patience.over():
-            return Ended(*over)
-        if flood := flooded(run, limit):
-            return flood
+        if past := patience.over():
+            return Ended(*past)
+        if over := flooded(run, limit):
+            return over
     return of_status(process.wait(), process)
 
 
