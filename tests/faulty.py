@@ -138,7 +138,7 @@ class Bench:
 
     def begun(self, step: int) -> None:
         """Waits until the guest is in a step."""
-        mark = f"# begin {step}\n".encode()
+        mark = f"# begin {step}".encode()
         files = lambda: list(self.folder.rglob("results"))  # noqa: E731
         assert eventually(lambda: any(mark in one.read_bytes() for one in files()), self.boot_s)
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,10 +51,12 @@ def test_what_came_back_whole_and_as_wanted_passes(tmp_path):
          Verdict.TIMEOUT, "still ran"),
         (results(begun=1, fault="the agent gave up: timeout of the steps: x"), OFF,
          Verdict.TIMEOUT, "timeout of guest time"),
-        (results(begun=1, fault="the agent gave up: fork: no memory"), OFF,
+        (replace(results(begun=1, fault="the agent gave up: fork: no memory"), gave_up=True), OFF,
          Verdict.CRASHED, "fork: no memory"),
         (results(step(), fault="the results end in the middle of the line 'ok'"), OFF,
-         Verdict.CRASHED, "middle of the line"),
+         Verdict.BROKEN, "middle of the line"),
+        (results(step(), fault="the results end in the middle of the line 'ok'"),
+         Ended("reset", "the guest reset itself"), Verdict.CRASHED, "middle of the line"),
         (results(), Ended("lost", "QEMU ended with signal 11: no message"),
          Verdict.BROKEN, "signal 11"),
         (results(step()), Ended("lost", "QEMU ended with status 1"), Verdict.BROKEN, "status 1"),

@@ -29,6 +29,7 @@ _SILENT = (
     "the kernel came to its program and printed nothing on ttyS0, where its crashes would be seen; "
     "has it a console there (CONFIG_SERIAL_8250_CONSOLE)?"
 )
+_CUT = "the agent came to its end, and its results are not whole: "
 _LONGEST_LINE = 4096
 _SHOWN = 300
 # The agent's own outcomes of a spawn, above those that are a command's exit status.
@@ -82,13 +83,13 @@ def judge(
     if results.kernel is not None and results.kernel != kernel_id:
         reason = f"the guest runs kernel {results.kernel}, and {kernel_id} was wanted"
         return Judgement(Verdict.BROKEN, reason)
+    if not console and results.kernel is not None and not ended.restored:
+        return _at(expanded, where, Verdict.BROKEN, _SILENT)
     sick = health.first(health.findings(results, console, ended), expanded.scenario.allow)
     if isinstance(expanded.steps[-1].step, ExpectCrash):
         return _expected_crash(expanded, results, console, ended, sick)
     if sick:
         return _sick(expanded, sick, text)
-    if not console and results.kernel is not None and not ended.restored:
-        return _at(expanded, where, Verdict.BROKEN, _SILENT)
     if not results.placed:
         return _at(expanded, where, Verdict.BROKEN, results.fault or "", seen=tail(text))
     if failure := _first_failure(expanded, results, console):
@@ -160,7 +161,7 @@ def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Jud
         detail = ended.detail or "the steps took longer than the scenario's timeout of guest time"
         return _at(expanded, where, Verdict.TIMEOUT, detail, seen=tail(text))
     if ended.how == "off" and not results.gave_up and results.fault is not None:
-        return _at(expanded, where, Verdict.BROKEN, _cut(results), seen=tail(text))
+        return _at(expanded, where, Verdict.BROKEN, _CUT + results.fault, seen=tail(text))
     if results.kernel is None and not results.steps:
         reason = f"the guest never came to its first step: {ended.detail or results.fault}"
         return Judgement(Verdict.CRASHED, reason, seen=tail(text))
@@ -179,11 +180,6 @@ def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Jud
         reason = f"after its last step: {ended.detail or ended.how}"
         return Judgement(Verdict.CRASHED, reason, seen=tail(text))
     return Judgement(Verdict.PASSED)
-
-
-def _cut(results: Results) -> str:
-    """The agent left as it does at its end, so that it had said all: the port has not all of it."""
-    return f"the agent came to its end, and its results are not whole: {results.fault}"
 
 
 def _running(expanded: Expanded, results: Results) -> int | None:

@@ -219,10 +219,10 @@ def supervise(
     while not _ends(process, _LOOK_S):
         if stopped():
             return Ended("lost", "the lab was stopped")
-        if past := patience.over():
-            return Ended(*past)
-        if over := flooded(run, limit):
-            return over
+        if over := patience.over():
+            return Ended(*over)
+        if too_much := flooded(run, limit):
+            return too_much
     return of_status(process.wait(), process)
 
 
@@ -238,10 +238,10 @@ def _ends(process: Process, within_s: float) -> bool:
 
 
 def flooded(run: RunDirectory, limit: int = CONSOLE_LIMIT) -> Ended | None:
-    """Whether a guest said more bytes than it may, on either port."""
+    """The end of a guest that said more than so many bytes, on either port."""
+    size = f"{limit >> 20} MiB" if limit % (1 << 20) == 0 else f"{limit >> 10} KiB"
     for path in (run.console, run.results):
         if path.exists() and path.stat().st_size > limit:
-            size = f"{limit >> 20} MiB" if limit % (1 << 20) == 0 else f"{limit >> 10} KiB"
             return Ended("flooded", f"the {path.name} grew past {size}")
     return None
 
@@ -253,7 +253,7 @@ def of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
     if status == 0:
         return Ended("reset", RESET)
     if status == -signal.SIGXFSZ:
-        return Ended("flooded", "the guest's ports grew to QEMU's limit of a file")
+        return Ended("flooded", "the guest's ports grew to QEMU's limit")
     said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
     ended = f"signal {-status}" if status < 0 else f"status {status}"
     return Ended("lost", f"QEMU ended with {ended}: {said[-400:] or 'no message'}")

@@ -143,8 +143,9 @@ class _Reader:
 
     def results(self, fault: str | None) -> Results:
         return Results(
-            self.kernel, tuple(self.steps), self.begun, fault, began=self.began,
-            began_at=self.began_at, health=self.health, gave_up=self.gave_up is not None,
+            self.kernel, tuple(self.steps), self.begun, fault,
+            began=self.began, began_at=self.began_at, health=self.health,
+            gave_up=self.gave_up is not None,
         )  # fmt: skip
 
     def on_kernel(self, found: re.Match[str]) -> None:
