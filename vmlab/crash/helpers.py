@@ -122,10 +122,10 @@ PRIMITIVES = (
     r"free_(?:pcp|hot_cold|unref|frozen|one)_?\w*|bad_page\w*|_*free_page_ok|folio_alloc\w*",
     r"_*folio_alloc\w*|_*get_free_pages?|get_zeroed_page|free_pcppages_bulk|rmqueue\w*|expand",
     r"_*rmqueue\w*",
-    r"_*vmalloc\w*|_*vmap\w*|(?:qlist|quarantine)_\w+(?<!qlist_free_all)|percpu_alloc",
+    r"_*vmalloc\w*|_*vmap\w*|quarantine_\w+|qlist_(?:move|put|init)\w*|percpu_alloc",
     r"pcpu_\w+",
     # include/linux/sched.h: asking what runs
-    r"entry_SYSCALL\w+(?<!x)|ret_from_(?:fork|intr|exception)\w*|retint_\w+|common_interrupt",
+    r"entry_SYSCALL\w+|ret_from_(?:fork|intr|exception)\w*|retint_\w+|common_interrupt",
     "(?:asm_)?common_interrupt",
     r"rb_(?:erase|insert_color|next|prev|first|last)\w*",
     r"_*rb_(?:erase|insert|rotate|change)\w*|____rb_erase_color|rb_erase_cached",

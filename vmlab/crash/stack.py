@@ -34,7 +34,6 @@ _IP = re.compile(
     r"|E?IP is at |IP: |PC is at |pc ?: |epc ?: |NIP |\$ra )"
     rf"(?: *\[<(?P<address>[0-9a-f]{{8,16}})>\] *)*(?:{_AT}{_MODULE})?"
 )
-_LINK = re.compile(rf"(?:LR is at |lr ?: ){_AT}{_MODULE}")
 _OWN = re.compile(
     r"CPU|Pid: |Process |Modules linked in|Hardware name|Workqueue: |Code: |Tainted: |RIP|E?IP\b"
     r"|PC is at|LR is at|</?(?:IRQ|TASK|NMI|SOFTIRQ)>|\[<|[0-9a-f]{8,16}(?: |$)|#\d+: |=====|-----"
@@ -108,7 +107,6 @@ class Facts:
 
     sections: list[Section] = field(default_factory=list)
     ip: Frame | None = None
-    link: Frame | None = None
     registers: dict[str, str] = field(default_factory=dict)
     task: str | None = None
     pid: int | None = None
@@ -193,8 +191,6 @@ def frames(text: str) -> Iterator[Frame]:
 def _take_ip(facts: Facts, text: str) -> None:
     found = _IP.match(text)
     if found is None:
-        if (link := _LINK.match(text)) and facts.link is None:
-            facts.link = Frame(link[1], int(link[2], 16), int(link[3], 16), link[4])
         return
     segment = found["segment"] or found["old"]
     if segment in _USER_SEGMENTS:
