@@ -159,11 +159,13 @@ def bounds(memory_mib: int, file: int | None = None) -> list[str]:
     return [*alone(), "prlimit", *words, "--"]
 
 
-@functools.cache
 def alone() -> tuple[str, ...]:
     """The words before a command that take the host's network from it, where root may do that."""
-    if not root():
-        return ()
+    return _alone() if root() else ()
+
+
+@functools.cache
+def _alone() -> tuple[str, ...]:
     words = ("unshare", "--net", "--ipc", "--")
     try:
         done = subprocess.run([*words, "true"], capture_output=True, timeout=_TRIAL_S, check=False)
