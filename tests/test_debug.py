@@ -15,7 +15,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from vmlab.arch import ARCHES
-from vmlab.debug import gdb, kallsyms, orc, symbols, trace
+from vmlab.debug import frames, gdb, kallsyms, orc, symbols, trace
 from vmlab.debug.rsp import Stub, StubError
 from vmlab.debug.stop import place
 from vmlab.errors import LabError, UsageError
@@ -198,9 +198,11 @@ def test_orc_becomes_call_frame_information(renumbered):
     rows = orc.rows(start, *orc_tables(start, told))
     made = symbols.elf(ARCHES["x86_64"], [], orc.debug_frame(rows))
     entries = ELFFile(io.BytesIO(made)).get_dwarf_info().CFI_entries()
-    _, frame = entries
-    table = {row["pc"] - code: row for row in frame.get_decoded().table}
-    assert (frame["initial_location"], frame["address_range"]) == (code, 20)
+    _, _, *frames = entries
+    table = {row["pc"] - code: row for one in frames for row in one.get_decoded().table}
+    places = [(one["initial_location"] - code, one["address_range"]) for one in frames]
+    assert places == [(0, 9), (9, 3), (12, 8)]
+    assert [one.cie["augmentation"] for one in frames] == [b"", b"zS", b""]
     assert (table[0]["cfa"].reg, table[0]["cfa"].offset, table[0][16].arg) == (7, 8, -8)
     assert (table[1]["cfa"].offset, table[1][6].arg) == (16, -16)
     assert (table[4]["cfa"].reg, table[4][6].arg) == (6, -16)
@@ -213,10 +215,50 @@ def test_a_long_orc_table_is_told_in_pieces_without_holes():
     rows = [orc.Row(0x1000 + 4 * at, 7, 8, ((16, -1),)) for at in range(300)]
     made = symbols.elf(ARCHES["x86_64"], [], orc.debug_frame(rows))
     entries = ELFFile(io.BytesIO(made)).get_dwarf_info().CFI_entries()
-    frames = [(one["initial_location"], one["address_range"]) for one in entries[1:]]
+    frames = [(one["initial_location"], one["address_range"]) for one in entries[2:]]
     assert [begin for begin, _ in frames[1:]] == [begin + size for begin, size in frames[:-1]]
     assert (frames[0][0], sum(frames[-1])) == (rows[0].address, rows[-1].address)
     assert len(frames) > 1
+
+
+FRAMED = b"\x0f\x1f\x44\0\0\x55\xa1\1\2\3\4\x89\xe5\x5d\xc3"  # others in between
+PLAIN = b"\x55\x89\xe5\x5d\xc3"
+FRAMELESS = b"\x8d\x4c\x24\x08\x83\xe4\xf0\xc3"
+
+
+def test_frame_pointers_become_call_frame_information():
+    code = 0xC1000000
+    functions = [
+        ("traced", FRAMED), ("plain", PLAIN), ("none", FRAMELESS), ("traced.cold", b"\x90\x90"),
+        ("handle_exception", b"\xfc\x90"), ("end", b"\xc3"),
+    ]  # fmt: skip
+    found, at = [], code
+    for name, content in functions:
+        found.append(kallsyms.Symbol(name, "t", at))
+        at += len(content)
+    told = frames.debug_frame([(code, b"".join(one for _, one in functions))], found)
+    made = symbols.elf(ARCHES["i386"], found, told)
+    _, _, *entries = ELFFile(io.BytesIO(made)).get_dwarf_info().CFI_entries()
+    tables = {one["initial_location"] - code: one.get_decoded().table for one in entries}
+    assert list(tables) == [0, 15, 28, 30]  # nothing is told of `none` and `end`
+
+    def rows(begin: int) -> list[tuple[int, int, int]]:
+        return [
+            (row["pc"] - code - begin, row["cfa"].reg, row["cfa"].offset) for row in tables[begin]
+        ]
+
+    assert rows(0) == [(0, 4, 4), (6, 4, 8), (13, 5, 8)]
+    assert rows(15) == [(0, 4, 4), (1, 4, 8), (3, 5, 8)]
+    assert rows(28) == [(0, 5, 8)]
+    (row,) = tables[30]
+    assert (row["cfa"].reg, row["cfa"].offset) == (4, 0)
+    assert [row[one].arg for one in (5, 8, 4)] == [0x14, 0x30, 0x3C]
+    assert [one.cie["augmentation"] for one in entries] == [b"", b"", b"", b"zS"]
+
+
+def test_code_without_frame_pointers_tells_nothing():
+    found = [kallsyms.Symbol("none", "t", 0xC1000000)]
+    assert frames.debug_frame([(0xC1000000, FRAMELESS)], found) == b""
 
 
 class Named:

@@ -12,9 +12,9 @@ ROOMS = (
     "plain", "errors", "crash", "arch", "bootable", "perturb", "cache", "catalog", "build",
     "images", "artifacts", "guest", "qemus", "scenario", "accel", "health", "expected",
     "verdict", "story", "snapshots", "project", "payload", "backend", "inputs", "tokens",
-    "symbols", "frames", "runner", "virtme_trees", "virtme", "bench", "measure", "executor",
-    "lab", "determinism", "explore", "archive", "replay", "debug", "interactive", "report",
-    "doctor", "cli", "pytest_plugin",
+    "symbols", "frames", "debug", "runner", "virtme_trees", "virtme", "bench", "measure",
+    "executor", "lab", "shell", "terminal", "determinism", "explore", "archive", "replay",
+    "interactive", "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {
     "crash": {"plain", "errors", "crash"},

@@ -8,6 +8,7 @@ from typing import Protocol
 from vmlab.catalog import Kernel
 from vmlab.guest import launch, qemu
 from vmlab.guest.emulator import Emulator, host
+from vmlab.guest.images import Keeper
 from vmlab.guest.snapshot import BootError
 from vmlab.snapshots import Snapshots
 
@@ -35,6 +36,7 @@ class Job:
     timeout_s: float
     emulator: Emulator | None = None  # the host's where none is given
     flood: int | None = None  # bytes of console that end the guest, if not the usual
+    kept: bool = True  # whether its memory is of interest, should it die
 
     @property
     def runs_in(self) -> Emulator:
@@ -53,15 +55,16 @@ class QemuBackend:
 
     name = "qemu"
 
-    def __init__(self, snapshots: Snapshots | None) -> None:
+    def __init__(self, snapshots: Snapshots | None, keeper: Keeper | None = None) -> None:
         self._snapshots = snapshots
+        self._keeper = keeper
 
     def boot(self, job: Job, stopped: Callable[[], bool]) -> launch.Ended:
         boot = qemu.Boot(
             job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator
         )  # fmt: skip
         if self._snapshots is None:
-            return launch.run(boot, job.timeout_s, stopped, job.flood)
+            return launch.run(boot, job.timeout_s, stopped, job.flood, self._keeper_of(job))
         try:
             return self._begun(boot, self._snapshots, job, stopped)
         except BootError as error:
@@ -72,16 +75,21 @@ class QemuBackend:
         if self._snapshots:
             self._snapshots.forget()
 
+    def _keeper_of(self, job: Job) -> Keeper | None:
+        """None for a guest whose crash is wanted: it leaves no images."""
+        return self._keeper if job.kept else None
+
     def _begun(
         self, boot: qemu.Boot, snapshots: Snapshots, job: Job, stopped: Callable[[], bool]
     ) -> launch.Ended:
         """A guest that is lost before it began may have had a bad snapshot: once more, from one
         made anew."""
         began = replace(boot, memory=snapshots.memory(boot, stopped))
-        ended = launch.run(began, job.timeout_s, stopped, job.flood)
+        keeper = self._keeper_of(job)
+        ended = launch.run(began, job.timeout_s, stopped, job.flood, keeper)
         if ended.how == "lost" and began.memory and not (boot.run.began() or stopped()):
             snapshots.discard(began.memory, ended.detail)
             boot.run.clear()
             began = replace(boot, memory=snapshots.memory(boot, stopped))
-            ended = launch.run(began, job.timeout_s, stopped, job.flood)
+            ended = launch.run(began, job.timeout_s, stopped, job.flood, keeper)
         return replace(ended, restored=began.memory is not None)

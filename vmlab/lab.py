@@ -11,15 +11,16 @@ from vmlab.catalog import Catalog
 from vmlab.errors import UsageError
 from vmlab.executor import Pair, matrix
 from vmlab.frames import Frames
+from vmlab.guest.images import FORMATS, Keeper
 from vmlab.project import Project
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
 from vmlab.snapshots import Snapshots
 from vmlab.virtme import VirtmeBackend
 
-BACKENDS: dict[str, Callable[[Artifacts, Snapshots | None], Backend]] = {
-    "qemu": lambda artifacts, snapshots: QemuBackend(snapshots),
-    "virtme": lambda artifacts, snapshots: VirtmeBackend(artifacts),
+BACKENDS: dict[str, Callable[[Artifacts, Snapshots | None, Keeper | None], Backend]] = {
+    "qemu": lambda artifacts, snapshots, keeper: QemuBackend(snapshots, keeper),
+    "virtme": lambda artifacts, snapshots, keeper: VirtmeBackend(artifacts),
 }
 ACCELS = ("auto", "kvm", "tcg")
 
@@ -34,6 +35,7 @@ class Options:
     seed: int | None = None  # None: derived from scenario and kernel
     perturb: bool = False  # whether the seed shifts runs in time too
     fetch_debug: bool = False  # whether a crashed kernel's debug package may be fetched
+    dump: tuple[str, ...] = ()  # the formats of the memory images that dead guests leave
 
 
 def prepare(
@@ -100,7 +102,18 @@ def _backend(options: Options, artifacts: Artifacts) -> Backend:
         raise UsageError(f"unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
     wanted = options.snapshot
     snapshots = Snapshots(artifacts.cache, artifacts.catalog.say) if wanted else None
-    return BACKENDS[options.backend](artifacts, snapshots)
+    return BACKENDS[options.backend](artifacts, snapshots, _keeper(options.dump))
+
+
+def formats(words: str) -> tuple[str, ...]:
+    """What --dump takes: formats with commas between, or `none`."""
+    return tuple(word for word in words.split(",") if word and word != "none")
+
+
+def _keeper(formats: Sequence[str]) -> Keeper | None:
+    if unknown := set(formats) - FORMATS.keys():
+        raise UsageError(f"unknown image format {min(unknown)!r}; there are {', '.join(FORMATS)}")
+    return Keeper(formats) if formats else None
 
 
 def _accel(options: Options, artifacts: Artifacts) -> "Callable[..., str]":

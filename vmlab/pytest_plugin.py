@@ -32,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--vmlab-cold", action="store_true", help="boot, without snapshots")
     group.addoption("--vmlab-build-sandbox", action="store_true", help="build with bubblewrap (no)")
     group.addoption("--vmlab-jobs", type=int, default=0, help="guests at once (one a core)")
+    group.addoption(
+        "--vmlab-dump", default="elf,kdump", help="memory images of dead guests, none: no images"
+    )
     group.addoption("--vmlab-all", action="store_true", help="also demo, slow and crash scenarios")
     group.addoption(
         "--vmlab-strict-skips", action="store_true", help="a skipped scenario is a failure"
@@ -205,7 +208,12 @@ class _Lab:
             self.runners[project.root] = lab.runner(
                 project,
                 Artifacts(cache, Catalog.open(cache, self.say), option.vmlab_build_sandbox),
-                lab.Options(option.vmlab_backend, option.vmlab_accel, not option.vmlab_cold),
+                lab.Options(
+                    option.vmlab_backend,
+                    option.vmlab_accel,
+                    not option.vmlab_cold,
+                    dump=lab.formats(option.vmlab_dump),
+                ),
             )
         return self.runners[project.root]
 

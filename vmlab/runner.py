@@ -21,7 +21,10 @@ from vmlab.cache import content_key
 from vmlab.catalog import Catalog, Kernel, Unavailable
 from vmlab.errors import LabError
 from vmlab.frames import Frames
-from vmlab.guest import launch, program, qemu, results
+from vmlab.guest import launch, program, qemu
+from vmlab.guest.images import Kept
+from vmlab.guest.results import Results
+from vmlab.guest.results import read as read_results
 from vmlab.inputs import inputs, output_key
 from vmlab.payload import Payload
 from vmlab.perturb import perturbation
@@ -31,8 +34,6 @@ from vmlab.scenario import Expanded
 from vmlab.tokens import How, Token, token
 from vmlab.verdict import Judgement, Verdict, judge
 
-_MARKED = "the console holds the results' mark, so its order cannot be told"
-_UNMARKED = "the transcript has fewer marks than the results: bytes of it were lost"
 _UNSAFE = re.compile(r"[^A-Za-z0-9_()=,.+@ -]")
 _LONGEST_NAME = 120
 _ROOM = 64 << 10  # bytes that a disk has free where nothing was dropped
@@ -56,6 +57,7 @@ class Run:
     file: str = ""  # the scenario's, from the project's root where it is below that
     steps: Sequence[Mapping[str, object]] = ()
     environment: Mapping[str, object] = field(default_factory=dict)
+    left: "Left | None" = None  # none where the guest came to its end
 
     def record(self) -> dict[str, object]:
         """As it stands in JSON."""
@@ -72,7 +74,29 @@ class Run:
             "seed": self.token.seed if self.token else None,
             "inputs": dict(self.inputs), "file": self.file,
             "environment": dict(self.environment), "steps": [dict(step) for step in self.steps],
+            **(self.left.record() if self.left else {}),
         }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a guest that died leaves to look at, and the commands that do it."""
+
+    kept: Kept
+    commands: Sequence[str] = ()
+    why_no_commands: str = ""
+
+    def record(self) -> dict[str, object]:
+        """As it stands in JSON: sizes in bytes on the disk."""
+        return {
+            "images": [
+                {"format": one.format, "file": str(one.path), "bytes": one.size}
+                for one in self.kept.images
+            ],
+            "look": list(self.commands),
+            "no_image": self.kept.why_not or None,
+            "no_command": self.why_no_commands or None,
+        }
 
 
 @dataclass(frozen=True)
@@ -174,7 +198,10 @@ class Runner:
         image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
         emulator = chosen(machine, self.catalog)
         flood = expanded.scenario.flood
-        job = Job(kernel, machine, image, vmlinuz, files, timeout / 1000, emulator, flood)
+        wanted = any(step.verb == "expect_crash" for step in expanded.steps)
+        job = Job(
+            kernel, machine, image, vmlinuz, files, timeout / 1000, emulator, flood, not wanted
+        )  # fmt: skip
         sources = self._payload.sources(expanded)
         return Prepared(job, expanded, inputs(job, expanded, sources, self.backend.name))
 
@@ -192,8 +219,20 @@ class Runner:
                 self._file(expanded),
                 story.steps(expanded, found, _console(job.run), judgement),
                 story.environment(job.machine, job.runs_in.program, bool(ended and ended.restored)),
+                self.left(job, ended.kept) if ended and ended.kept else None,
             )
         )  # fmt: skip
+
+    def left(self, job: Job, kept: Kept) -> Left:
+        """How to look at a dead guest's memory."""
+        from vmlab.debug import image  # its reader of ELF files takes long to import
+
+        folder = self.project.modules
+        try:
+            sources = folder.absolute() if folder.is_dir() else None
+            return Left(kept, image.commands(kept, job, self.artifacts, sources))
+        except (LabError, OSError) as error:
+            return Left(kept, (), f"making gdb's script: {error}")
 
     def machine(self, expanded: Expanded, kernel: Kernel, seed: int | None = None) -> qemu.Machine:
         """What a scenario runs on. The seed is the run's own, or the runner's, or derived."""
@@ -224,11 +263,11 @@ class Runner:
         path, root = expanded.path.resolve(), self.project.root.resolve()
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
-    def _judged(self, prepared: Prepared) -> tuple[launch.Ended | None, Judgement, results.Results]:
+    def _judged(self, prepared: Prepared) -> tuple[launch.Ended | None, Judgement, Results]:
         """How the guest ended (None: it was not tried), the verdict, and what came back."""
         job = prepared.job
         if spared := self._no_boots.get(job.kind):
-            return None, spared, results.Results(None, (), 0, None)
+            return None, spared, Results(None, (), 0, None)
         ended = self.backend.boot(job, self._stop.is_set)
         found = read_results(job.run)
         judged = judge(prepared.expanded, job.kernel.id, found, _console(job.run), ended)
@@ -288,20 +327,6 @@ def exact(machine: qemu.Machine, backend: str, restored: bool) -> bool:
 def seed_of(expanded: Expanded, kernel: Kernel) -> int:
     """The seed of a run that was given none: from the scenario's and the kernel's names."""
     return int(content_key(expanded.name, kernel.id)[:8], 16)
-
-
-def read_results(files: qemu.RunDirectory) -> results.Results:
-    """What came back on the results port; nothing at all is a fault too."""
-    port = files.results.read_bytes() if files.results.exists() else b""
-    transcript = files.transcript.read_bytes() if files.transcript.exists() else b""
-    offsets = results.console_offsets(transcript, port)
-    text = port.decode(errors="replace")
-    if offsets is None:
-        found = results.parse(text)
-        more = transcript.count(results.MARK.encode()) > port.count(results.MARK.encode())
-        fault = _MARKED if more else _UNMARKED
-        return replace(found, fault=found.fault or fault, placed=False)
-    return results.parse(text, offsets)
 
 
 def lost_bytes(files: qemu.RunDirectory, ended: launch.Ended) -> str | None:

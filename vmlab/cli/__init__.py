@@ -18,6 +18,7 @@ from vmlab.cli import (
     report,
     run,
     schema,
+    shell,
 )
 from vmlab.errors import VmlabError
 
@@ -33,6 +34,7 @@ app.command("report", short_help="Write what was run as a page, or in other form
     report.report
 )
 app.command("diff", short_help="Say what changed between two results.")(report.diff)
+app.command("shell", short_help="Open a shell in a guest.")(shell.shell)
 app.command("verify-determinism", short_help="Run scenarios many times; no byte may differ.")(
     determinism.verify
 )

@@ -40,6 +40,13 @@ def run(
     markdown: reports.Markdown = None,
     jsonl: reports.Jsonl = None,
     github: reports.Github = None,
+    dump: Annotated[
+        str, typer.Option(help="Memory images of guests that died: elf (gdb), kdump (crash, drgn).")
+    ] = "elf,kdump",
+    shell_on_fail: Annotated[
+        bool, typer.Option("--shell-on-fail", help="Open a shell where the first failure was.")
+    ] = False,
+    no_dump: Annotated[bool, typer.Option("--no-dump", help="No memory images.")] = False,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
     ] = 0,
@@ -56,7 +63,10 @@ def run(
     runner, pairs = lab.prepare(
         project, common.artifacts(build_sandbox),
         scenarios or [], tag or [], kernel or kernels,
-        lab.Options(backend, accel, snapshot, seed, perturb, fetch_debug),
+        lab.Options(
+            backend, accel, snapshot, seed, perturb, fetch_debug,
+            () if no_dump else lab.formats(dump),
+        ),
     )  # fmt: skip
     finished: list[Run] = []
     status: int | None = None
@@ -73,6 +83,11 @@ def run(
         if json:
             common.write(json, as_json(finished))
         outputs.end(finished, status)
+    if status and shell_on_fail:
+        from vmlab.cli.shell import after_failure
+
+        run = next(run for run in finished if executor.exit_status([run]))
+        after_failure(run, _of(run, pairs), runner)
     sys.exit(status)
 
 

@@ -17,13 +17,22 @@ _SECTIONS = re.compile(r"\.(text|init\.|exit\.|data|rodata|bss|gnu\.linkonce\.th
 
 
 def script(kernel: Path, loads: Sequence[Load], socket: Path, sources: Path | None) -> str:
-    """The script. `sources` is where the modules' sources are, if they are here."""
+    """For a guest that waits. `sources` is where the modules' sources are, if they are here."""
+    return "\n".join([*_symbols(kernel, loads, sources), f"target remote {socket}", ""])
+
+
+def image_script(kernel: Path, loads: Sequence[Load], image: Path, sources: Path | None) -> str:
+    """For a memory image."""
+    return "\n".join([*_symbols(kernel, loads, sources), f"core-file {_quoted(image)}", ""])
+
+
+def _symbols(kernel: Path, loads: Sequence[Load], sources: Path | None) -> list[str]:
     lines = ["set confirm off", "set filename-display basename", f"file {_quoted(kernel)}"]
     if sources:  # modules name theirs relative to it
         lines.append(f"directory {_quoted(sources)}")
     for load in loads:
         lines.append(f"pipe {added(load)} | cat > /dev/null")  # it lists the addresses again
-    return "\n".join([*lines, f"target remote {socket}", ""])
+    return lines
 
 
 def added(load: Load) -> str:

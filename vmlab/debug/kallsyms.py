@@ -12,7 +12,7 @@ from pathlib import Path
 from vmlab.errors import LabError
 from vmlab.guest import launch, program, qemu
 from vmlab.guest.results import StepResult
-from vmlab.runner import read_results
+from vmlab.guest.results import read as read_results
 
 _TIMEOUT_S = 600.0  # of the host; a busy one takes a minute
 _PART = 128 * 1024  # bytes; as text it is less than a step may say

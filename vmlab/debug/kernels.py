@@ -1,19 +1,21 @@
 """What gdb is given of a kernel: made once for each snapshot, for the kernel's place is in that."""
 
+import contextlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmlab.artifacts import Artifacts
 from vmlab.cache import content_key
-from vmlab.debug import kallsyms, orc, symbols, tape, trace
+from vmlab.debug import frames, kallsyms, orc, symbols, tape, trace
+from vmlab.debug.rsp import Stub
 from vmlab.errors import LabError
 from vmlab.guest import program, qemu
 from vmlab.guest.snapshot import Snapshot
 
 KIND = "symbols"
-_FORMAT = "3"  # of what is kept; another one when the same guest gives other files
+_FORMAT = "8"  # of what is kept; another one when the same guest gives other files
 _READ_S = 120.0
 
 
@@ -33,8 +35,8 @@ def symbols_of(boot: qemu.Boot, artifacts: Artifacts) -> KernelSymbols:
     def make(directory: Path) -> None:
         artifacts.catalog.say(f"reading the kernel's symbols in a guest of {boot.kernel.name}")
         found = kallsyms.read(boot)
-        frames = orc.debug_frame(_stack_rows(boot, found))
-        (directory / "kernel").write_bytes(symbols.elf(boot.machine.arch, found, frames))
+        content = symbols.elf(boot.machine.arch, found, _frames(boot, found))
+        (directory / "kernel").write_bytes(content)
         needed = (one for one in found if one.name in (trace.PRINTS, trace.LOADS))
         lines = (f"{one.name} {one.address:x}\n" for one in needed)
         (directory / "addresses").write_text("".join(lines))
@@ -49,13 +51,26 @@ def symbols_of(boot: qemu.Boot, artifacts: Artifacts) -> KernelSymbols:
     return KernelSymbols(directory / "kernel", addresses)
 
 
-def _stack_rows(boot: qemu.Boot, found: Sequence[kallsyms.Symbol]) -> list[orc.Row]:
-    """The kernel's own description of its stack, from a guest's memory; i386 has none."""
+def _frames(boot: qemu.Boot, found: Sequence[kallsyms.Symbol]) -> bytes:
+    """How to go up the kernel's stack: by its own tables (ORC), else by its frame pointers."""
     known = {symbol.name: symbol.address for symbol in found}
-    if not known.keys() >= set(orc.TABLES):
-        return []
-    begin, end, entries = (known[name] for name in orc.TABLES)
-    count = (end - begin) // orc.PLACE.size
+    if known.keys() >= set(orc.TABLES):
+        begin, end, entries = (known[name] for name in orc.TABLES)
+        count = (end - begin) // orc.PLACE.size
+        with _memory(boot) as stub:
+            places = stub.read(begin, count * orc.PLACE.size)
+            rows = orc.rows(begin, places, stub.read(entries, count * orc.ENTRY.size))
+        return orc.debug_frame(rows)
+    if boot.machine.arch.name != "i386":
+        return b""
+    with _memory(boot) as stub:
+        texts = [(one.address, stub.read(one.address, one.size)) for one in symbols.covered(found)]
+    return frames.debug_frame(texts, found)
+
+
+@contextlib.contextmanager
+def _memory(boot: qemu.Boot) -> Iterator[Stub]:
+    """The memory of a guest that stands at its beginning."""
     with tempfile.TemporaryDirectory(prefix="vmlab-symbols-") as folder:
         run = qemu.RunDirectory(Path(folder))
         run.program.write_bytes(program.archive([], {}))
@@ -64,5 +79,4 @@ def _stack_rows(boot: qemu.Boot, found: Sequence[kallsyms.Symbol]) -> list[orc.R
             tape.followed(replace(boot, run=run), None) as guest,
             guest.stub(_READ_S) as stub,
         ):
-            places = stub.read(begin, count * orc.PLACE.size)
-            return orc.rows(begin, places, stub.read(entries, count * orc.ENTRY.size))
+            yield stub

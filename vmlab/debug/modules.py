@@ -6,7 +6,7 @@ they refer to, these the next: no kernel's layout need be known.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from vmlab.errors import LabError
 RECORD = ".gnu.linkonce.this_module"
 _ALLOC, _EXECUTE = 2, 4
 _PAGE = 4096
+_ALIGNED = 32  # bytes; the record begins a cache line (Linux: struct module)
 _LONGEST = 8  # bytes that a relocation fills, at most
 _ALIKE = 0.9
 """How much of a section's other bytes the kernel leaves as they were built, at least."""
@@ -80,6 +81,22 @@ class ModuleFile:
         name = self.name.encode() + b"\0"
         return self._named >= 0 and read(record + self._named, len(name)) == name
 
+    def records(self, places: Iterable[int]) -> Iterator[int]:
+        """Where the record may begin, from the places at which the module's name stands."""
+        if self._named >= 0:
+            yield from (at - self._named for at in places if (at - self._named) % _ALIGNED == 0)
+
+    def in_place(self, record: int, read: Read) -> dict[str, int]:
+        """As `sections`, without code that is not there: the record may be a copy, or of a module
+        that is gone, and what only initialises is thrown away once it has."""
+        found = self.sections(record, read)
+        for number in self._code:
+            at = found.get(self._names[number])
+            if at is not None and not self._is_code(number, at, read):
+                del found[self._names[number]]
+        code = {self._names[number] for number in self._code}
+        return found if code & found.keys() else {}
+
     def sections(self, record: int, read: Read) -> dict[str, int]:
         """The sections' addresses, from the record's; one that nothing refers to is not there."""
         found = {self._record: record}
@@ -121,7 +138,10 @@ class ModuleFile:
         references = self._references.get(number, [])
         if not references:
             return {}
-        memory = read(address, self._sizes[number])
+        try:
+            memory = read(address, self._sizes[number])
+        except LabError:
+            return {}  # what only initialises is thrown away once it has
         votes: dict[int, Counter[int]] = {}
         for one in references:
             value = int.from_bytes(

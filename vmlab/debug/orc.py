@@ -34,6 +34,7 @@ class Row:
     base: int | None  # DWARF's number of a register; None where the stack ends, or is unknown
     offset: int = 0
     saved: tuple[tuple[int, int], ...] = ()  # registers, and the word from there that holds each
+    interrupted: bool = False  # the caller did not call: its address is where it was
 
 
 def rows(start: int, places: bytes, entries: bytes) -> list[Row]:
@@ -59,23 +60,32 @@ def _row(address: int, entry: tuple[int, int, int], usual: int) -> Row:
         return Row(address, base, offset, ((_RETURN, -1), *kept))
     if kind in (_REGISTERS, _PARTLY):
         words = _PT_REGS if kind == _REGISTERS else _IRET
-        return Row(address, base, offset, tuple(words.items()))
+        return Row(address, base, offset, tuple(words.items()), interrupted=True)
     return Row(address, None)
 
 
 def debug_frame(table: list[Row]) -> bytes:
     """DWARF's section `.debug_frame` for these rows, which are in the order of their addresses."""
-    common = b"\x01\0" + _unsigned(1) + _signed(_WORD) + bytes([_RETURN])
-    common += _base(_SP, _WORD) + _saved(_RETURN, -1)  # a function that has just been called
-    out = bytearray(_entry(0xFFFFFFFF, common))
-    for at in range(0, len(table) - 1, _ROWS):
-        chunk = table[at : at + _ROWS + 1]  # the next one's first is this one's end
-        last = len(table) - 1 <= at + _ROWS
-        told = chunk if last else chunk[:-1]
-        begin, end = chunk[0].address, chunk[-1].address
-        body = struct.pack("<QQ", begin, end - begin) + b"".join(_told(told))
-        out += _entry(0, body)
+    words = _unsigned(1) + _signed(_WORD) + bytes([_RETURN])
+    at_call = _base(_SP, _WORD) + _saved(_RETURN, -1)  # a function that has just been called
+    common = _entry(0xFFFFFFFF, b"\x01\0" + words + at_call)
+    out = bytearray(common + _entry(0xFFFFFFFF, b"\x01zS\0" + words + b"\0" + at_call))
+    for begin, end in _chunks(table):
+        first = table[begin]
+        body = struct.pack("<QQ", first.address, table[end].address - first.address)
+        body += b"\0" * first.interrupted + b"".join(_told(table[begin:end]))
+        out += _entry(len(common) if first.interrupted else 0, body)
     return bytes(out)
+
+
+def _chunks(table: list[Row]) -> Iterator[tuple[int, int]]:
+    """The rows of each description, and the one that ends it; the last row ends the last."""
+    begin = 0
+    for at in range(1, len(table)):
+        changed = table[at].interrupted != table[begin].interrupted
+        if at + 1 == len(table) or changed or at - begin == _ROWS:
+            yield begin, at
+            begin = at
 
 
 def _told(chunk: list[Row]) -> Iterator[bytes]:

@@ -10,13 +10,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from vmlab import bootable
 from vmlab.errors import LabError
 from vmlab.guest import confine
+from vmlab.guest.images import Keeper, Kept
+from vmlab.guest.monitor import Monitor
 from vmlab.guest.patience import Patience
 from vmlab.guest.qemu import Boot, RunDirectory, argv, pasted
 
@@ -24,6 +26,9 @@ CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
 LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
 RESET = "the guest powered off or reset itself"
 """QEMU's status 0, which is the same for both where it runs with -no-reboot."""
+PANICKED = "the kernel panicked and stopped"
+LEAVE_S = 10.0
+"""How long QEMU may take to leave once it is told to, host seconds."""
 RESTORE_S = 30.0
 """How long QEMU may take to read a snapshot's state, host seconds, with many guests at once."""
 _LOOK_S = 0.05
@@ -43,6 +48,7 @@ _MALLOC = ":".join(
 COMPLETED = re.compile(rb'"MIGRATION".*"completed"')
 """What QEMU says once a snapshot's state is in."""
 
+_CAPABILITIES = b'{"execute":"qmp_capabilities"}\n'
 Process = subprocess.Popen[bytes]
 How = Literal["off", "reset", "timeout", "flooded", "lost"]
 
@@ -58,6 +64,7 @@ class Ended:
     how: How
     detail: str = ""
     restored: bool = False  # it began from a snapshot: its kernel has booted once
+    kept: Kept | None = None  # what is left of a guest that died in QEMU's hands
 
 
 class StuckError(LabError):
@@ -69,19 +76,31 @@ def run(
     timeout_s: float,
     stopped: Callable[[], bool] = lambda: False,
     flood: int | None = None,
+    keeper: Keeper | None = None,
 ) -> Ended:
     """Boots the guest and waits for its end; `stopped` is asked now and then.
 
     The run directory holds program and mode before. A guest that outlives `timeout_s` (host
-    seconds) or prints more than `flood` bytes (CONSOLE_LIMIT without) is ended. Raises LabError
-    without QEMU.
+    seconds) or prints more than `flood` bytes (CONSOLE_LIMIT without) is ended. `keeper`
+    writes the memory images of one that died or did not come to its end. Raises LabError without
+    QEMU.
     """
+    boot = replace(boot, kept=keeper is not None)
     try:
         process = start(boot)
     except StuckError as error:
         return Ended("lost", str(error))
     with ended(process):
-        return supervise(process, boot.run, timeout_s, stopped, flood)
+        monitor = Monitor(process) if keeper else None
+        found = supervise(process, boot.run, timeout_s, stopped, flood, monitor)
+        if keeper and monitor and _to_be_kept(found, monitor):
+            return replace(found, kept=keeper.keep(monitor, process.pid, boot))
+        return found
+
+
+def _to_be_kept(found: Ended, monitor: Monitor) -> bool:
+    """Whether it died, or hangs; one that has powered off has left nothing to look at."""
+    return found.how == "timeout" or monitor.stands in ("reset", "panicked")
 
 
 @contextlib.contextmanager
@@ -114,12 +133,14 @@ def start(boot: Boot) -> Process:
         return _restored(boot, boot.memory.state)
     if wrong := bootable.problem(boot.kernel, boot.initramfs, boot.machine.arch):
         raise LabError(f"starting a guest: {wrong}")
-    return spawn(boot)
+    process = spawn(boot)
+    _say(process, _CAPABILITIES)  # before that QEMU tells of no event
+    return process
 
 
 def spawn(boot: Boot, state: int | None = None) -> Process:
-    """QEMU, with no more of the host than it needs, and pipes where it is given a state to read."""
-    pipe = subprocess.DEVNULL if state is None else subprocess.PIPE
+    """QEMU, with no more of the host than it needs, and pipes where it is talked to."""
+    pipe = subprocess.PIPE if state is not None or boot.kept else subprocess.DEVNULL
     with confine.handed(boot) as given:
         bounds = confine.bounds(boot.machine.memory_mib, confine.TAPE if boot.tape else None)
         words = [*bounds, *argv(given.boot, given.words)]
@@ -186,7 +207,7 @@ def restore_commands(state: int, several: bool = False) -> list[bytes]:
     icount_get_limit.)
     """
     return [
-        command("qmp_capabilities"),
+        _CAPABILITIES,
         command("migrate-set-capabilities", RESTORE_CAPABILITIES),
         *([command("migrate-set-parameters", {"announce-rounds": 0})] if several else []),
         command("migrate-incoming", {"uri": f"fd:{state}"}),
@@ -212,13 +233,19 @@ def supervise(
     timeout_s: float,
     stopped: Callable[[], bool] = lambda: False,
     flood: int | None = None,
+    monitor: Monitor | None = None,
 ) -> Ended:
-    """Waits for the process' end, its time, its flood or a stop, whichever comes first."""
+    """Waits for the process' end, its time, its flood or a stop, whichever comes first.
+
+    With a monitor, the end of a guest that QEMU holds is an end too.
+    """
     patience = Patience(process.pid, timeout_s)
     limit = flood or CONSOLE_LIMIT
-    while not _ends(process, _LOOK_S):
+    while not _ends(process, _LOOK_S, monitor):
         if stopped():
             return Ended("lost", "the lab was stopped")
+        if monitor and monitor.stands:
+            return _stands(process, monitor)
         if over := patience.over():
             return Ended(*over)
         if too_much := flooded(run, limit):
@@ -226,13 +253,34 @@ def supervise(
     return of_status(process.wait(), process)
 
 
-def _ends(process: Process, within_s: float) -> bool:
-    """Whether the process ends within so many seconds; its end is known at once."""
+def _stands(process: Process, monitor: Monitor) -> Ended:
+    """What a guest came to that QEMU holds. One that left or powered off is let go at once."""
+    if monitor.stands != "off":
+        return Ended("reset", PANICKED if monitor.stands == "panicked" else RESET)
+    monitor.quit()
+    try:
+        return of_status(process.wait(LEAVE_S), process)
+    except subprocess.TimeoutExpired:
+        return Ended("lost", f"QEMU did not leave in {LEAVE_S:g} s")
+
+
+def _ends(process: Process, within_s: float, monitor: Monitor | None = None) -> bool:
+    """Whether the process ends within so many seconds; its end is known at once.
+
+    Returns early, too, when its monitor has said something.
+    """
     if process.poll() is not None:
         return True
     end = os.pidfd_open(process.pid)
     try:
-        return _readable(end, within_s)
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        if monitor and monitor.descriptor >= 0:
+            poll.register(monitor.descriptor, select.POLLIN)
+        ready = [descriptor for descriptor, _ in poll.poll(within_s * 1000)]
+        if end not in ready and monitor and ready:
+            monitor.read()
+        return end in ready
     finally:
         os.close(end)
 

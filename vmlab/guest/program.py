@@ -46,3 +46,9 @@ def archive(steps: Sequence[str], files: Mapping[str, bytes]) -> bytes:
             about.mode = 0o755
             tar.addfile(about, io.BytesIO(content))
     return out.getvalue()
+
+
+def names(content: bytes) -> list[str]:
+    """The files in an archive."""
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        return tar.getnames()

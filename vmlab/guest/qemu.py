@@ -22,8 +22,8 @@ CPU_SMP = "family=6,model=6,stepping=0"
 # RAM in a shared file is not in the state (migration capability x-ignore-shared).
 IGNORE_SHARED = {"capabilities": [{"capability": "x-ignore-shared", "state": True}]}
 SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny")
-_RESTORE = ("-incoming", "defer", "-chardev", "stdio,id=restore,signal=off",
-            "-mon", "chardev=restore,mode=control")  # fmt: skip
+_MONITOR = ("-chardev", "stdio,id=restore,signal=off", "-mon", "chardev=restore,mode=control")
+_RESTORE = ("-incoming", "defer", *_MONITOR)
 Clock = Literal["virtual", "real"]
 
 
@@ -114,6 +114,8 @@ class Boot:
     port: bool = False  # the results port is a socket too: an interactive guest
     tape: Path | None = None  # QEMU's record of the run: written, or followed by a debugged guest
     debugged: bool = False  # it waits, stopped, for what speaks gdb's protocol
+    paced: bool = False  # an idle guest's time passes as the host's does: somebody sits at it
+    kept: bool = False  # QEMU holds it when it dies, until it is told to leave
     append: str = APPEND  # the kernel's command line
     more: tuple[str, ...] = ()  # options that show what QEMU does and change nothing in the guest
     log: Path | None = None  # where it shows that
@@ -122,6 +124,11 @@ class Boot:
     @property
     def runs_in(self) -> Emulator:
         return self.emulator or host(self.machine.arch)
+
+    @property
+    def restored(self) -> bool:
+        """Whether it begins from a snapshot."""
+        return self.memory is not None and self.memory.state is not None
 
     @property
     def port_socket(self) -> Path:
@@ -168,8 +175,9 @@ def argv(boot: Boot, dropped: Sequence[str] = ()) -> list[str]:
         "setpriv", "--pdeathsig", "KILL", *dropped, "--",
         *boot.runs_in.words, "-nodefaults", "-no-user-config", "-display", "none",
         "-no-reboot",
+        *_kept_args(boot),
         *_machine_args(boot),
-        *_clock_args(machine, _tape_option(boot)),
+        *_clock_args(machine, _tape_option(boot), boot.paced),
         *SANDBOX,
         *serial_args(boot.run, boot.port_socket if boot.port else None),
         *_control_args(boot),
@@ -201,6 +209,13 @@ def _machine_args(boot: Boot) -> list[str]:
     return [*args, *(_RESTORE if memory.state else ["-S"])]
 
 
+def _kept_args(boot: Boot) -> list[str]:
+    """A reset ends the guest, and it stands there; a restored one has its monitor already."""
+    if not boot.kept:
+        return []
+    return ["-action", "shutdown=pause", *(() if boot.restored else _MONITOR)]
+
+
 def _kernel_args(boot: Boot) -> list[str]:
     """A snapshot's RAM holds the kernel; its state knows the ROM that QEMU adds for -kernel."""
     if boot.memory and boot.memory.state:
@@ -220,19 +235,20 @@ def _tape_option(boot: Boot) -> str:
     return f",rr={'replay' if boot.debugged else 'record'},rrfile={escaped(boot.tape)}"
 
 
-def _clock_args(machine: Machine, tape: str = "") -> list[str]:
+def _clock_args(machine: Machine, tape: str, paced: bool) -> list[str]:
     if machine.accel == "kvm":
         return ["-accel", "kvm", "-cpu", "host", "-seed", "1"]
     cpu = "max,-rdrand,-rdseed" + (f",{CPU_SMP}" if machine.cpus > 1 else "")
     common = ["-accel", "tcg", "-cpu", cpu, "-seed", "1"]
     if machine.clock == "real":
         return common
-    return [*common, *icount_args(machine, tape)]
+    return [*common, *icount_args(machine, tape, paced)]
 
 
-def icount_args(machine: Machine, tape: str = "") -> list[str]:
-    """The virtual clock: time passes with instructions, and an idle guest's at once."""
-    icount = f"shift={machine.shift},sleep=off{tape}"
+def icount_args(machine: Machine, tape: str = "", paced: bool = False) -> list[str]:
+    """The virtual clock: time passes with instructions, and an idle guest's at once, or `paced` by
+    the host's clock."""
+    icount = f"shift={machine.shift},sleep={'on' if paced else 'off'}{tape}"
     return ["-icount", icount, "-rtc", "base=2020-01-01,clock=vm"]
 
 

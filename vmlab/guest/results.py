@@ -6,11 +6,15 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
+from vmlab.guest.qemu import RunDirectory
+
 MARK = "\x1e"
 """The byte that the agent sends where a step begins and ends; see `console_offsets`."""
 
 State = Literal["passed", "failed", "skipped"]
 
+_MARKED = "the console holds the results' mark, so its order cannot be told"
+_UNMARKED = "the transcript has fewer marks than the results: bytes of it were lost"
 _PLAN = re.compile(r"1\.\.(\d+)")
 _KERNEL = re.compile(r"# kernel=(\S+)")
 _BEGIN = re.compile(MARK + r"# begin (\d+)(?: at=(\d+\.\d+))?")
@@ -249,3 +253,16 @@ def unescape(text: str) -> str:
         return chr(int(what[1:], 16)) if len(what) == 3 else named.get(what, what)
 
     return _ESCAPE.sub(one, text)
+
+
+def read(run: RunDirectory) -> Results:
+    """What came back on the results port; nothing at all is a fault too."""
+    port = run.results.read_bytes() if run.results.exists() else b""
+    transcript = run.transcript.read_bytes() if run.transcript.exists() else b""
+    offsets = console_offsets(transcript, port)
+    text = port.decode(errors="replace")
+    if offsets is None:
+        found = parse(text)
+        more = transcript.count(MARK.encode()) > port.count(MARK.encode())
+        return replace(found, fault=found.fault or (_MARKED if more else _UNMARKED), placed=False)
+    return parse(text, offsets)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vmlab.report import frames
-from vmlab.runner import Run
+from vmlab.runner import Left, Run
 from vmlab.verdict import Verdict
 
 STYLES = {
@@ -61,8 +61,18 @@ def failure(run: Run) -> Text:
     _lines(text, "wanted", judged.wanted)
     _lines(text, "seen", judged.seen)
     _lines(text, "files", near(run.dir))
+    if run.left:
+        _lines(text, "memory", _memory(run.left))
+        _lines(text, "look", "\n".join(run.left.commands) or run.left.why_no_commands)
     _lines(text, "again", f"vmlab replay {run.token}" if run.token else "")
     return text
+
+
+def _memory(left: Left) -> str:
+    """The images' names, which are in the run's directory, or why there are none."""
+    names = [f"{one.path.name} ({one.size / 1e6:.0f} MB)" for one in left.kept.images]
+    why_not = [f"no image: {left.kept.why_not}"] if left.kept.why_not else []
+    return ", ".join([*names, *why_not])
 
 
 def near(path: str) -> str:

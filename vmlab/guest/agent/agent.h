@@ -39,6 +39,9 @@ void report_output_begin(void);
 void report_output_end(void);
 void report_escaped(const char *text);
 int report_next_line(char *line, size_t size);
+void report_silence(void); /* from here on the port is a shell's alone */
+int port_next(void); /* a byte from the host, -1 where there is none now */
+void port_write(const char *text, size_t size);
 void bail_out(const char *what, int error) __attribute__((noreturn));
 void leave(void) __attribute__((noreturn));
 
@@ -55,6 +58,7 @@ void command_exec(void) __attribute__((noreturn));
 #define NOT_READY 256 /* added to an errno, which is no exit status then */
 struct child;
 void children_start(uint64_t limit_ms);
+void children_limit(uint64_t limit_ms);
 uint64_t now_us(void);
 void wait_ms(uint64_t ms);
 struct child *child_spawn(const char *name, const char *command);
@@ -68,14 +72,19 @@ void health_start(void);
 void health_loading(pid_t process);
 void health_unloaded(void);
 void health_report(void);
+struct child *child_on(const char *terminal);
+int child_ended(const struct child *child);
 
 /* perturb.c: what the host does to an explored run's timing. */
 void perturb_start(const char *numbers);
 void perturb_pause(void);
 
+/* shell.c */
+void shell_serve(void);
+
 /* steps.c */
 #define STEP_FIELDS 5
-int steps_run(char *text);
+int steps_run(char *text, int count);
 void steps_serve(char *options);
 
 #endif

@@ -63,7 +63,12 @@ static void make_pipe(int ends[2], int reader_blocks)
 		fcntl(ends[0], F_SETFL, O_NONBLOCK);
 }
 
-/* limit_ms: guest time for all steps together. */
+/* Guest time from now on for all steps together; 0: any. */
+void children_limit(uint64_t limit_ms)
+{
+	deadline_us = limit_ms ? now_us() + limit_ms * 1000 : 0;
+}
+
 void children_start(uint64_t limit_ms)
 {
 	struct sigaction action = { .sa_handler = on_child, .sa_flags = SA_RESTART | SA_NOCLDSTOP };
@@ -71,7 +76,7 @@ void children_start(uint64_t limit_ms)
 	make_pipe(wake, 0);
 	fcntl(wake[1], F_SETFL, O_NONBLOCK);
 	sigaction(SIGCHLD, &action, NULL);
-	deadline_us = limit_ms ? now_us() + limit_ms * 1000 : 0;
+	children_limit(limit_ms);
 }
 
 static void take_line(struct child *child)
@@ -321,4 +326,36 @@ int child_call(int (*call)(char *argument), char *argument)
 pid_t child_last(void)
 {
 	return last;
+}
+
+/* Begins a shell for whom sits at a terminal. */
+struct child *child_on(const char *terminal)
+{
+	struct child *child = new_child("shell");
+	int file;
+
+	child->from = -1;
+	child->pid = fork();
+	if (!child->pid) {
+		signal(SIGCHLD, SIG_DFL);
+		setsid();
+		file = open(terminal, O_RDWR);
+		if (file < 0)
+			_exit(127);
+		dup2(file, 0);
+		dup2(file, 1);
+		dup2(file, 2);
+		if (file > 2)
+			close(file);
+		execl("/bin/sh", "sh", "-i", NULL);
+		_exit(127);
+	}
+	if (child->pid < 0)
+		bail_out("fork", errno);
+	return child;
+}
+
+int child_ended(const struct child *child)
+{
+	return child->ended;
 }

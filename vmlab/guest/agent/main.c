@@ -21,6 +21,8 @@
 #define DATE_RANGE (10u * 365 * 86400)
 #define ARCHIVE_KEPT (4 * 1024 * 1024)
 #define SETTLE_S 1
+#define AFTER " after "
+#define SHELL_MODE " shell"
 
 static const struct {
 	const char *type, *at, *options;
@@ -93,7 +95,8 @@ static char *unpack_program(void)
 }
 
 /*
- * "LIMIT_MS SEED", and after it " interactive OPTION" or " perturb TURNS US ...". In the mode
+ * "LIMIT_MS SEED", and after it " interactive OPTION", " perturb TURNS US ...", " shell" or
+ * " after STEPS": the shell comes after so many steps, or the first that fails. In the mode
  * "freeze MS" the guest stops here, after so many milliseconds, and a snapshot is made of it; each guest that begins
  * from it finds a mode of its own.
  */
@@ -144,7 +147,7 @@ static void set_date(const char *mode)
 int main(void)
 {
 	struct utsname kernel;
-	char *steps, *mode, *served, *perturbed;
+	char *steps, *mode, *served, *perturbed, *after;
 	int ran;
 
 	if (iopl(3))
@@ -157,8 +160,13 @@ int main(void)
 	entropy_credit();
 	health_start();
 	mode = read_mode();
+	after = strstr(mode, AFTER);
+	if (after) /* that is no part of what the kernel's random numbers come from */
+		*after = 0;
 	entropy_seed(mode);
 	set_date(mode);
+	if (strstr(mode, SHELL_MODE))
+		report_silence();
 	report("KTAP version 1\n# kernel=%s\n", kernel.release);
 	steps = unpack_program();
 	children_start(strtoull(mode, NULL, 10));
@@ -168,7 +176,16 @@ int main(void)
 		perturb_start(perturbed + strlen(" perturb "));
 	if (served)
 		steps_serve(served + strlen(" interactive "));
-	ran = steps_run(steps);
+	if (after) {
+		steps_run(steps, atoi(after + strlen(AFTER)));
+		/* Here the host takes the guest's state, to begin another from it, with another clock. */
+		outb(PVPANIC_PANICKED, PVPANIC);
+	}
+	if (after || strstr(mode, SHELL_MODE)) {
+		shell_serve();
+		leave();
+	}
+	ran = steps_run(steps, -1);
 	health_unloaded();
 	settle();
 	if (ran)

@@ -32,19 +32,37 @@
 
 static size_t output_size;
 static int output_fresh = 1; /* the next byte of output begins a line */
+static int silent;
 static int output_broken; /* a note stands in the middle of a line of output */
 
-static void put(char c)
+static void send(char c)
 {
 	while (!(inb(UART_STATUS) & UART_TAKES_OUTPUT))
 		;
 	outb(c, UART);
 }
 
+static void put(char c)
+{
+	if (!silent)
+		send(c);
+}
+
 static void put_all(const char *text, size_t size)
 {
 	while (size--)
 		put(*text++);
+}
+
+void report_silence(void)
+{
+	silent = 1;
+}
+
+void port_write(const char *text, size_t size)
+{
+	while (size--)
+		send(*text++);
 }
 
 void report(const char *format, ...)
@@ -124,19 +142,24 @@ void report_output_end(void)
 		report("# cut=%zu\n", output_size - OUTPUT_LIMIT);
 }
 
+int port_next(void)
+{
+	return inb(UART_STATUS) & UART_HAS_INPUT ? inb(UART) : -1;
+}
+
 /* Waits for a line from the host; returns its length. */
 int report_next_line(char *line, size_t size)
 {
 	const struct timespec pause = { 0, INPUT_PAUSE_NS };
 	size_t length = 0;
-	char c = 0;
+	int c = 0;
 
 	while (c != '\n') {
-		if (!(inb(UART_STATUS) & UART_HAS_INPUT)) {
+		c = port_next();
+		if (c < 0) {
 			nanosleep(&pause, NULL);
 			continue;
 		}
-		c = inb(UART);
 		if (c != '\n' && length + 1 < size)
 			line[length++] = c;
 	}
@@ -159,6 +182,7 @@ void leave(void)
 
 void bail_out(const char *what, int error)
 {
+	silent = 0;
 	report_note();
 	report("Bail out! %s: %s\n", what, strerror(error));
 	leave();

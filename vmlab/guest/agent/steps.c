@@ -300,8 +300,11 @@ static void skip_step(int number, char *line)
 	free(step.argument);
 }
 
-/* Returns how many steps there are. */
-int steps_run(char *text)
+/*
+ * All steps, or where `count` is not negative the first of them up to one that fails. Returns how
+ * many there are.
+ */
+int steps_run(char *text, int count)
 {
 	char *line, *save;
 	int number = 0, total = 0, fine = 1;
@@ -311,6 +314,8 @@ int steps_run(char *text)
 	report("1..%d\n", total);
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		number++;
+		if (count >= 0 && (number > count || !fine))
+			return;
 		if (fine) {
 			perturb_pause();
 			fine = run_step(number, line);
