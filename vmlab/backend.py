@@ -68,7 +68,7 @@ class QemuBackend:
         try:
             return self._begun(boot, self._snapshots, job, stopped)
         except BootError as error:
-            job.run.console.write_bytes(error.console)
+            job.run.told(error.console)
             return error.ended
 
     def forget(self) -> None:

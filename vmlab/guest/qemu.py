@@ -86,6 +86,12 @@ class RunDirectory:
         """Whether the agent has said anything."""
         return self.results.exists() and self.results.stat().st_size > 0
 
+    def told(self, console: bytes) -> None:
+        """Takes over what a boot printed that came to no program."""
+        self.console.write_bytes(console)
+        self.transcript.write_bytes(console)
+        self.results.write_bytes(b"")
+
     def clear(self) -> None:
         """Takes away what a guest left, for another to begin."""
         for path in (self.console, self.results, self.transcript):
