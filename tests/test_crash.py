@@ -282,3 +282,17 @@ def test_no_log_is_too_odd(lines):
 @given(st.binary(max_size=4000))
 def test_bytes_that_are_no_text_are_read(raw):
     crash.parse(raw.decode(errors="replace"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["do_IRQ: stack overflow: 300", "Oops: 0002 [#1] SMP", "Internal error: Oops: 5 [#1]"],
+)
+@pytest.mark.parametrize("between", [0, 300])
+def test_a_trap_after_a_report_s_end_is_not_that_report_s(line, between):
+    warning = "WARNING: CPU: 0 PID: 1 at x.c:1 f+0x1/0x2\n---[ end trace 0 ]---\n"
+    log = warning + "eth0: link is up\n" * between + line + "\n"
+    assert [one.kind for one in crash.parse(log)][:1] == ["warning"]
+    assert len(crash.parse(log)) == 2
+    died = warning.replace("---[ end trace 0 ]---\n", "") + line + "\n"
+    assert len(crash.parse(died)) == 1

@@ -110,8 +110,11 @@ def _listens(report: Report, message: Message, index: int) -> bool:
 def _belongs(hit: Hit, report: Report, index: int) -> bool:
     """Whether a line that tells of trouble is of a report that was begun before it."""
     rule = hit[0]
-    if rule.after == ANY_KIND or _says_same(rule, report, index):
+    if _says_same(rule, report, index):
         return True
+    if rule.after == ANY_KIND:
+        # what dies of a report may say so after its end; another trap is one of its own
+        return rule.kind == "panic" or not report.ended
     if report.rule.kind not in rule.after or rule is report.rule or report.ended:
         return False
     return index - report.index <= _NEAR or rule.kind == report.rule.kind
