@@ -116,3 +116,16 @@ def test_the_time_of_a_crash_is_the_kernel_s():
     assert first.time_s == 3.5
     (first,) = health.findings(results(step(0, 999)), WARNING[10:])
     assert first.time_s is None
+
+
+@pytest.mark.parametrize(
+    ("line", "bits", "left"),
+    [
+        (WARNING, 1 << 9 | 1 << 7 | 1 << 5, [("taint", 1), ("taint", 1)]),
+        (b"watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\n", 1 << 14, []),
+        (b"watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [x:1]\n", 1 << 9, [("taint", 1)]),
+    ],
+)
+def test_a_console_explains_the_bits_that_its_kind_leaves_alone(line, bits, left):
+    result = results(step(0, len(line)), step(len(line), 999, Health(tainted=bits)))
+    assert found(result, line)[1:] == left

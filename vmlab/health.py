@@ -1,7 +1,7 @@
 """Whether a kernel is well: what its console says, and what the agent found beside it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from vmlab import crash
@@ -16,8 +16,11 @@ _SICK = {
     4: ("M", "a machine check"), 5: ("B", "a bad page"), 7: ("D", "an oops"),
     9: ("W", "a warning"), 14: ("L", "a soft lockup"),
 }  # fmt: skip
-# What a console shows of these leaves the kernel's taint as it was.
-_NO_TAINT = frozenset({"out of memory", "RCU stall", "hung task", "netdevice hang"})
+# What a console shows of these leaves that bit in the kernel's taint, or none; of others any.
+_LEAVES: dict[str, Collection[int]] = {
+    "warning": {9}, "refcount": {9}, "soft lockup": {14}, "machine check": {4},
+    **dict.fromkeys(("out of memory", "RCU stall", "hung task", "netdevice hang"), frozenset()),
+}  # fmt: skip
 _STAMP = re.compile(rb"[^\n]{0,20}?\[\s*(\d+\.\d+)\]")
 
 
@@ -60,16 +63,15 @@ def first(found: Sequence[Finding], allow: Sequence[Allowed]) -> Finding | None:
     return next(left, None)
 
 
-def taints(found: Finding) -> bool:
-    """Whether what a console shows leaves a taint: the agent's telling of it is nothing new."""
-    return found.kind not in _NO_TAINT
+def explained(shown: Iterable[Finding]) -> frozenset[int]:
+    """The bits of a taint that a console tells of: the agent's telling is nothing new."""
+    return frozenset(bit for one in shown for bit in _LEAVES.get(one.kind, _SICK))
 
 
-def of_agent(health: Health, step: int, explained: bool) -> Iterator[Finding]:
-    """What the agent found in a step; `explained`: the console has told why there is a taint."""
-    bits = () if explained else _SICK
-    for bit in bits:
-        if health.tainted >> bit & 1:
+def of_agent(health: Health, step: int, known: Collection[int]) -> Iterator[Finding]:
+    """What the agent found in a step, but for the bits of a taint that are `known`."""
+    for bit in _SICK:
+        if health.tainted >> bit & 1 and bit not in known:
             letter, why = _SICK[bit]
             yield Finding(TAINT, f"the kernel became tainted: {letter}, {why}", step)
     for pid, name in health.leaked:
@@ -80,8 +82,8 @@ def of_agent(health: Health, step: int, explained: bool) -> Iterator[Finding]:
 def _of_agent(results: Results, shown: Sequence[Finding]) -> Iterator[Finding]:
     parts = [one.health for one in results.steps]
     for step, health in enumerate([*parts, results.health]):
-        explained = any(taints(one) for one in shown if one.step <= step)
-        yield from of_agent(health, step, explained)
+        known = explained(one for one in shown if one.step <= step)
+        yield from of_agent(health, step, known)
 
 
 def _of_console(found: Crash, results: Results, console: bytes) -> Finding:

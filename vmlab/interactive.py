@@ -53,7 +53,7 @@ class Guest:
         self._inner = inner
         self._allowed: list[Allowed] = []
         self._looked = 0  # bytes of the console
-        self._explained = False  # whether the console has told why the kernel may be tainted
+        self._known: set[int] = set()  # bits of the kernel's taint that the console has told of
         self._steps = 0
 
     def allow(self, kind: str | None = None, title: str | None = None) -> None:
@@ -124,8 +124,8 @@ class Guest:
             Finding(one.kind, one.title, self._steps, one)
             for one in crash.parse(text.decode(errors="replace"))
         ]
-        self._explained |= any(health.taints(one) for one in shown)
-        agent = health.of_agent(told, self._steps, self._explained) if told else ()
+        self._known |= health.explained(shown)
+        agent = health.of_agent(told, self._steps, self._known) if told else ()
         if found := health.first([*shown, *agent], self._allowed):
             raise KernelSick(self.kernel, found)
 
