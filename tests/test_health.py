@@ -2,7 +2,7 @@
 
 import pytest
 
-from vmlab import health
+from vmlab import crash, health
 from vmlab.guest.launch import Ended
 from vmlab.guest.results import Health, Results, StepResult
 from vmlab.scenario.crashes import Allowed
@@ -129,3 +129,13 @@ def test_the_time_of_a_crash_is_the_kernel_s():
 def test_a_console_explains_the_bits_that_its_kind_leaves_alone(line, bits, left):
     result = results(step(0, len(line)), step(len(line), 999, Health(tainted=bits)))
     assert found(result, line)[1:] == left
+
+
+def test_reports_past_those_that_are_looked_at_are_not_taken_for_allowed():
+    one = WARNING + b"[    3.5] ---[ end trace 0 ]---\n"
+    console = one * crash.MOST + b"[    4.0] BUG: KASAN: use-after-free in f+0x1/0x2\n"
+    allowed = [Allowed(kind="warning")]
+    sick = health.first(health.findings(results(step(0, 9)), console), allowed)
+    assert sick and sick.kind == "flood" and "not looked at" in sick.title
+    few = one * (crash.MOST - 1)
+    assert health.first(health.findings(results(step(0, 9)), few), allowed) is None

@@ -51,7 +51,7 @@ def findings(results: Results, console: bytes, ended: Ended | None = None) -> li
     """All of a run, in the order of its steps; in a step the console's come first."""
     parsed = crash.parse(console.decode(errors="replace"))
     shown = [_of_console(one, results, console) for one in parsed]
-    found = [*shown, *_of_agent(results, shown)]
+    found = [*shown, *_of_agent(results, shown), *unread(shown)]
     if ended and ended.how == "flooded":
         found.append(Finding(FLOOD, ended.detail, len(results.steps)))
     return sorted(found, key=lambda one: one.step)
@@ -61,6 +61,13 @@ def first(found: Sequence[Finding], allow: Sequence[Allowed]) -> Finding | None:
     """The first that is not allowed, None where all are."""
     left = (one for one in found if not any(some.accepts(one.kind, one.texts) for some in allow))
     return next(left, None)
+
+
+def unread(shown: Sequence[Finding]) -> Iterator[Finding]:
+    """Reports that are not looked at, however many are allowed: nobody knows what they tell."""
+    if len(shown) >= crash.MOST:
+        title = f"more than {crash.MOST - 1} crash reports; the others were not looked at"
+        yield Finding(FLOOD, title, shown[-1].step)
 
 
 def explained(shown: Iterable[Finding]) -> frozenset[int]:

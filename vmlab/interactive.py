@@ -126,7 +126,7 @@ class Guest:
         ]
         self._known |= health.explained(shown)
         agent = health.of_agent(told, self._steps, self._known) if told else ()
-        if found := health.first([*shown, *agent], self._allowed):
+        if found := health.first([*shown, *agent, *health.unread(shown)], self._allowed):
             raise KernelSick(self.kernel, found)
 
 
