@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from vmlab.guest import corefile, images, kdumpfile, launch, qemu
 from vmlab.guest.corefile import Core
 from vmlab.guest.images import Keeper
 from vmlab.guest.monitor import Monitor, MonitorError
+from vmlab.guest.shell import Shell
 from vmlab.lab import Options, formats, runner
 
 PAGING, PAE, FIVE = 1 << 31, 1 << 5, 1 << 12
@@ -159,7 +161,7 @@ for line in sys.stdin:
     if name == "dump-guest-memory":
         how = sys.argv[1]
         path = Path(told["arguments"]["protocol"].removeprefix("file:"))
-        path.write_bytes(b"half an image")
+        path.write_bytes(b"half an image" if how != "writes nothing" else b"")
         if how == "dies":
             sys.exit(1)
         if how == "sleeps":
@@ -190,6 +192,7 @@ def guest(folder: Path, memory_mib: int = 64) -> qemu.Boot:
         ("dies", "QEMU is gone"),
         ("sleeps", "did not answer in time"),
         ("writes rubbish", "no ELF file"),
+        ("writes nothing", "empty"),
     ],
 )
 def test_an_image_that_is_not_written_is_told_and_not_left(tmp_path, monkeypatch, how, why):
@@ -242,6 +245,41 @@ def test_events_tell_why_a_guest_stands(tmp_path):
             while not monitor.read():
                 pass
             assert monitor.stands == stands
+
+
+@pytest.mark.parametrize("line", ["no JSON", "[]", '{"event": "SHUTDOWN", "data": 1}', "[" * 99999])
+def test_a_monitor_that_says_anything_else_is_the_lab_s_trouble(line):
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"print({line!r}, flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    with launch.ended(process), pytest.raises(MonitorError, match="none of QEMU's"):
+        monitor = Monitor(process)
+        while not monitor.read():
+            pass
+
+
+@pytest.mark.parametrize(
+    ("event", "end"),
+    [
+        ({"event": "GUEST_PANICKED", "data": {"action": "pause"}}, ("reset", launch.PANICKED)),
+        ({"event": "SHUTDOWN", "data": {"reason": "guest-reset"}}, ("reset", launch.RESET)),
+        ({"event": "SHUTDOWN", "data": {"reason": "guest-shutdown"}}, ("lost", "QEMU did not")),
+    ],
+)
+def test_the_end_of_a_shell_s_guest_is_told_as_any_other_s(tmp_path, monkeypatch, event, end):
+    monkeypatch.setattr(launch, "LEAVE_S", 0.2)
+    code = f"import time; print({json.dumps(json.dumps(event))}, flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with launch.ended(process), socket.socket() as port:
+        shell = Shell(guest(tmp_path, 2048), process, port, Monitor(process))
+        while not shell.over():
+            time.sleep(0.01)
+        found = shell.ended(Keeper(("elf",)))
+        assert (found.how, found.detail[: len(end[1])]) == end
+        assert bool(found.kept) == (end[0] == "reset")
 
 
 def test_a_guest_is_held_only_where_it_is_asked_for(tmp_path):

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import threading
@@ -64,7 +65,7 @@ class Keeper:
         try:
             for image in _written(self.formats, monitor, pid, boot):
                 written.append(image)
-        except (LabError, OSError) as error:
+        except (LabError, OSError, ValueError, struct.error) as error:  # QEMU wrote it: any bytes
             return Kept(tuple(written), f"writing the images: {error}")
         return Kept(tuple(written))
 

@@ -245,7 +245,7 @@ def supervise(
         if stopped():
             return Ended("lost", "the lab was stopped")
         if monitor and monitor.stands:
-            return _stands(process, monitor)
+            return stands(process, monitor)
         if over := patience.over():
             return Ended(*over)
         if too_much := flooded(run, limit):
@@ -253,7 +253,7 @@ def supervise(
     return of_status(process.wait(), process)
 
 
-def _stands(process: Process, monitor: Monitor) -> Ended:
+def stands(process: Process, monitor: Monitor) -> Ended:
     """What a guest came to that QEMU holds. One that left or powered off is let go at once."""
     if monitor.stands != "off":
         return Ended("reset", PANICKED if monitor.stands == "panicked" else RESET)

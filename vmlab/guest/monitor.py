@@ -45,9 +45,12 @@ class Monitor:
         *lines, self._said = (self._said + block).split(b"\n")
         if len(self._said) > _LONGEST:
             raise MonitorError("QEMU's monitor sends a line without an end")
-        messages = [json.loads(line) for line in lines if line.strip()]
-        for message in messages:
-            self._note(message)
+        try:
+            messages = [json.loads(line) for line in lines if line.strip()]
+            for message in messages:
+                self._note(message)
+        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+            raise MonitorError("QEMU's monitor says what is none of QEMU's") from error
         return messages
 
     def _note(self, message: Mapping[str, Any]) -> None:

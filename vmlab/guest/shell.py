@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vmlab.errors import LabError
 from vmlab.guest import launch, qemu
-from vmlab.guest.images import Keeper, Kept
+from vmlab.guest.images import Keeper
 from vmlab.guest.monitor import Monitor
 
 MODE = "shell"
@@ -57,15 +57,14 @@ class Shell:
                 self.monitor.read()
         return bool(self.monitor.stands) or self.process.poll() is not None
 
-    def ended(self, keeper: Keeper | None) -> launch.Ended:
+    def ended(self, keeper: Keeper) -> launch.Ended:
         """How it ended, once it is over; a dead one's images are written."""
-        if self.monitor.stands in ("reset", "panicked"):
-            kept = Kept(why_not="none was asked for")
-            if keeper:
-                kept = keeper.keep(self.monitor, self.process.pid, self.boot)
-            return launch.Ended("reset", launch.RESET, True, kept)
-        self.monitor.quit()
-        return launch.of_status(self.process.wait(launch.LEAVE_S), self.process)
+        if not self.monitor.stands:
+            return launch.of_status(self.process.wait(), self.process)
+        found = replace(launch.stands(self.process, self.monitor), restored=True)
+        if self.monitor.stands == "off":
+            return found
+        return replace(found, kept=keeper.keep(self.monitor, self.process.pid, self.boot))
 
 
 @contextlib.contextmanager
