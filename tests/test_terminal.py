@@ -15,7 +15,7 @@ import pytest
 from vmlab import shell
 from vmlab.cli.shell import split
 from vmlab.guest import shell as guest_shell
-from vmlab.terminal import Escapes, Follower, plain
+from vmlab.terminal import Escapes, Follower
 from vmlab.verdict import Judgement, Verdict
 
 
@@ -56,7 +56,9 @@ def test_what_is_shown_of_the_console_moves_no_cursor(tmp_path):
     assert follower.lines() == []
     follower.shown = True
     assert follower.lines() == []
-    assert plain("\u202e\x07ä".encode()) == "\\x202e\\x07ä"
+    with console.open("ab") as file:
+        file.write("\u202e\x07\tä\n".encode())
+    assert follower.lines() == ["\\u202e\\x07\tä"]
 
 
 def test_the_guest_s_own_escape_is_typed_as_two():

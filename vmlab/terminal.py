@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from vmlab.plain import plain
+
 LOOK_S = 0.05
 """How often the terminal's size, the guest and its console are looked at, seconds."""
 PLAIN_SIZE = (24, 80)
@@ -73,13 +75,8 @@ class Follower:
             return []
         self._at += len(content)
         *lines, self._left = (self._left + content).split(b"\n")
-        return [plain(line) for line in lines] if self.shown else []
-
-
-def plain(line: bytes) -> str:
-    """A line of a guest's, in which only printable characters are themselves."""
-    text = line.rstrip(b"\r").decode(errors="replace")
-    return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+        texts = (line.rstrip(b"\r").decode(errors="replace") for line in lines)
+        return [plain(text) for text in texts] if self.shown else []
 
 
 @dataclass

@@ -22,8 +22,10 @@ FETCH_DEBUG = "Fetch Debian's debug package of a kernel that crashed (0.7 to 1.2
 
 
 def say(line: str) -> None:
-    """Progress, apart from the output."""
-    print(line, file=sys.stderr, flush=True)
+    """Progress, apart from the output; a guest's words in it move no cursor."""
+    from vmlab.plain import plain
+
+    print(plain(line), file=sys.stderr, flush=True)
 
 
 def write(file: Path, text: str) -> None:

@@ -1,5 +1,6 @@
 """`vmlab shell`: a shell in a guest, fresh or after a scenario's step."""
 
+import contextlib
 import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from vmlab.cli import common
 from vmlab.errors import LabError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from vmlab.executor import Pair
@@ -42,6 +44,8 @@ def shell(
     from vmlab.report import table
 
     artifacts, project = common.artifacts(), common.project() if after else common.here()
+    if kernel and wanted:
+        raise UsageError(f"{kernel!r} and --kernel {wanted!r} are two kernels: name one")
     expression = kernel or wanted or "newest"
     chosen = artifacts.catalog.select(expression)
     if len(chosen) != 1:
@@ -96,7 +100,7 @@ def sit(seat: "Seat", runner: "Runner", gdb: bool, console: bool) -> int:
     lent = terminal.Lent()
     follower = terminal.Follower(seat.boot.run.console, console)
     boot = replace(seat.boot, debugged=gdb)
-    with guests.opened(boot) as guest:
+    with _state_of(seat), guests.opened(boot) as guest:
         _greet(seat)
         if gdb:
             _tell_gdb(seat, guest, runner)
@@ -109,6 +113,17 @@ def sit(seat: "Seat", runner: "Runner", gdb: bool, console: bool) -> int:
             relay.run()
         ended = guest.ended(Keeper(DUMP)) if guest.over() else None
     return _end(seat, ended, runner)
+
+
+@contextlib.contextmanager
+def _state_of(seat: "Seat") -> "Iterator[None]":
+    """The state that a guest begins from holds all of its memory: it does not stay."""
+    from vmlab.shell import STATE
+
+    try:
+        yield
+    finally:
+        (seat.boot.run.path / STATE).unlink(missing_ok=True)
 
 
 def _environment(seat: "Seat") -> dict[str, str]:
@@ -152,18 +167,16 @@ def _tell_gdb(seat: "Seat", guest: "Shell", runner: "Runner") -> None:
 def _end(seat: "Seat", ended: "Ended | None", runner: "Runner") -> int:
     """Says how it ended; a kernel that died is a failure."""
     from vmlab import crash
-    from vmlab.shell import STATE
 
-    run = seat.boot.run
-    (run.path / STATE).unlink(missing_ok=True)
     if ended is None or ended.how == "off":
         common.say("the guest has ended")
         return 0
-    text = run.console.read_text(errors="replace") if run.console.exists() else ""
-    found = crash.find(text)
-    common.say(f"the guest died: {f'{found.kind}: {found.title}' if found else ended.detail}")
     if ended.how == "lost":
         raise LabError(ended.detail)
+    console = seat.boot.run.console
+    text = console.read_text(errors="replace") if console.exists() else ""
+    found = crash.find(text)
+    common.say(f"the guest died: {found.named if found else ended.detail}")
     if ended.kept:
         left = runner.left(seat.job, ended.kept)
         for line in (*(str(one.path) for one in left.kept.images), *left.commands):
