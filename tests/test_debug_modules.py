@@ -61,3 +61,11 @@ def test_what_is_no_module_is_told(tmp_path):
     subprocess.run(["gcc", "-c", "x.c", "-o", "x.ko"], cwd=tmp_path, check=True)
     with pytest.raises(LabError, match="is no kernel module"):
         ModuleFile(tmp_path / "x.ko")
+
+
+@pytest.mark.parametrize("content", [b"", b"no ELF file", b"\x7fELF\x02\x01" + b"\xff" * 90])
+def test_a_file_that_is_no_module_is_said(tmp_path, content):
+    path = tmp_path / "hello.ko"
+    path.write_bytes(content)
+    with pytest.raises(LabError, match=r"hello\.ko is no ELF file, or not a whole one"):
+        ModuleFile(path)

@@ -15,6 +15,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import Section, SymbolTableSection
 
 from vmlab.errors import LabError
+from vmlab.symbols.elf import opened
 
 RECORD = ".gnu.linkonce.this_module"
 _ALLOC, _EXECUTE = 2, 4
@@ -58,8 +59,7 @@ class ModuleFile:
     def __init__(self, path: Path) -> None:
         """Raises LabError where it is no module."""
         self.path = path
-        with path.open("rb") as file:
-            elf = ELFFile(file)
+        with opened(path) as elf:
             self._machine = str(elf["e_machine"])
             self._mask = (1 << elf.elfclass) - 1
             sections = list(elf.iter_sections())

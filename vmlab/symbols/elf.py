@@ -52,7 +52,7 @@ class Functions:
     def __init__(self, path: Path) -> None:
         """Raises LabError where the file is no ELF file, or has no symbols."""
         self.path = path
-        with _opened(path) as elf:
+        with opened(path) as elf:
             self.linked = elf["e_type"] != "ET_REL"
             sections = list(elf.iter_sections())
             table = elf.get_section_by_name(".symtab")
@@ -122,7 +122,7 @@ def debug_file(path: Path, roots: Iterable[Path] = ()) -> Path:
     That is looked for under the roots (`/usr/lib/debug` and its like) by build id, then by name
     beside the file, in `.debug` beside it and under the roots. Raises LabError where there is none.
     """
-    with _opened(path) as elf:
+    with opened(path) as elf:
         if elf.get_section_by_name(".debug_info") or elf.get_section_by_name(".zdebug_info"):
             return path
         places = list(_places(elf, path, list(roots)))
@@ -154,7 +154,7 @@ def _places(elf: ELFFile, path: Path, roots: Sequence[Path]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[ELFFile]:
+def opened(path: Path) -> Iterator[ELFFile]:
     """An ELF file for as long as it is read; what is none, or a spoilt one, is a LabError."""
     try:
         with path.open("rb") as file:
