@@ -2,12 +2,15 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from elftools.elf.elffile import ELFFile
 
+from vmlab.debug import gdb
 from vmlab.debug.modules import RECORD, ModuleFile
 from vmlab.debug.rsp import StubError
+from vmlab.debug.trace import Load
 from vmlab.errors import LabError
 
 MODULE = r"""
@@ -69,3 +72,13 @@ def test_a_file_that_is_no_module_is_said(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(LabError, match=r"hello\.ko is no ELF file, or not a whole one"):
         ModuleFile(path)
+
+
+@pytest.mark.parametrize("name", [".text | sh", ".text\nshell true", ".text'x", ".data;x", "other"])
+def test_the_name_of_a_section_is_no_command_of_gdb_s(name):
+    module = SimpleNamespace(path=Path("/run/hello.ko"))
+    sections = {".text": 0x1000, ".init.text": 0x2000, ".data..read_mostly": 0x3000, name: 0x4000}
+    assert gdb.added(Load(module, sections, 0)) == (
+        "add-symbol-file /run/hello.ko -s .data..read_mostly 0x3000 -s .init.text 0x2000"
+        " -s .text 0x1000"
+    )

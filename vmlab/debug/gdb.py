@@ -13,7 +13,10 @@ from vmlab.debug.trace import Load
 from vmlab.errors import UsageError
 
 GDB = "gdb"
-_SECTIONS = re.compile(r"\.(text|init\.|exit\.|data|rodata|bss|gnu\.linkonce\.this_module)")
+# A stranger's module names its sections: one that gdb would take for more than a name is left out.
+_SECTIONS = re.compile(
+    r"\.(text|init\.|exit\.|data|rodata|bss|gnu\.linkonce\.this_module)[A-Za-z0-9_.$-]*"
+)
 
 
 def script(kernel: Path, loads: Sequence[Load], socket: Path, sources: Path | None) -> str:
@@ -40,7 +43,7 @@ def added(load: Load) -> str:
     sections = [
         f"-s {name} {address:#x}"
         for name, address in sorted(load.sections.items())
-        if _SECTIONS.match(name)
+        if _SECTIONS.fullmatch(name)
     ]
     return f"add-symbol-file {_quoted(load.module.path)} {' '.join(sections)}"
 
