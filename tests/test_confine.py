@@ -14,6 +14,7 @@ from test_contract import real_lab
 from test_qemu import eventually
 
 from vmlab.cache import Cache
+from vmlab.errors import LabError
 from vmlab.guest import confine, launch, program, qemu
 from vmlab.snapshots import Snapshots
 
@@ -204,3 +205,19 @@ def test_a_plain_user_s_guest_runs_as_that_user(tmp_path):
 
 def test_two_guests_of_one_lab_are_two_users():
     assert len({confine.user() for _ in range(50)}) == 50
+
+
+def test_a_file_that_becomes_shorter_while_it_is_copied_is_no_guest_s_memory(tmp_path, monkeypatch):
+    path = tmp_path / "ram"
+    path.write_bytes(b"x" * 8192)
+
+    def shortened(descriptor: int, size: int):
+        os.truncate(path, 4096)
+        return [(0, size)]
+
+    made = confine.sealed(path)
+    assert os.pread(made, 9999, 0) == b"x" * 8192
+    os.close(made)
+    monkeypatch.setattr(confine, "_extents", shortened)
+    with pytest.raises(LabError, match="became shorter"):
+        confine.sealed(path)

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from vmlab.errors import LabError
 from vmlab.guest import qemu
 from vmlab.guest.emulator import Emulator
 
@@ -319,7 +320,7 @@ def sealed(path: Path) -> int:
                 while begin < end:
                     sent = os.sendfile(made, file.fileno(), begin, end - begin)
                     if sent == 0:
-                        break
+                        raise LabError(f"copying {path}: it became shorter meanwhile; run again")
                     begin += sent
         fcntl.fcntl(made, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:
