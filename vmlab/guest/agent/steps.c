@@ -315,7 +315,7 @@ int steps_run(char *text, int count)
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		number++;
 		if (count >= 0 && (number > count || !fine))
-			return;
+			return total;
 		if (fine) {
 			perturb_pause();
 			fine = run_step(number, line);
