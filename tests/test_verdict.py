@@ -117,7 +117,7 @@ def test_a_sick_kernel_is_never_a_pass_and_the_running_step_is_named(tmp_path):
     judgement = judged(tmp_path, RUN, results(begun=1, fault="x"), console)
     assert (judgement.step, judgement.line, judgement.label) == (1, 5, "run: true")
     assert judgement.reason == (
-        "soft lockup: BUG: soft lockup in corrupted (BUG: soft lockup - CPU#0 stuck for 22s!)"
+        "soft lockup: BUG: soft lockup (BUG: soft lockup - CPU#0 stuck for 22s!)"
     )
     assert judgement.crash is not None
     assert judgement.crash.kind == "soft lockup"

@@ -103,11 +103,11 @@ CHECKERS = (
         _LOCKDEP + "bad (?P<what>unlock balance|contention)",
         "BUG: bad {what} in {function}",
     ),
-    rule("lockdep", "WARNING: held lock freed", "WARNING: held lock freed in {function}"),
+    rule("lockdep", "WARNING: held lock freed", "WARNING: held lock freed in {taken}"),
     rule(
         "lockdep",
         _LOCKDEP + "held lock freed",
-        "BUG: held lock freed in {function}",
+        "BUG: held lock freed in {taken}",
     ),
     rule(
         "lockdep",
@@ -291,9 +291,9 @@ CHECKERS = (
     # kernel/workqueue.c
     rule(
         "workqueue leak",
-        "BUG: workqueue leaked (?:lock"
-        r"|atomic)(?:.{0,40}?: (?P<task>.{1,40})/0x[0-9a-f]+/(?P<pid>\d+))?",
-        "BUG: workqueue leaked lock or atomic in {work}",
+        "BUG: workqueue leaked (?:lock|atomic)"
+        r"(?:.{0,40}?: (?P<task>.{1,40}?)(?:/0x[0-9a-f]+/|\[)(?P<pid>\d+))?",
+        "BUG: workqueue leaked lock or atomic in {function}",
     ),
     rule("workqueue lockup", "BUG: workqueue lockup", "BUG: workqueue lockup"),
 )

@@ -221,8 +221,8 @@ FAULTS = (
     ),
     rule(
         "no root",
-        "(?:Kernel panic - not syncing: )?VFS: Unable to mount root fs",
-        "kernel panic: VFS: Unable to mount root fs",
+        r"(?:Kernel panic - not syncing: )?(?P<said>VFS: Unable to mount root fs.{0,100})",
+        "kernel panic: {said}",
     ),
     rule(
         "no init",
@@ -273,6 +273,7 @@ FAULTS = (
         after=ANY_KIND,
     ),
     # any other trap: its name, an error code, the count of oopses
+    rule("oops", r"(?:Oops: )?stack segment: [0-9a-f]{4} \[#", "stack segment fault in {function}"),
     rule("oops", "Internal error: ", "Internal error in {function}", after=ANY_KIND),
     rule("oops", "Oops: ", "Oops in {function}", after=ANY_KIND),
     rule(
@@ -335,7 +336,22 @@ FAULTS = (
         "WARNING: kernel stack {what} has bad value",
     ),
     rule("warning", "WARNING: at |Badness in |BUG: (?:warning )?at ", "WARNING in {function}"),
-    rule("refcount", "VFS: Close: file count is (?:0|zero)", "VFS: Close: file count is zero"),
+    # fs/open.c filp_close, fs/super.c generic_shutdown_super, fs/dcache.c umount_check
+    rule(
+        "refcount",
+        "VFS: Close: file count is (?:0|zero)",
+        "VFS: Close: file count is zero (use-after-free)",
+    ),
+    rule(
+        "refcount",
+        "VFS: Busy inodes after unmount",
+        "VFS: Busy inodes after unmount (use-after-free)",
+    ),
+    rule(
+        "refcount",
+        r"BUG: Dentry .{1,300} still in use \(\d+\) \[unmount of ",
+        "BUG: Dentry still in use in unmount",
+    ),
     rule(
         "netdevice hang",
         r"unregister_netdevice: waiting for (?P<what>\S{1,16})",

@@ -7,10 +7,9 @@ from vmlab.crash.helpers import DISPATCHERS, IN_INTERRUPT, PRIMITIVES, REPORTING
 from vmlab.crash.model import Frame
 
 _SUFFIX = re.compile(r"\.(?:isra|constprop|part|cold|llvm|lto_priv|__uniq)\b.*|\.\d+$")
-_STARTS = re.compile(
-    r"^(?:__(?:x64|ia32|arm64|se|do)_)?(?:compat_)?(?:__do_|__se_)?(?:SyS|sys|SYSC)_"
-    r"|^C_SYSC_|^compat_SyS_"
-)
+# What SYSCALL_DEFINEx makes: names of the table's entry, and of the code that was written.
+_ENTRY = re.compile(r"_{2,3}(?:(?:x64|ia32|arm64|riscv|s390x?|se)_)?(?:compat_)?sys_(?=\w)")
+_WRITTEN = re.compile(r"(?:__do_(?:compat_)?sys|(?:compat_)?SyS|(?:C_)?SYSC|ksys)_(?=\w)")
 
 
 def _table(*tables: Sequence[str]) -> "re.Pattern[str]":
@@ -20,7 +19,7 @@ def _table(*tables: Sequence[str]) -> "re.Pattern[str]":
 _SKIPPED = _table(REPORTING, PRIMITIVES, WAITING)
 _SKIPPED_IN_STALL = _table(REPORTING, PRIMITIVES, WAITING, IN_INTERRUPT)
 _DISPATCHER = _table(DISPATCHERS)
-_TIMER = re.compile(r"(?:asm_sysvec_|sysvec_|smp_)?apic_timer_interrupt")
+_TIMER = re.compile(r"(?:asm_sysvec_|sysvec_|smp_)?(?:trace_)?apic_timer_interrupt")
 _STANDS_FOR = (
     # whole families that wait for all processors, by one name
     (
@@ -37,13 +36,14 @@ def bare(function: str) -> str:
 
 
 def called(function: str) -> str:
-    """What a system call's outermost function is called: `__do_sys_reboot` is `reboot`."""
-    return bare(function).removeprefix("__do_sys_")
+    """A system call's functions by the names that all kernels and architectures share.
 
-
-def plain(function: str) -> str:
-    """`__x64_sys_rmdir` and its like by the name that all architectures share: `sys_rmdir`."""
-    return _STARTS.sub("sys_", bare(function))
+    `__x64_sys_rmdir` is `sys_rmdir`; `__do_sys_reboot`, `SyS_reboot` and `ksys_reboot` `reboot`.
+    """
+    name = bare(function)
+    if found := _ENTRY.match(name):
+        return f"sys_{name[found.end() :]}"
+    return name[found.end() :] if (found := _WRITTEN.match(name)) else name
 
 
 def guilty(frames: Iterable[Frame], also: str | None = None) -> str | None:
@@ -70,11 +70,11 @@ def stalled(frames: Iterable[Frame]) -> str | None:
             continue
         if _DISPATCHER.fullmatch(name):
             if last:
-                return plain(last)
+                return called(last)
             first = first or name
         else:
             last = name
-    return plain(last or first) if last or first else None
+    return called(last or first) if last or first else None
 
 
 def _below_the_timer(frames: list[Frame]) -> list[Frame]:

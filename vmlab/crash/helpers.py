@@ -83,6 +83,7 @@ PRIMITIVES = (
     r"_*local_(?:bh|irq)_\w+|(?:_raw_)?irqentry_\w+|preempt_(?:count\w*|schedule\w*)",
     r"_*rcu_read_(?:un)?lock\w*|rcu_(?:lockdep|is_watching|dynticks|note)\w*|seq_lock\w*",
     r"_*bit_spin_\w+|hlist_bl_(?:un)?lock",
+    r"\w+_(?:read|write)_(?:try|un)?lock\w*|folio_unlock",
     r"_*lock_(?:page|buffer|slab|timer_base|hrtimer_base)\w*|folio_lock\w*|_*folio_lock\w*",
     # lib/list_debug.c, lib/refcount.c, include/linux/{list,kref,atomic,percpu,bitops}.h
     r"_*list_(?:add|del|entry|move|splice|replace|empty|first)\w*",
@@ -95,7 +96,7 @@ PRIMITIVES = (
     # lib/string.c, lib/usercopy.c, lib/iov_iter.c's lowest, arch/*/lib
     "_*(?:mem(?:cpy|set|move|cmp|chr|scan|dup)|str(?:n?cpy|scpy|lcpy|n?cat|n?len|n?cmp"
     r"|r?chr|n?str|sep|spn|pbrk|n?casecmp|lcat|im|reverse))\w{0,20}",
-    r"_*set_page_owner|_*sb_(?:start|end)_\w+|(?:drop|clear|set|inc)_nlink",
+    r"_*set_page_owner|_*sb_(?:start|end)_\w+|iput(?:_not_last)?|dput|_*mntput\w*|(?:drop|clear|set|inc)_nlink",
     r"_*filemap_fdatawait\w*|_*file(?:map)?_(?:fdata)?write_and_wait\w*",
     r"k?v?asprintf\w*|kasprintf|nla_(?:strcmp|strscpy|strlcpy|memcpy|memcmp|get_\w+|find)",
     r"(?:kv?)?mem(?:cpy|set|move|dup)\w*|kstrdup\w*|kmemdup\w*|strndup_user|memdup_user\w*",
@@ -111,13 +112,13 @@ PRIMITIVES = (
     "|re)?alloc(?:_(?:node|noprof|array|track_caller|bulk|large|user|atomic|slab|order"
     r"|reserve|cache)\w*)?",
     "_*k?v?free(?:_sensitive|_rcu|_const|_bulk|_debugcheck|_call_rcu)?|kzfree|_*vunmap",
-    r"create_object|delete_object\w*",
+    r"free_large_kmalloc|_*phys_addr(?:_\w+)?|_*virt_to_\w+|create_object|delete_object\w*",
     r"_*kmem_cache_(?:alloc|free|zalloc|shrink|destroy)\w*|_*slab_(?:alloc|free|post|pre)\w*",
     r"_*(?:do_)?slab_free\w*|_*cache_(?:alloc|free|grow|flusharray)\w*|cache_grow_begin",
     r"new_slab\w*|allocate_slab|get_(?:partial|freepointer)\w*|_*kmalloc\w*|_*krealloc\w*",
     r"mempool_\w+|fallback_alloc|freelist_\w+|setup_object\w*|shuffle_freelist",
     "deactivate_slab|put_cpu_partial|unfreeze_partials",
-    r"_*alloc_pages\w*|_*alloc_frozen_pages\w*|alloc_(?:slab_)?page(?:_\w+)?",
+    r"prepare_alloc_pages|_*alloc_pages\w*|_*alloc_frozen_pages\w*|alloc_(?:slab_)?page(?:_\w+)?",
     r"get_page_from_freelist|prep_new_page|post_alloc_hook|_*free_pages?\w*",
     r"free_(?:pcp|hot_cold|unref|frozen|one)_?\w*|bad_page\w*|_*free_page_ok|folio_alloc\w*",
     r"_*folio_alloc\w*|_*get_free_pages?|get_zeroed_page|free_pcppages_bulk|rmqueue\w*|expand",
@@ -141,14 +142,15 @@ PRIMITIVES = (
     "skb_release_(?:all|head_state)|sk_skb_reason_drop|skb_(?:over_|under_)?panic",
     r"_*(?:del|add|mod|try_to_del)_timer\w*|_*timer_(?:delete|shutdown|reduce)\w*",
     r"hrtimer_(?:cancel|start\w*|try_to_cancel)|timer_is_static_object|work_is_static_object",
-    "lock_timer_base",
+    "lock_timer_base|init_timer_key|timer_init_key",
+    r"sk_(?:stop|reset)_timer\w*|rollback_registered\w*|unregister_netdev(?:ice)?\w*",
     r"i2c_(?:add|del)_\w*adapter|__unregister_client|(?:device|bus|driver)_for_each_\w+",
     r"media_device_unregister\w*|hwrng_unregister|tty_unregister_device",
-    r"kobject_\w+|kset_\w+|_*sysfs_\w+|dpm_sysfs_\w+",
+    r"_*kobject_\w+|kset_\w+|_*sysfs_\w+|dpm_sysfs_\w+",
     r"kernfs_(?:remove|find|get_active|drain)\w*",
     r"device_(?:add|del|register|unregister|create|destroy|release|remove|initialize|links)\w*",
     r"(?:get|put)_device\w*|get_device_parent\w*|klist_\w+|devres_release\w*|release_nodes",
-    "remove_nodes|cleanup_glue_dir",
+    r"remove_nodes|cleanup_glue_dir|proc_(?:create|mkdir|register|symlink)\w*",
     # fs/buffer.c, mm/filemap.c, mm/truncate.c
     r"mark_buffer_dirty\w*|_*find_(?:lock_)?(?:get_)?(?:entries|entry|page|block)\w*",
     r"truncate_(?:inode_pages|pagecache)\w*|_*filemap_get_\w+|pagecache_get_page",
@@ -156,7 +158,7 @@ PRIMITIVES = (
     # kernel/workqueue.c, kernel/rcu, drivers/usb/core/urb.c
     r"_*(?:flush|cancel|queue)_(?:delayed_)?work\w*|_*cancel_delayed_work_sync",
     "drain_workqueue|start_flush_work|is_chained_work|try_to_grab_pending",
-    r"synchronize_\w*_expedited|rcu_barrier\w*|usb_(?:kill|unlink|poison|unpoison)_urb",
+    r"synchronize_\w*_expedited|rcu_barrier\w*|usb_(?:kill|unlink|poison|unpoison)_(?:anchored_)?urbs?",
     r"usb_(?:start_wait_urb|bulk_msg|interrupt_msg|control_msg\w*|internal_control_msg)",
     r"usb_get_(?:descriptor|string|langid)|usb_string\w*|kthread_(?:stop|park|flush_\w+)",
     "destroy_workqueue",
@@ -182,7 +184,7 @@ IN_INTERRUPT = (
     r"(?:print|check)_(?:cpu|other_cpu)_stall\w*|update_process_times",
     r"tick_(?:sched|periodic|nohz|handle)\w*|_*hrtimer_run_queues|hrtimer_interrupt",
     r"hrtimer_run_\w+|local_apic_timer_interrupt",
-    "_*(?:smp_|sysvec_|asm_sysvec_|asm_)?apic_timer_interrupt",
+    "_*(?:smp_|sysvec_|asm_sysvec_|asm_)?(?:trace_)?apic_timer_interrupt",
     r"watchdog_(?:timer_fn|overflow_callback|\w+_check)|_*perf_event_(?:overflow|nmi_handler)",
     r"intel_pmu_\w+|nmi_handle|default_do_nmi|do_nmi|end_repeat_nmi|asm_sysvec\w+|sysvec_\w+",
     r"instr_sysvec\w+|arch_timer_\w+",
@@ -199,14 +201,13 @@ DISPATCHERS = (
     "(?:do_(?:fast_)?syscall|entry_|ia32_|sysenter|system_call|syscall_(?:return|exit"
     r"|enter)|tracesys|ret_fast_syscall|int80)\w*",
     r"sysenter_do_call|invoke_syscall|_*invoke_syscall|ksys_ioctl|el0_svc\w*|x64_sys_call",
-    "x32_sys_call",
+    r"x32_sys_call|stub_\w+",
     r"vfs_(?:ioctl|read|write|readv|writev|fsync|fallocate|iter_\w+)|do_vfs_ioctl",
     r"\w+_compat_ioctl|compat_blkdev_ioctl|blkdev_(?:common_|compat_)?ioctl",
     r"_*vfs_(?:read|write)|new_sync_(?:read|write)|do_(?:iter|readv|writev|loop_readv)_\w*",
     r"do_iter_(?:read|write)\w*|call_(?:read|write)_iter|_*do_sys_(?:read|write)",
     r"_*sock_(?:sendmsg|recvmsg|release|ioctl|do_ioctl|poll|close|read_iter|write_iter)\w*",
     "_*sys_(?:connect|sendto|accept4?|bind|setsockopt|getsockopt)",
-    r"_*_sys_\w*(?:msg|sockopt)\w*|inet_sendmsg",
     "(?:SyS|sys|_*x64_sys|_*arm64_sys|_*ia32_sys|_*se_sys|_*do_sys|compat_sys"
     "|_*ia32_compat_sys|C_SYSC|compat_SyS)_(?:ioctl|read|write|pread64|pwrite64|readv"
     "|writev|sendmsg|sendmmsg|recvmsg|sendto|recvfrom|connect|bind|accept4?|setsockopt"

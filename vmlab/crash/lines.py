@@ -30,6 +30,7 @@ _DATES = (
 _PREFIX = re.compile(
     rf"[^\x20-\x7e]*(?:{_DATES})?{_LEVEL}?(?:{_DATES})?(?:{_STAMP})?{_CALLER}?{_LEVEL}? ?"
 )
+_PROMPT = re.compile(r"[\w.-]{1,64} login: (?=\S)")  # of getty, which ends no line
 _LATE = re.compile(rf"{_STAMP}{_CALLER}? ?")
 _FARTHEST = 240  # characters before a timestamp in mid-line, of a line that was not ended
 
@@ -53,6 +54,8 @@ def messages(log: str) -> Iterator[Message]:
         begin = line[:LONGEST]
         if "\x1b" in begin:
             begin = _ESCAPES.sub("", begin)
+        if " login: " in begin:
+            begin = _PROMPT.sub("", begin)
         parts = begin.rstrip("\r").split("\r") if "\r" in begin else (begin,)
         for part in parts:
             if part:

@@ -4,9 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-UNKNOWN = "corrupted"
-"""Stands in a title for the function, where none was found."""
-
 
 @dataclass(frozen=True)
 class Source:
@@ -84,8 +81,9 @@ class Crash:
         """Kind and title in one line; the log's own words where the title says too little."""
         if self.title == self.kind:
             return f"{self.kind}: {self.line_text}"
-        line = f" ({self.line_text})" if self.title.endswith(f"in {UNKNOWN}") else ""
-        return f"{self.kind}: {self.title}{line}"
+        said = self.title.partition(": ")[2] or self.title
+        less = self.function is None and not self.line_text.endswith(said)
+        return f"{self.kind}: {self.title}" + (f" ({self.line_text})" if less else "")
 
     def as_dict(self) -> dict[str, Any]:
         """The same for JSON; the keys are the fields' names."""

@@ -1,13 +1,13 @@
 """From the lines of one crash report to a Crash."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from vmlab.crash import guilty
 from vmlab.crash.kinds import WARNED
 from vmlab.crash.lines import Message
-from vmlab.crash.model import UNKNOWN, Crash, Frame
+from vmlab.crash.model import Crash, Frame
 from vmlab.crash.rules import Rule
 from vmlab.crash.stack import STACK, Facts, Section, gather
 
@@ -21,11 +21,15 @@ _ACCESS = re.compile(
     r"(?i:(?P<what>read|write) (?:of size|at addr|at 0x)|(?:invalid|bad) (?P<other>read|write))"
 )
 _HELD = re.compile(r"#\d+: .{0,200}?at: (?:\[<[0-9a-f]+>\] )?([\w.$]{1,120})\+0x")
-_LAST_FUNCTION = re.compile(r"\s*last function: ([\w.$]{1,120})")
+_LAST_FUNCTION = re.compile(
+    r"\s*(?:last function: |preempt=.{1,80} workfn=)([\w.$]{1,120})"  # until 6.9; later
+)
 _ACQUIRED = re.compile(
     r"\s*(?:0x)?[0-9a-f]{0,16} ?\(.{1,200}\)\{.{1,12}\}.{0,20}, at: "
     r"(?:\[<[0-9a-f]+>\] )?([\w.$]{1,120})\+0x"
 )
+_SAID = {"lockdep": _ACQUIRED, "workqueue leak": _LAST_FUNCTION}
+"""Where a report names a function that no stack has."""
 _BY = re.compile(r".{0,80}by task (?P<task>.{1,40})/(?P<pid>\d+)")
 _INJECTION = re.compile(r"should_fail")
 _NO_STACK = {
@@ -34,15 +38,18 @@ _NO_STACK = {
 }  # fmt: skip
 _ALSO = {
     "kmemleak": r"\w*alloc\w*|\w*dup\w*",  # who allocated for somebody else
-    "lockdep": r"_*lock_sock\w*",
-    "hung task": r"\w*_wait(?:_\w+)?|wait_\w+|rtnl_net_\w*lock",
+    "lockdep": r"_*lock_sock\w*|lock_sync"
+    r"|_*(?:bio|blk)_queue_enter\w*|blk_mq_(?:un)?freeze_queue\w*",  # it takes a queue for a lock
+    "hung task": r"\w*_wait(?:_\w+)?|wait_\w+|(?!rtnl_lock$)\w+_lock(?:_\w+)?",
 }
 """More functions to pass by, for some kinds."""
-_BY_STACK = ("warning", "refcount", "list corruption")  # whose own line names a mere checker
+_BY_STACK = ("warning", "refcount", "list corruption", "KMSAN")
+"""Kinds whose own line names a mere checker, or whom a function was inlined into."""
 _TRAPS = (
     "NULL dereference", "page fault", "general protection fault", "double fault", "divide error",
     "invalid opcode", "int3", "BUG", "oops", "control protection",
 )  # fmt: skip
+UNKNOWN = "corrupted"  # stands for a function, until the title is made without
 _TAIL = re.compile(
     r"(?<=N_TTY ldisc) for .*|(?<=Fatal exception) in interrupt|(?<=^panic_on_warn set).*"
     r"|(?<=kill init!) ?exitcode.*| \.\.\.$|[.!:]$"
@@ -80,8 +87,8 @@ def crash(report: Report) -> Crash:
     stack = _stack(report.rule, facts, section)
     rule = _refined(report.rule, said)
     function = _function(rule, said, stack)
-    if function is None and rule.kind == "lockdep":
-        function = _first(_ACQUIRED, report.lines)
+    if function is None and rule.kind in _SAID:
+        function = _first(_SAID[rule.kind], report.lines)
     if function is None and facts.ip and rule.kind not in _NO_STACK:
         function = guilty.bare(facts.ip.function)
     _more(facts, said, report.lines)
@@ -115,7 +122,7 @@ def _stack(rule: Rule, facts: Facts, section: Section) -> list[Frame]:
         found.clear()  # another task's stack begins before this one is complete
     if any(frame.reliable and _INJECTION.match(frame.function) for frame in found):
         found.clear()  # the stack of an injected failure, printed into this report
-    if facts.ip and not (found and found[0].function == facts.ip.function):
+    if facts.ip and not (found and found[0].reliable and found[0].function == facts.ip.function):
         found.insert(0, facts.ip)
     return found
 
@@ -166,18 +173,19 @@ def _title(
     words = {key: value.strip() for key, value in said.items()}
     words["function"] = function or UNKNOWN
     words["line"] = report.text.strip()
-    words["access"] = _access(report.lines)
-    words["held"] = _first(_HELD, report.lines) or UNKNOWN
-    words["work"] = function or _first(_LAST_FUNCTION, report.lines) or UNKNOWN
-    words["became"] = _became(facts) or function or UNKNOWN
+    title = rule.bare if rule.bare and not function else rule.title
+    for word, found in _FOUND.items():  # each goes through the lines: only where it is asked for
+        if f"{{{word}}}" in title:
+            words[word] = found(report, facts) or function or UNKNOWN
+    if "{access}" in title:
+        words["access"] = _access(report.lines)
     for key in ("said", "line"):
         if key in words:
             words[key] = general(words[key])
-    title = rule.bare if rule.bare and not function else rule.title
     if "{access}" in title and not words["access"] and "f" in said:
         title = "KASAN: {what} in {f}"  # nothing but its first line is known
         title += " at addr ADDR" if " at addr " in report.text else ""
-    return re.sub(r" {2,}", " ", title.format_map(words)).strip()
+    return re.sub(r" {2,}", " ", title.format_map(words)).strip().removesuffix(f" in {UNKNOWN}")
 
 
 def general(text: str) -> str:
@@ -203,6 +211,14 @@ def _became(facts: Facts) -> str | None:
     """Who made a lock one that interrupts take."""
     stacks = (one.frames for one in facts.sections if "which became" in one.head and one.frames)
     return guilty.guilty(next(stacks, []))
+
+
+_FOUND: Mapping[str, Callable[[Report, Facts], str | None]] = {
+    "held": lambda report, facts: _first(_HELD, report.lines),
+    "taken": lambda report, facts: _first(_ACQUIRED, report.lines),
+    "became": lambda report, facts: _became(facts),
+}
+"""Functions that only some titles name."""
 
 
 def _complete(report: Report, facts: Facts, stack: list[Frame]) -> bool:

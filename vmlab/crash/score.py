@@ -27,7 +27,7 @@ TYPES = {
     ),
     "ATOMIC_SLEEP": ("scheduling while atomic", "sleeping function"),
     "NULL-POINTER-DEREFERENCE": ("NULL dereference",),
-    "MEMORY_SAFETY_BUG": ("page fault",),
+    "MEMORY_SAFETY_BUG": ("page fault", "list corruption"),
     "REFCOUNT_WARNING": ("refcount",),
     "WARNING": ("warning", "list corruption"),
     "BUG": ("BUG", "list corruption"),
@@ -66,7 +66,9 @@ class Result:
 
     @property
     def right_title(self) -> bool:
-        return self.crash is not None and self.crash.title == self.sample.title
+        """A header names a function that cannot be found `corrupted`; a title leaves it out."""
+        wanted = (self.sample.title or "").removesuffix(" in corrupted")
+        return self.crash is not None and self.crash.title == wanted
 
 
 def kinds_of(type_: str) -> tuple[str, ...]:

@@ -17,9 +17,10 @@ _AT = rf"({_NAME})\+(0x[0-9a-f]{{1,8}})/(0x[0-9a-f]{{1,8}})"
 _MODULE = r"(?: \[([\w-]{1,60})[^\]\n]{0,60}\])?"
 _PLACE = r"([\w./+-]{1,200}):(\d{1,7})"
 _ADDRESS = r"(?:\[<([0-9a-f]{8,16})>\] {0,2})"
+_POWERPC = r"(?:\[[0-9a-f]{8,16}\] \[[0-9a-f]{8,16}\] )"  # stack pointer and address
 
 # ` [<c0103f6e>] ? function+0x1/0x2 [module]`, and the same without the address
-_FRAME = re.compile(rf"\s*{_ADDRESS}?(\? )?{_AT}{_MODULE}(?: {_PLACE})?{_MODULE}")
+_FRAME = re.compile(rf"\s*(?:{_ADDRESS}|{_POWERPC})?(\? )?{_AT}{_MODULE}(?: {_PLACE})?{_MODULE}")
 # `<ffffffff8010f3b6>{:module:function+12}`: x86_64 until 2.6.18
 _BRACES = re.compile(r"<([0-9a-f]{16})>\{(?::(\w{1,60}):)?(" + _NAME + r")\+(\d{1,8})\}")
 # `function file.c:12 [inline]`, after scripts/decode_stacktrace.sh and the like
@@ -27,7 +28,7 @@ _INLINE = re.compile(rf"\s*({_NAME}) {_PLACE} \[inline\]")
 # `(function) from [<c0103f6e>] (caller+0x1/0x2)`, `function from caller+0x1/0x2`: arm
 _FROM = re.compile(
     rf"\s*{_ADDRESS}?\(?({_NAME})(?:\+(0x[0-9a-f]+)/(0x[0-9a-f]+))?{_MODULE}\)? from {_ADDRESS}?"
-    rf"\(?({_NAME})?"
+    rf"\(?({_NAME})\+0x"
 )
 _IP = re.compile(
     r"(?:RIP:? {1,2}(?:e030:|e033:|(?P<segment>[0-9a-f]{4}):)?|EIP: ?(?:(?P<old>[0-9a-f]{4}):)?"
@@ -139,11 +140,12 @@ def _take(facts: Facts, text: str) -> bool:
         return False
     if _ASIDE in stripped:
         facts.aside = True
+        facts.sections.append(Section(_ASIDE))  # arm prints no headline of its own there
     head = facts.sections[-1].head
     if stripped in _CONTEXTS and head != _ASIDE and not STACK.match(head):
         facts.sections.append(Section("Call Trace:"))  # its own line was lost
     elif _HEADS.match(stripped):
-        aside, facts.aside = facts.aside, False
+        aside, facts.aside = facts.aside and not facts.sections[-1].frames, False
         facts.sections.append(Section(_ASIDE if aside else stripped))
     if "[inline]" in text and (inlined := _INLINE.match(text)):
         facts.inlined.append(Inlined(inlined[1], inlined[2], int(inlined[3])))

@@ -1,0 +1,183 @@
+"""What reports are filed under: the families of functions, and the forms, that have no log here."""
+
+import pytest
+from test_crash_command import LOGS
+
+from vmlab import crash
+
+
+def title(log: str) -> str:
+    found = crash.find(log)
+    assert found is not None
+    return found.title
+
+
+def stack(*functions: str) -> str:
+    return "Call Trace:\n" + "".join(f" {one}+0x10/0x40\n" for one in functions)
+
+
+KASAN = "BUG: KASAN: use-after-free in {0}+0x10/0x40\nRead of size 4 at addr ffff888003a1c010\n"
+
+
+@pytest.mark.parametrize(
+    "helper",
+    [
+        "usb_kill_anchored_urbs", "usb_poison_urb", "init_timer_key", "sk_stop_timer_sync",
+        "rollback_registered_many", "unregister_netdevice_queue", "unregister_netdev",
+        "__phys_addr", "__virt_to_phys", "free_large_kmalloc", "prepare_alloc_pages",
+        "cpus_read_lock", "mmap_write_unlock", "folio_unlock", "iput", "dput", "mntput",
+        "proc_register", "proc_create_data", "__kobject_del",
+    ],
+)  # fmt: skip
+def test_of_a_helper_of_everybody_s_its_caller_is_meant(helper):
+    log = KASAN.format(helper) + stack("kasan_report", helper, "frob_close", "__fput")
+    assert title(log) == "KASAN: use-after-free Read in frob_close"
+
+
+@pytest.mark.parametrize(
+    ("printed", "filed"),
+    [
+        ("__x64_sys_frob", "sys_frob"),
+        ("__ia32_compat_sys_frob", "sys_frob"),
+        ("__arm64_sys_frob", "sys_frob"),
+        ("__se_sys_frob", "sys_frob"),
+        ("___sys_frob", "sys_frob"),
+        ("SyS_frob", "frob"),
+        ("SYSC_frob", "frob"),
+        ("ksys_frob", "frob"),
+        ("__do_sys_frob", "frob"),
+        ("sys_frob", "sys_frob"),
+        ("frob_sys_call", "frob_sys_call"),
+    ],
+)
+def test_a_system_call_has_the_name_that_all_kernels_share(printed, filed):
+    assert title("WARNING: CPU: 0 PID: 1 at a.c:1\n" + stack(printed)) == f"WARNING in {filed}"
+    stalled = "BUG: soft lockup - CPU#0 stuck for 22s! [sh:80]\n"
+    assert title(stalled + stack(printed, "do_syscall_64")) == f"BUG: soft lockup in {filed}"
+
+
+@pytest.mark.parametrize(
+    ("entered", "function"),
+    [
+        (("frob_copy", "___sys_sendmsg", "__sys_sendmsg", "__x64_sys_sendmsg"), "sys_sendmsg"),
+        (("frob_map", "SyS_execve", "stub_execve"), "execve"),
+    ],
+)
+def test_of_a_stall_the_system_call_is_meant(entered, function):
+    begin = "BUG: soft lockup - CPU#0 stuck for 22s! [sh:80]\nCall Trace:\n"
+    timer = " hrtimer_interrupt+0x1/0x2\n trace_apic_timer_interrupt+0x1/0x2\n"
+    log = begin + timer + stack(*entered).removeprefix("Call Trace:\n")
+    assert title(log) == f"BUG: soft lockup in {function}"
+
+
+@pytest.mark.parametrize(
+    ("waits", "function"),
+    [("frob_ldisc_lock_pair", "frob_hangup"), ("frob_lock", "frob_hangup"), ("rtnl_lock", None)],
+)
+def test_who_waits_for_a_lock_is_its_caller_but_for_the_one_of_all_the_network(waits, function):
+    begin = "INFO: task sh:80 blocked for more than 120 seconds.\n"
+    log = begin + stack("__schedule", "schedule", waits, "frob_hangup")
+    assert title(log) == f"INFO: task hung in {function or waits}"
+
+
+@pytest.mark.parametrize(
+    "lock", ["blk_queue_enter", "__bio_queue_enter", "blk_mq_unfreeze_queue", "lock_sync"]
+)
+def test_a_block_queue_is_a_lock_to_lockdep(lock):
+    begin = "WARNING: possible circular locking dependency detected\n"
+    log = begin + stack("print_circular_bug", "lock_acquire", lock, "frob_submit")
+    assert title(log) == "possible deadlock in frob_submit"
+
+
+POWERPC = """\
+INFO: task frob:80 blocked for more than 120 seconds.
+Call Trace:
+[c000000049a87530] [c000000049a875a0] 0xc000000049a875a0 (unreliable)
+[c000000049a87780] [c000000001385b4c] __schedule+0x3cc/0xed0
+[c000000049a87a10] [c0000000005f7dc8] frob_exit+0x188/0x2a0
+"""
+ARM_STALL = """\
+INFO: rcu_sched detected stalls on CPUs/tasks:
+Backtrace:
+[<80101a0c>] (__irq_svc) from [<803b18e8>] (frob_wait+0x4c/0x84)
+[<803b18e8>] (frob_wait) from [<80292a90>] (sys_frob+0x9c/0x100)
+[<80292a90>] (sys_frob) from [<80101000>] (ret_fast_syscall+0x0/0x54)
+RCU grace-period kthread stack dump:
+rcu_sched       R  running task        0     9      2 0x00000000
+[<80b2ad34>] (__schedule) from [<80b2b144>] (schedule+0x40/0xa0)
+[<80b2e4d4>] (schedule_timeout) from [<8018c188>] (rcu_gp_kthread+0x588/0x8c0)
+[<8018c188>] (rcu_gp_kthread) from [<801010e8>] (ret_from_fork+0x14/0x2c)
+"""
+DENTRY = "BUG: Dentry ffff888003a1c010{i=12,n=frob}  still in use (1) [unmount of tmpfs tmpfs]\n"
+FREED = """\
+WARNING: held lock freed!
+-------------------------
+sh/80 is freeing memory ffff888003a1c000-ffff888003a1c7ff, with a lock still held there!
+ffff888003a1c010 (&frob->lock){+.+.}-{3:3}, at: frob_open+0x3b5/0x7b0
+1 lock held by sh/80:
+ #0: ffff888003a1c110 (&other->lock){+.+.}-{3:3}, at: other_open+0x3b5/0x7b0
+stack backtrace:
+"""
+LEAKED = """\
+BUG: workqueue leaked atomic, lock or RCU: kworker/0:2[80]
+     preempt=0x00000000 lock=0->1 RCU=0->0 workfn=frob_work
+"""
+KMSAN = "BUG: KMSAN: uninit-value in frob_probe+0xd19/0x1310\n"
+SEGMENT = "Oops: stack segment: 0000 [#1] SMP\nRIP: 0010:frob_read+0x10/0x40\n"
+CHECKED = "WARNING: CPU: 0 PID: 1 at a.c:1 f\nRIP: 0010:frob_check+0x10/0x40\n"
+PROMPT = "debian login: Unable to handle kernel paging request at virtual address fc14ef08\n"
+ROOT = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(8,1)\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "kind", "filed"),
+    [
+        (POWERPC, "hung task", "INFO: task hung in frob_exit"),
+        (ARM_STALL, "RCU stall", "INFO: rcu detected stall in sys_frob"),
+        (DENTRY, "refcount", "BUG: Dentry still in use in unmount"),
+        ("VFS: Busy inodes after unmount of sda1. Self-destruct in 5 seconds.\n", "refcount",
+         "VFS: Busy inodes after unmount (use-after-free)"),
+        ("VFS: Close: file count is 0\n", "refcount",
+         "VFS: Close: file count is zero (use-after-free)"),
+        (ROOT, "no root", "kernel panic: VFS: Unable to mount root fs on unknown-block(NUM,NUM)"),
+        (FREED + stack("kfree", "frob_free"), "lockdep", "WARNING: held lock freed in frob_open"),
+        (LEAKED, "workqueue leak", "BUG: workqueue leaked lock or atomic in frob_work"),
+        (KMSAN + stack("kmsan_report", "frob_inlined", "frob_probe"), "KMSAN",
+         "KMSAN: uninit-value in frob_inlined"),
+        (SEGMENT, "oops", "stack segment fault in frob_read"),
+        (CHECKED + "Call Trace:\n ? frob_check+0x1/0x40\n frob_read+0x1/0x2\n", "warning",
+         "WARNING in frob_check"),
+        (PROMPT + "PC is at frob_read+0x58/0xa8\n", "page fault",
+         "BUG: unable to handle kernel paging request in frob_read"),
+        ("PANIC: double fault, error_code: 0x0\nBooting from Hard Disk 0...\n", "double fault",
+         "PANIC: double fault"),
+    ],
+)  # fmt: skip
+def test_a_form_of_report_is_filed_by_its_own_words(log, kind, filed):
+    found = crash.find(log)
+    assert found is not None
+    assert (found.kind, found.title) == (kind, filed)
+
+
+def test_the_new_form_of_a_leak_names_its_task():
+    found = crash.find(LEAKED)
+    assert found is not None
+    assert (found.task, found.pid) == ("kworker/0:2", 80)
+
+
+@pytest.mark.parametrize("path", sorted(LOGS.glob("*-*")), ids=lambda path: path.name)
+def test_no_title_names_a_function_that_was_not_found(path):
+    lines = path.read_text().partition("\n\n")[2].split("\n")
+    for last in range(1, min(len(lines), 40)):
+        found = crash.find("\n".join(lines[:last]))
+        assert found is None or " in corrupted" not in found.named
+
+
+def test_where_no_function_is_found_the_log_s_own_line_is_shown():
+    for line, named in (
+        ("PANIC: double fault, error_code: 0x0", "double fault: PANIC: double fault ({line})"),
+        ("Kernel panic - not syncing: frob", "panic: kernel panic: frob"),
+    ):
+        found = crash.find(line)
+        assert found is not None
+        assert found.named == named.format(line=line)
