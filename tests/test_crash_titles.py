@@ -1,7 +1,7 @@
 """What reports are filed under: the families of functions, and the forms, that have no log here."""
 
 import pytest
-from test_crash_command import LOGS
+from test_crash_command import LOGS, run
 
 from vmlab import crash
 
@@ -181,3 +181,69 @@ def test_where_no_function_is_found_the_log_s_own_line_is_shown():
         found = crash.find(line)
         assert found is not None
         assert found.named == named.format(line=line)
+
+
+class TestOwnWords:
+    """A kernel's `WARNING: text`, without file and line."""
+
+    def test_are_a_warning(self):
+        found = crash.find("[    1.000000] WARNING: frob 12 lost its queue\n")
+        assert found is not None
+        assert (found.kind, found.title) == ("warning", "WARNING: frob NUM lost its queue")
+
+    def test_without_the_kernel_s_time_are_a_program_s(self):
+        assert crash.find("WARNING: frob 12 lost its queue\n") is None
+
+    def test_belong_to_a_report_that_is_open(self):
+        found = crash.find("[    1.0] BUG: frob\n[    1.0] WARNING: can't access registers at f\n")
+        assert found is not None
+        assert not found.followers
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "BIOS bug: frob is at 0",
+            "strange, CPU MTRRs all blank?",
+            "bogus zero IO-APIC address found in MPTABLE, disabling IO/APIC support!",
+            "MP table in the EBDA can be UNSAFE, contact the list",
+            "NR_CPUS limit of 1 reached. Processor ignored.",
+            "bootconfig found on the kernel command line but it is not built in.",
+            "the mand mount option is being deprecated and",
+            "This combination of AMD processors is not suitable for SMP.",
+            "SMP operation may be unreliable with B stepping processors.",
+            "LFENCE mitigation is not recommended for this CPU",
+            "Unprivileged eBPF is enabled with eIBRS on, data leaks possible",
+            "polling idle and HT enabled, performance may degrade",
+            "Domain 'frob' has too many ACLs to hold. Stopped learning mode.",
+            "fbcon: Driver 'frob' missed to adjust virtual screen size",
+            "workqueue cpumask: online intersect > possible intersect",
+        ],
+    )
+    def test_on_firmware_settings_and_advice_are_none(self, line):
+        assert crash.find(f"[    1.000000] WARNING: {line}\n") is None
+
+
+class TestRunning:
+    LOG = (
+        "frob: done\nSeaBIOS (version 1.8.2)\nBooting the kernel.\n[    0.000000] Linux version 6\n"
+    )
+
+    def test_a_boot_is_none_where_the_log_may_begin_with_it(self):
+        assert crash.find(self.LOG) is None
+
+    def test_a_boot_of_a_machine_that_ran_is_a_crash(self):
+        found = crash.find(self.LOG, running=True)
+        assert found is not None
+        assert (found.kind, found.first_line) == ("reboot", 3)
+
+    def test_is_asked_for_on_the_command_line(self):
+        assert "unexpected kernel reboot" in run("--running", "-", given=self.LOG).stdout
+        assert "unexpected kernel reboot" not in run("-", given=self.LOG).stdout
+
+    def test_is_how_a_folder_is_measured(self, tmp_path):
+        (tmp_path / "1").write_text(f"TITLE: unexpected kernel reboot\nTYPE: REBOOT\n\n{self.LOG}")
+        (tmp_path / "2").write_text("TITLE: WARNING in corrupted\n\nWARNING: at a.c:1\n")
+        (tmp_path / "3").write_text("TITLE: WARNING in frob\n\nWARNING: at a.c:1\n")
+        assert run("--score", str(tmp_path)).stdout.split("\n")[-2] == (
+            "detected 100.0 %, kind 100.0 %, title 66.7 %, false alarms 0"
+        )

@@ -24,6 +24,9 @@ def crash(
     ] = None,
     vmlinux: Annotated[Path | None, typer.Option(help="The kernel with debug information.")] = None,
     fetch_debug: Annotated[bool, typer.Option("--fetch-debug", help=common.FETCH_DEBUG)] = False,
+    running: Annotated[
+        bool, typer.Option("--running", help="The machine ran as the log began: a boot is a crash.")
+    ] = False,
     score: Annotated[
         Path | None, typer.Option(help="Measure against a folder of logs with headers.")
     ] = None,
@@ -38,7 +41,7 @@ def crash(
     from vmlab.report import crashes
 
     text = _read(log or "-")
-    found = crash.find(text)
+    found = crash.find(text, running)
     if found:
         found = _with_lines(found, text, module or [], vmlinux, fetch_debug)
     if as_json:

@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 
-from vmlab.crash.kinds import ANY_LOUD, REBOOT, rule_of
+from vmlab.crash.kinds import ANY_LOUD, REBOOT, SAID, rule_of
 from vmlab.crash.lines import LONGEST, Message
 from vmlab.crash.report import MANY_STACKS, Report
 from vmlab.crash.rules import ANY_KIND, Rule
@@ -30,19 +30,20 @@ _BETWEEN_RULES = ("KASAN", "KMSAN", "KCSAN", "KFENCE", "UBSAN")  # they end with
 Hit = tuple[Rule, "re.Match[str]", str]
 
 
-def reports(log: Iterable[Message]) -> list[Report]:
+def reports(log: Iterable[Message], running: bool) -> list[Report]:
     """The reports, each with its lines; those after the first MOST are not looked at.
+
+    A kernel that begins is trouble where one was `running`: when the log began, or in it.
 
     Several may be open at a time: of several callers, or of two processors that write into one
     another before either has printed its stack.
     """
     found: list[Report] = []
     last: deque[Message] = deque(maxlen=_RESTART_LINES)
-    ran = False  # whether a kernel told its time
     for index, message in enumerate(log):
-        hit = _hit(message.text)
-        if not ran:
-            ran = bool(message.stamp and float(message.stamp) > 0)
+        hit = _hit(message.text, message.stamp)
+        if not running:
+            running = bool(message.stamp and float(message.stamp) > 0)
         elif not hit and message.text.startswith(("Linux version", "Booting")):
             hit = _reboot(last, message.text)
         if hit or found:
@@ -57,7 +58,7 @@ def _take(
     found: list[Report], hit: Hit | None, message: Message, index: int, last: deque[Message]
 ) -> None:
     """Gives a message to the reports that it belongs to, or begins one with it."""
-    now = [one for one in found[-_OPEN:] if _listens(one, message, index)]
+    now = [one for one in found[-_OPEN:] if not one.closed and _listens(one, message, index)]
     if hit and now and _is_cut(now[-1], hit, index):
         now[-1].rule, now[-1].match, now[-1].text = hit
     if hit and not any(_belongs(hit, one, index) for one in now):
@@ -76,9 +77,11 @@ def _first_line(message: Message, last: deque[Message]) -> int:
     return next(heads, message.number)
 
 
-def _hit(text: str) -> Hit | None:
+def _hit(text: str, stamp: str | None) -> Hit | None:
     if found := rule_of(text):
         return *found, text
+    if stamp and text.startswith("WARNING: ") and (said := SAID.pattern.match(text)):
+        return SAID, said, text
     if text.startswith("---["):  # the end of one says again what it was
         return None
     if ("Kernel panic" in text or "unable to handle" in text or "Oops: " in text) and (
@@ -100,7 +103,8 @@ def _reboot(last: Iterable[Message], text: str) -> Hit | None:
 
 def _listens(report: Report, message: Message, index: int) -> bool:
     """Whether a report may have another line, and this one may be it."""
-    if report.closed or index - report.index > FARTHEST:
+    if index - report.index > FARTHEST:
+        report.closed = True
         return False
     first = report.lines[0].caller
     same = message.caller == first or not (first and message.caller)

@@ -7,7 +7,7 @@ import re
 
 from vmlab.crash.checkers import CHECKERS
 from vmlab.crash.faults import FAULTS
-from vmlab.crash.rules import Rule, rule
+from vmlab.crash.rules import ANY_KIND, Rule, rule
 
 KINDS = (*CHECKERS, *FAULTS)
 
@@ -15,6 +15,19 @@ REBOOT = rule(
     "reboot", r"Linux version \d+\.\d+\S* \(|Booting the kernel\.$", "unexpected kernel reboot"
 )
 """A kernel that begins: trouble only where another ran before, and nobody restarted it."""
+
+SAID = rule(
+    "warning",
+    r"WARNING: (?!.{0,200}(?:BIOS|MTRR|MP ?TABLE|MP table|command line|deprecated|mitigation"
+    r"|data leaks?|suitable|unreliable|[Pp]erformance|[Ll]imit|too many|adjust|cpumask))"
+    r"(?P<said>\w.{0,200})",
+    "WARNING: {said}",
+    after=ANY_KIND,
+)
+"""What a kernel calls a warning in its own words: by include/asm-generic/bug.h none may but of a
+fault. Older ones of firmware, settings and advice are left out. Only of a line with the kernel's
+time: programs say it too.
+"""
 
 # Words that no healthy kernel prints: also in the middle of a line, after one that was not ended.
 LOUD = (

@@ -1,7 +1,8 @@
 """How well the parser does on a folder of logs that say in a header what is in them.
 
 A file is header lines (`TITLE: ...`, `TYPE: ...`), an empty line, and the log; a line `REPORT:`
-ends the log. A file without a title holds no crash.
+ends the log. A file without a title holds no crash. The logs are of machines that ran when they
+were begun: a boot is a crash.
 """
 
 from collections.abc import Iterator, Sequence
@@ -96,7 +97,7 @@ def measure(directory: Path) -> list[Result]:
         raise UsageError(f"measuring {directory}: it is no directory; give a folder of logs")
     paths = [path for path in directory.iterdir() if path.is_file() and path.stem != "README"]
     samples = (read(path) for path in sorted(paths, key=_order))
-    return [Result(sample, find(sample.log)) for sample in samples]
+    return [Result(sample, find(sample.log, running=True)) for sample in samples]
 
 
 def _order(path: Path) -> tuple[int, str]:
