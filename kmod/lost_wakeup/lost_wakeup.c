@@ -8,7 +8,8 @@
  * The device is an hrtimer, so that it interrupts the thread on one CPU too, where nothing else
  * runs in the middle of kernel code. It answers at the beats of a clock of its own, which began
  * when the module was loaded; the thread asks at the kernel's ticks. Where the two stand to each
- * other decides whether an answer ever hits the gap.
+ * other decides whether an answer ever hits the gap. Kernels before 2.6.16 have no hrtimers: the
+ * device answers at a tick there, so that `work` must last about a tick for an answer to hit it.
  */
 #define LOG "lost_wakeup: "
 
@@ -51,13 +52,13 @@ MODULE_PARM_DESC(beat_ns,
 		 "nanoseconds between the device's beats, up to a second; 0: tuned to the thread's loop (0)");
 
 static struct task_struct *thread;
-static struct hrtimer device;
+static struct vmlab_hrtimer device;
 static u64 began_ns;
 static int answered; /* the device has answered the request */
 static int asked; /* requests so far */
 static int taken; /* answers that the thread has seen */
 
-static vmlab_hrtimer_restart answer(struct hrtimer *timer)
+static vmlab_hrtimer_restart answer(struct vmlab_hrtimer *timer)
 {
 	WRITE_ONCE(answered, 1);
 	wake_up_process(thread);
@@ -114,7 +115,7 @@ static u64 way_ns(void)
 		vmlab_hrtimer_start_at(&device, began + FAR_NS);
 		do_work();
 		shortest = min(shortest, vmlab_now_ns() - began);
-		hrtimer_cancel(&device);
+		vmlab_hrtimer_cancel(&device);
 	}
 	return shortest;
 }
@@ -135,7 +136,8 @@ static int ask_all(void *unused)
 
 	printk(KERN_INFO LOG "the device's beat is %u ns\n", beat);
 	while (asked < requests && !kthread_should_stop()) {
-		schedule_timeout_interruptible(1);
+		set_current_state(TASK_INTERRUPTIBLE);
+		schedule_timeout(1);
 		ask(beat);
 		do_work();
 		if (fixed)
@@ -183,7 +185,7 @@ static void __exit lost_wakeup_exit(void)
 	if (READ_ONCE(answered) && READ_ONCE(taken) < READ_ONCE(asked) && vmlab_task_state(thread))
 		printk(KERN_INFO LOG "request %d was answered, and the thread sleeps\n", asked);
 	kthread_stop(thread);
-	hrtimer_cancel(&device);
+	vmlab_hrtimer_cancel(&device);
 }
 
 module_init(lost_wakeup_init);
