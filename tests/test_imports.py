@@ -10,11 +10,11 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 # From the bottom up; a room may import what stands before it, and itself.
 ROOMS = (
     "plain", "errors", "crash", "arch", "bootable", "perturb", "cache", "catalog", "build",
-    "images", "artifacts", "guest", "qemus", "scenario", "accel", "health", "expected",
+    "images", "artifacts", "adding", "guest", "qemus", "scenario", "accel", "health", "expected",
     "verdict", "story", "snapshots", "project", "payload", "backend", "inputs", "tokens",
     "symbols", "frames", "debug", "runner", "virtme_trees", "virtme", "bench", "measure",
-    "executor", "lab", "shell", "terminal", "determinism", "explore", "archive", "replay",
-    "interactive", "report", "doctor", "cli", "pytest_plugin",
+    "executor", "lab", "selfcheck", "shell", "terminal", "determinism", "explore", "archive",
+    "replay", "interactive", "report", "doctor", "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {
     "crash": {"plain", "errors", "crash"},

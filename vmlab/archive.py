@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vmlab.arch import ARCHES
 from vmlab.backend import Job
 from vmlab.cache import Cache
-from vmlab.catalog import Catalog, Kernel
+from vmlab.catalog import Added, Catalog, Kernel
 from vmlab.errors import LabError, UsageError
 from vmlab.guest import qemu
 from vmlab.inputs import file_key, inputs
@@ -46,6 +46,7 @@ class Meta(BaseModel):
     modules: list[str]
     workloads: list[str]
     inputs: dict[str, str]
+    release: str = ""  # the kernel's `uname -r`, where that is not its name
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Imported:
             arch, scenario.memory, scenario.cpus, scenario.clock, "tcg", self.token.seed,
             perturbation(self.token.seed) if self.token.how.perturbed else None,
         )  # fmt: skip
-        kernel = Kernel(self.token.kernel, arch, False, (), ())
+        kernel = Kernel(self.token.kernel, arch, False, (), (), self._added())
         vmlinuz = self.directory / "boot" / f"vmlinuz-{kernel.id}"
         timeout_s = scenario.timeout / 1000
         job = Job(
@@ -80,6 +81,15 @@ class Imported:
         made = inputs(job, expanded, {}, "qemu")
         return Prepared(job, expanded, {**made, "sources": self.meta.inputs["sources"]})
 
+    def _added(self) -> Added | None:
+        """A kernel that its user had added: its name is not what it says of itself."""
+        release = self.meta.release
+        return (
+            Added(self.directory, release, "an archive", None, False, "", "", False)
+            if release
+            else None
+        )
+
 
 def export(prepared: Prepared, run: Run, version: str, file: Path) -> None:
     """Writes a run that was just run into an archive. Raises LabError where that fails."""
@@ -87,7 +97,7 @@ def export(prepared: Prepared, run: Run, version: str, file: Path) -> None:
     meta = Meta(
         token=str(run.token), arch=job.kernel.arch.name, qemu=version,
         modules=[*expanded.scenario.modules], workloads=[*expanded.scenario.workloads],
-        inputs=dict(prepared.inputs),
+        inputs=dict(prepared.inputs), release=job.kernel.release if job.kernel.added else "",
     )  # fmt: skip
     members = {
         "meta.json": json.dumps(meta.model_dump(), indent=1).encode(),

@@ -1,5 +1,6 @@
 """What guests need, each made once from its inputs and kept in the cache."""
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,7 +101,7 @@ class Artifacts:
         """The wanted modules of a source directory, and those they need, built for a kernel."""
         tree = self.tree(kernel)
         files = kbuild.source_files(source)
-        key = kbuild.key(tree, files, wanted, self._compiler(kernel.arch))
+        key = kbuild.key(tree, files, wanted, self._compiler_of(tree))
 
         def make(directory: Path) -> None:
             kbuild.build(tree, source, wanted, directory, builder=self._builder)
@@ -109,7 +110,13 @@ class Artifacts:
 
     def tree(self, kernel: Kernel) -> kbuild.Tree:
         """What modules for this kernel are built against."""
-        return kbuild.Tree(kernel.id, kernel.arch, self.catalog.headers(kernel), kernel.version)
+        headers = self.catalog.headers(kernel)
+        if added := kernel.added:
+            return kbuild.Tree(
+                kernel.id, kernel.arch, headers, kernel.version, added.compiler,
+                added.cross_compile, added.maps, kernel.number, added.writable,
+            )  # fmt: skip
+        return kbuild.Tree(kernel.id, kernel.arch, headers, kernel.version)
 
     def toolchain(self, arch: Arch) -> musl.Toolchain:
         """What user programs of an architecture are built with."""
@@ -118,6 +125,14 @@ class Artifacts:
             headers = self.catalog.package("linux-libc-dev", arch)
             self._toolchains[arch.name] = musl.toolchain(arch, libc, headers)
         return self._toolchains[arch.name]
+
+    def _compiler_of(self, tree: kbuild.Tree) -> str:
+        words = tree.compiler or (f"{tree.cross_compile}gcc" if tree.cross_compile else "")
+        if not words:
+            return self._compiler(tree.arch)
+        if words not in self._compilers:
+            self._compilers[words] = kbuild.version_of(shlex.split(words))
+        return self._compilers[words]
 
     def _compiler(self, arch: Arch) -> str:
         if arch.name not in self._compilers:

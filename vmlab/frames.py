@@ -79,7 +79,7 @@ def of_files(
 def kernel_of(log: str, catalog: Catalog) -> Kernel | None:
     """The catalog's kernel that printed a log: both its release and its version stand in it."""
     for kernel in catalog.kernels:
-        words = (kernel.id, kernel.version)
+        words = (kernel.release,) if kernel.added else (kernel.id, kernel.version)
         if all(re.search(rf"(?<!\S){re.escape(word)}(?![^\s)])", log) for word in words):
             return kernel
     return None

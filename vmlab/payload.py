@@ -71,7 +71,7 @@ class Payload:
     def _other(self, kernel: Kernel) -> Kernel:
         """Another kernel of the lab of the same architecture, to build a wrong module for."""
         for other in self._catalog.kernels:
-            if other.arch == kernel.arch and other.id != kernel.id and other.headers:
+            if other.arch == kernel.arch and other.id != kernel.id and other.for_modules:
                 return other
         raise Unavailable(f"{kernel.id} is the only {kernel.arch.name} kernel with headers")
 

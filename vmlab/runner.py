@@ -270,7 +270,7 @@ class Runner:
             return None, spared, Results(None, (), 0, None)
         ended = self.backend.boot(job, self._stop.is_set)
         found = read_results(job.run)
-        judged = judge(prepared.expanded, job.kernel.id, found, _console(job.run), ended)
+        judged = judge(prepared.expanded, job.kernel.release, found, _console(job.run), ended)
         if lost := lost_bytes(job.run, ended):
             judged = Judgement(Verdict.BROKEN, lost)
         if judged.crash:

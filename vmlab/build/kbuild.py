@@ -1,15 +1,19 @@
 """Builds modules out of tree with a kernel's own kbuild, in a copy of their sources."""
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
 from vmlab.arch import Arch
+from vmlab.build import eras
 from vmlab.build.environment import environment
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
@@ -45,6 +49,11 @@ class Tree:
     arch: Arch
     headers: Path  # what `make -C` is given
     version: str  # of the headers' package
+    compiler: str = ""  # make's CC; the host's gcc without
+    cross_compile: str = ""
+    maps: bool = True  # whether the compiler can leave out the directory of a build
+    number: tuple[int, ...] = ()  # of a kernel whose kbuild may be of another era
+    locked: bool = False  # kbuild may write into the tree: one build at a time
 
 
 def command(tree: Tree, directory: Path) -> list[str]:
@@ -53,20 +62,23 @@ def command(tree: Tree, directory: Path) -> list[str]:
     What it makes does not depend on where it is made: debug information names the sources relative
     to the directory, and the headers by their place on an installed system.
     """
-    compiler = f"gcc {tree.arch.gcc_flag}"
-    installed = tree.headers.parent.parent.parent
-    # The last map that fits counts; the first is for the directory itself, where kbuild runs the
-    # compiler since 6.13.
-    maps = " ".join(
-        f"-ffile-prefix-map={one}"
-        for one in (f"{directory}=.", f"{directory}/=", f"{installed}/=/")
-    )
+    host = f"gcc {tree.arch.gcc_flag}"
     return [
         "make", "-C", str(tree.headers), f"M={directory}", f"ARCH={tree.arch.name}",
-        f"CC={compiler}", f"HOSTCC={compiler}", f"KCFLAGS={maps}",
+        f"CC={tree.compiler or host}", f"HOSTCC={host}",
+        *([f"CROSS_COMPILE={tree.cross_compile}"] if tree.cross_compile else []),
+        *([f"KCFLAGS={_maps(tree, directory)}"] if tree.maps else []),
         *(f"{name}={value}" for name, value in _INSTEAD.items()),
         "modules",
     ]  # fmt: skip
+
+
+def _maps(tree: Tree, directory: Path) -> str:
+    """The last map that fits counts; the first is for the directory itself, where kbuild runs the
+    compiler since 6.13."""
+    installed = tree.headers if tree.number else tree.headers.parent.parent.parent
+    maps = (f"{directory}=.", f"{directory}/=", f"{installed}/=/")
+    return " ".join(f"-ffile-prefix-map={one}" for one in maps)
 
 
 def by_hand(tree: Tree, source: Path, wanted: Sequence[str]) -> str:
@@ -120,17 +132,35 @@ def build(
     for name, content in files.items():
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        target.write_bytes(content + more_of(tree, Path(name)))
     apart = [name for name in wanted if (source / name / "Kbuild").is_file()]
     if apart:
         (directory / "Kbuild").write_text(_kbuild(source, apart))
+    if tree.number and tree.number < eras.KBUILD_FILES:
+        for path in list(directory.rglob("Kbuild")):
+            path.with_name("Makefile").write_text("include $(obj)/Kbuild\n")
     words = [*command(tree, directory), *more, f"-j{os.cpu_count() or 1}"]
-    done = builder.run(words, directory)
+    with _alone(tree):
+        done = builder.run(words, directory, [tree.headers] if tree.number else [])
     (directory / "build.log").write_text(shlex.join(words) + "\n" + done.stdout + done.stderr)
     if done.returncode:
         said = message(done.stdout, done.stderr, directory)
         raise ModuleBuildError(tree.id, by_hand(tree, source, wanted), said)
     return words
+
+
+def more_of(tree: Tree, name: Path) -> bytes:
+    """What is added to a file of the sources for an old or a new kbuild."""
+    wanted = tree.number and name.name in ("Kbuild", "Makefile")
+    return f"\n{eras.kbuild_line(tree.number)}".encode() if wanted else b""
+
+
+@contextlib.contextmanager
+def _alone(tree: Tree) -> Iterator[None]:
+    """Old kbuilds write into the kernel's tree, which must not happen twice at once."""
+    lock = filelock.FileLock(tree.headers.with_name(f".{tree.headers.name}.lock"))
+    with lock if tree.locked else contextlib.nullcontext():
+        yield
 
 
 def _kbuild(source: Path, wanted: Sequence[str]) -> str:
@@ -176,10 +206,14 @@ def modules(directory: Path) -> dict[str, Path]:
 
 def compiler_version(arch: Arch) -> str:
     """What gcc says of itself; part of a build's name."""
-    if not shutil.which("gcc"):
-        return "no gcc"
+    return version_of(["gcc", arch.gcc_flag])
+
+
+def version_of(compiler: Sequence[str]) -> str:
+    """What a compiler says of itself, in its first line."""
+    if not shutil.which(compiler[0]):
+        return f"no {compiler[0]}"
     done = subprocess.run(
-        ["gcc", arch.gcc_flag, "--version"], capture_output=True, text=True, check=False,
-        env=environment(),
-    )  # fmt: skip
+        [*compiler, "--version"], capture_output=True, text=True, check=False, env=environment()
+    )
     return done.stdout.partition("\n")[0]

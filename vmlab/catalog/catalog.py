@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.cache import Cache, content_key
-from vmlab.catalog import debug, foreign, headers, tools, unpack
+from vmlab.catalog import added, debug, foreign, headers, tools, unpack
 from vmlab.catalog import pins as pinning
 from vmlab.catalog.apt import Apt, mirrors
 from vmlab.catalog.find import Finder, series
@@ -23,18 +23,21 @@ class Catalog:
         self.cache = cache
         self.pins = pins
         self.say = say
+        self.added: tuple[Kernel, ...] = ()
         self._instead: dict[str, Kernel] = {}
         self._tools: dict[str, Path] = {}
         self._gone: dict[str, str] = {}  # kernels that are not to be had, and why
 
     @classmethod
     def open(cls, cache: Cache, say: Say = silent) -> "Catalog":
-        """The catalog of the lock file that travels with the lab."""
-        return cls(cache, pinning.read(pinning.committed()), say)
+        """The catalog of the lock file that travels with the lab, and what the user has added."""
+        made = cls(cache, pinning.read(pinning.committed()), say)
+        made.added = added.Store.default().kernels()
+        return made
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
-        return self.pins.kernels
+        return (*self.pins.kernels, *self.added)
 
     def select(self, expression: str | None) -> list[Kernel]:
         """See `select.select`."""
@@ -46,6 +49,8 @@ class Catalog:
 
     def to_fetch(self, kernel: Kernel) -> tuple[Package, ...]:
         """The packages of this kernel that are still to be downloaded."""
+        if kernel.added:
+            return ()
         kind, key = _image_key(kernel)
         image = () if self.cache.find(kind, key) else kernel.image
         built = kernel.headers and self.cache.find("headers", _headers_key(kernel))
@@ -57,6 +62,8 @@ class Catalog:
         That is the nearest one of the same series where the archive has no longer all that is
         pinned, most often one with another id; `say` is told. Raises Unavailable where it has none.
         """
+        if kernel.added:
+            return kernel
         if kernel.id in self._gone:
             raise Unavailable(self._gone[kernel.id])
         kernel = self._instead.get(kernel.id, kernel)
@@ -73,7 +80,7 @@ class Catalog:
         """The kernel's bootable file."""
         found = self._tree(kernel) / "boot" / f"vmlinuz-{kernel.id}"
         if not found.exists():
-            raise Unavailable(f"{kernel.id}: none of its packages holds boot/vmlinuz-{kernel.id}")
+            raise Unavailable(f"{kernel.id}: {_holder(kernel)} boot/vmlinuz-{kernel.id}")
         return found
 
     def modules(self, kernel: Kernel) -> Path:
@@ -82,7 +89,7 @@ class Catalog:
             found = self._tree(kernel) / place / kernel.id
             if (found / "kernel").is_dir():
                 return found
-        raise Unavailable(f"{kernel.id}: none of its packages holds its modules")
+        raise Unavailable(f"{kernel.id}: {_holder(kernel)} its modules")
 
     def config(self, kernel: Kernel) -> frozenset[str] | None:
         """The options that are y or m in a kernel; None where its packages do not tell."""
@@ -96,6 +103,8 @@ class Catalog:
 
     def _tree(self, kernel: Kernel) -> Path:
         """What the kernel's packages hold, in one directory."""
+        if kernel.added:
+            return kernel.added.directory
 
         def make(directory: Path) -> None:
             for package in kernel.image:
@@ -107,6 +116,8 @@ class Catalog:
 
     def headers(self, kernel: Kernel) -> Path:
         """What `make -C` is given to build modules. Raises Unavailable where there is none."""
+        if kernel.added:
+            return added.tree(kernel.id, kernel.added)
         if not kernel.headers:
             raise Unavailable(f"{kernel.id}: the archive has no headers for it")
 
@@ -128,6 +139,8 @@ class Catalog:
 
         Raises Unavailable where the archive has no debug package of this version.
         """
+        if kernel.added:
+            return added.vmlinux(kernel.added)
         if not fetch:
             return debug.cached(self.cache, kernel)
 
@@ -247,6 +260,10 @@ class Catalog:
 
     def _finder(self) -> Finder:
         return Finder(self._apt())
+
+
+def _holder(kernel: Kernel) -> str:
+    return f"{kernel.added.source} has not" if kernel.added else "none of its packages holds"
 
 
 def _image_key(kernel: Kernel) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """What the catalog knows: packages, sources, kernels, each pinned by its checksum."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.errors import LabError
@@ -66,26 +67,55 @@ class Tool:
 
 
 @dataclass(frozen=True)
+class Added:
+    """A kernel that a user has brought, as the lab keeps it."""
+
+    directory: Path  # named by the content; holds boot/ and what modules are built against
+    release: str  # its `uname -r`
+    source: str  # where it was taken from
+    tree: Path | None  # what `make -C` is given; None without one
+    writable: bool  # whether the tree is the lab's own copy
+    compiler: str  # words for a command line, as make's CC
+    cross_compile: str  # the prefix of compiler and linker, as make's CROSS_COMPILE
+    maps: bool  # whether the compiler can leave out the directory of a build
+
+
+@dataclass(frozen=True)
 class Kernel:
-    """A bootable image and what modules are built against; `id` is its `uname -r`."""
+    """A bootable image and what modules are built against.
+
+    `id` is its `uname -r`, and of one that was added the name that the user gave it.
+    """
 
     id: str
     arch: Arch
     default: bool
     image: tuple[Package, ...]
     headers: tuple[Package, ...]  # empty where modules cannot be built for it here
+    added: Added | None = None  # instead of packages
+
+    @property
+    def release(self) -> str:
+        """What `uname -r` prints on it."""
+        return self.added.release if self.added else self.id
+
+    @property
+    def for_modules(self) -> bool:
+        """Whether modules can be built for it here."""
+        return bool(self.added.tree if self.added else self.headers)
 
     @property
     def package(self) -> str:
-        return self.image[0].name
+        return self.added.source if self.added else self.image[0].name
 
     @property
     def version(self) -> str:
-        return self.image[0].version
+        """Of the package, or the name of what was added, which is its content's hash."""
+        return self.added.directory.name if self.added else self.image[0].version
 
     @property
     def suite(self) -> str:
-        return self.image[0].suite
+        return "added" if self.added else self.image[0].suite
 
     @property
     def size(self) -> int:
@@ -96,7 +126,7 @@ class Kernel:
     def number(self) -> tuple[int, ...]:
         """For comparing releases: the numbers that it starts with."""
         parts: list[int] = []
-        for word in self.id.replace("-", ".").replace("+", ".").split("."):
+        for word in self.release.replace("-", ".").replace("+", ".").split("."):
             if not word.isdigit():
                 break
             parts.append(int(word))

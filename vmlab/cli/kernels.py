@@ -1,6 +1,8 @@
 """`vmlab kernels`: the catalog."""
 
 import json as jsonlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -63,6 +65,64 @@ def show(id: Annotated[str, typer.Argument(help="A kernel.")]) -> None:
 
 
 @app.command()
+def add(
+    source: Annotated[Path, typer.Argument(help="A folder (docs/old-kernels.md) or built tree.")],
+    name: Annotated[
+        str | None, typer.Option(help="What it is called here; its release without.")
+    ] = None,
+    cc: Annotated[str, typer.Option(help="The compiler for its modules, as make's CC.")] = "",
+    cross_compile: Annotated[
+        str, typer.Option(help="The prefix of compiler and linker, as make's CROSS_COMPILE.")
+    ] = "",
+) -> None:
+    """Add a kernel of your own, once a module could be built for it."""
+    from vmlab.adding import add
+    from vmlab.catalog.added import Store
+
+    kernel = add(common.artifacts(), Store.default(), source, name, cc, cross_compile)
+    assert kernel.added
+    how = f"modules by {kernel.added.compiler}" if kernel.for_modules else "no modules: no build/"
+    typer.echo(f"{kernel.id}: {kernel.release} for {kernel.arch.name}, {how}")
+    typer.echo(f"`vmlab kernels check {kernel.id}` boots it and says what works there")
+
+
+@app.command()
+def remove(id: Annotated[str, typer.Argument(help="A kernel that was added.")]) -> None:
+    """Remove a kernel that was added; the folder that it came from stays."""
+    from vmlab.catalog.added import Store
+    from vmlab.errors import UsageError
+
+    store = Store.default()
+    kernel = store.find(id)
+    if kernel is None:
+        names = ", ".join(one.id for one in store.kernels()) or "none"
+        raise UsageError(f"no kernel {id!r} was added; those that were: {names}")
+    store.remove(kernel)
+    typer.echo(f"removed {id}")
+
+
+@app.command()
+def check(
+    ids: Annotated[list[str], typer.Argument(help="Kernels, as for `vmlab run --kernel`.")],
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Boot kernels, and say what works on each. Exit status 1 where the agent did not come up."""
+    from vmlab import selfcheck
+
+    artifacts = common.artifacts()
+    found = [
+        selfcheck.check(artifacts, kernel, common.here().root)
+        for kernel in artifacts.catalog.select(",".join(ids))
+    ]
+    if json:
+        records = [one.record() for one in found]
+        typer.echo(jsonlib.dumps({"kernels": records}, indent=1))
+    else:
+        typer.echo(selfcheck.table(found))
+    sys.exit(0 if all(one.works("agent") for one in found) else 1)
+
+
+@app.command()
 def lock(
     series: Annotated[
         list[str] | None,
@@ -86,14 +146,14 @@ def _record(catalog: "Catalog", kernel: "Kernel") -> dict[str, Any]:
     return {
         "id": kernel.id,
         "arch": kernel.arch.name,
-        "release": kernel.id,
+        "release": kernel.release,
         "suite": kernel.suite,
         "package": kernel.package,
         "version": kernel.version,
         "default": kernel.default,
         "cached": catalog.cached(kernel),
         "size": kernel.size,
-        "modules": bool(kernel.headers),
+        "modules": kernel.for_modules,
         "vmlinux": str(catalog.vmlinux(kernel) or "") or None,
         "packages": [f"{one.name} {one.version}" for one in (*kernel.image, *kernel.headers)],
     }

@@ -1,0 +1,256 @@
+"""Miniature kernel trees of several eras, and folders as a user brings them.
+
+What a tree declares is what modules found in the headers of a real one of that release.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+CONFIG = """\
+CONFIG_X86=y
+CONFIG_X86_32=y
+CONFIG_PRINTK=y
+CONFIG_TTY=y
+CONFIG_SERIAL_8250=y
+CONFIG_SERIAL_8250_CONSOLE=y
+CONFIG_BLK_DEV_INITRD=y
+CONFIG_BINFMT_ELF=y
+CONFIG_PROC_FS=y
+CONFIG_X86_IOPL_IOPERM=y
+CONFIG_MODULES=y
+"""
+
+
+@dataclass(frozen=True)
+class Era:
+    """One release, and what its headers and its kbuild are like."""
+
+    release: str
+    zombie: str  # a zombie's state in its headers
+    fields: str  # of task_struct, besides those that all have
+    lock: bool = False  # tasklist_lock for modules
+    hrtimer: str = "new"  # "", "old" (up to 2.6.20: an int, HRTIMER_ABS), "new"
+    flags: str = "$(ccflags-y) $(EXTRA_CFLAGS)"  # what its kbuild reads
+    kbuild: bool = True  # whether a Kbuild is read, not a Makefile alone
+
+    @property
+    def number(self) -> tuple[int, ...]:
+        return tuple(int(part) for part in self.release.split("."))
+
+    @property
+    def code(self) -> int:
+        major, minor, patch = (*self.number, 0)[:3]
+        return (major << 16) + (minor << 8) + min(patch, 255)
+
+
+_SPLIT = "long state; int exit_state;"
+ERAS = (
+    Era("2.6.8", "#define TASK_ZOMBIE 8", "long state;", True, "", "$(EXTRA_CFLAGS)", False),
+    Era("2.6.9", "#define EXIT_ZOMBIE 16", "long state;", True, "", "$(EXTRA_CFLAGS)", False),
+    Era("2.6.11", "#define EXIT_ZOMBIE 16", _SPLIT, True, "", "$(EXTRA_CFLAGS)"),
+    Era("2.6.20", "#define EXIT_ZOMBIE 16", _SPLIT, False, "old", "$(EXTRA_CFLAGS)"),
+    Era("2.6.32", "#define EXIT_ZOMBIE 16", _SPLIT),
+    Era("3.19.8", "#define EXIT_ZOMBIE 32", _SPLIT),
+    Era("4.4.155", "#define EXIT_ZOMBIE 32", _SPLIT),
+)
+
+_LOCK = """\
+typedef struct { int held; } rwlock_t;
+extern rwlock_t tasklist_lock;
+void read_lock(rwlock_t *lock);
+void read_unlock(rwlock_t *lock);
+"""
+_RCU = """\
+void rcu_read_lock(void);
+void rcu_read_unlock(void);
+#define rcu_dereference(p) (p)
+"""
+_HRTIMER = {
+    "": "",
+    "old": """\
+typedef struct { long long tv64; } ktime_t;
+enum hrtimer_mode { HRTIMER_ABS };
+#define HRTIMER_NORESTART 0
+#define CLOCK_MONOTONIC 1
+struct hrtimer { int (*function)(struct hrtimer *); };
+void hrtimer_init(struct hrtimer *timer, int clock, enum hrtimer_mode mode);
+int hrtimer_start(struct hrtimer *timer, ktime_t time, const enum hrtimer_mode mode);
+int hrtimer_cancel(struct hrtimer *timer);
+""",
+    "new": """\
+typedef struct { long long tv64; } ktime_t;
+enum hrtimer_mode { HRTIMER_MODE_ABS };
+enum hrtimer_restart { HRTIMER_NORESTART };
+#define CLOCK_MONOTONIC 1
+struct hrtimer { enum hrtimer_restart (*function)(struct hrtimer *); };
+void hrtimer_init(struct hrtimer *timer, int clock, enum hrtimer_mode mode);
+int hrtimer_start(struct hrtimer *timer, ktime_t time, const enum hrtimer_mode mode);
+int hrtimer_cancel(struct hrtimer *timer);
+""",
+}
+_KTIME = """\
+ktime_t ktime_get(void);
+ktime_t ktime_set(long s, unsigned long ns);
+ktime_t ktime_add_ns(ktime_t time, u64 ns);
+long long ktime_to_ns(ktime_t time);
+"""
+_ALL = """\
+#ifndef MINI_ALL_H
+#define MINI_ALL_H
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef int pid_t;
+#define NULL ((void *)0)
+#define INT_MAX 0x7fffffff
+#define ENOMEM 12
+#define EINVAL 22
+#define HZ 1000
+#define __init
+#define __exit
+#define KERN_ALERT "<1>"
+#define KERN_ERR "<3>"
+#define KERN_WARNING "<4>"
+#define KERN_INFO "<6>"
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof(*(a)))
+#define min(a, b) ((a) < (b) ? (a) : (b))
+#define max_t(t, a, b) ((t)(a) > (t)(b) ? (t)(a) : (t)(b))
+#define barrier() __asm__ __volatile__("" : : : "memory")
+#define do_div(n, by) ((n) = (n) / (by))
+#define module_param(name, type, mode) extern int mini_parameter_##name
+#define MODULE_PARM_DESC(name, text) extern int mini_text_##name
+#define MODULE_LICENSE(text) extern int mini_license
+#define MODULE_DESCRIPTION(text) extern int mini_description
+#define EXPORT_SYMBOL_GPL(name) extern int mini_export_##name
+#define module_init(function) int init_module(void) { return function(); }
+#define module_exit(function) void cleanup_module(void) { function(); }
+#define TASK_RUNNING 0
+#define TASK_INTERRUPTIBLE 1
+#define TASK_UNINTERRUPTIBLE 2
+int printk(const char *text, ...);
+int snprintf(char *to, unsigned long size, const char *text, ...);
+int strcmp(const char *a, const char *b);
+void *vmalloc(unsigned long size);
+void vfree(void *at);
+struct task_struct {
+	@FIELDS@
+	pid_t pid;
+	char comm[16];
+	void *mm, *fs, *files;
+	struct task_struct *real_parent, *next;
+};
+extern struct task_struct init_task, *current;
+#define for_each_process(p) for (p = &init_task; (p = p->next) != &init_task;)
+@ZOMBIE@
+void set_current_state(long state);
+void __set_current_state(long state);
+void schedule(void);
+long schedule_timeout(long jiffies);
+unsigned long msecs_to_jiffies(unsigned int ms);
+extern unsigned long jiffies;
+int wake_up_process(struct task_struct *task);
+struct task_struct *kthread_create(int (*f)(void *), void *data, const char *name, ...);
+#define kthread_run kthread_create
+int kthread_stop(struct task_struct *task);
+int kthread_should_stop(void);
+#define IS_ERR(p) ((unsigned long)(p) > -1000UL)
+#define PTR_ERR(p) ((long)(p))
+struct timer_list { unsigned long expires, data; void (*function)(unsigned long); };
+void init_timer(struct timer_list *timer);
+int mod_timer(struct timer_list *timer, unsigned long expires);
+int del_timer_sync(struct timer_list *timer);
+struct timeval { long tv_sec, tv_usec; };
+void do_gettimeofday(struct timeval *now);
+#endif
+"""
+_HEADERS = [
+    "compiler",
+    "div64",
+    "err",
+    "errno",
+    "init",
+    "jiffies",
+    "kernel",
+    "kthread",
+    "module",
+    "moduleparam",
+    "rcupdate",
+    "sched",
+    "string",
+    "time",
+    "timer",
+    "types",
+    "vmalloc",
+]
+
+# Each makes an object of each word in obj-m and calls it a module, as kbuild's first stage does.
+_MAKEFILE = """\
+VERSION = {release}
+EXTRAVERSION =
+modules:
+\t@$(MAKE) --no-print-directory -f scripts/Makefile.build obj=$(M) M=$(M)
+\t@echo {release} >> written-here
+"""
+_BUILD = """\
+{include}
+all: $(patsubst %,$(obj)/%,$(filter %.o,$(obj-m))) $(filter %/,$(obj-m))
+$(obj)/%.o: $(obj)/%.c
+\t$(CC) -Wall -Werror -nostdinc -Iinclude {flags} -DVERMAGIC='"{release}"' -c -o $@ $<
+\tcp $@ $(@:.o=.ko)
+%/: FORCE
+\t@$(MAKE) --no-print-directory -f scripts/Makefile.build obj=$(obj)/$(@:/=)
+FORCE:
+"""
+_EITHER = "include $(if $(wildcard $(obj)/Kbuild),$(obj)/Kbuild,$(obj)/Makefile)"
+
+
+def tree(era: Era, folder: Path) -> Path:
+    """A tree that modules of this era are built against."""
+    linux = folder / "include/linux"
+    linux.mkdir(parents=True)
+    (folder / "include/asm").mkdir()
+    text = _ALL.replace("@FIELDS@", era.fields).replace("@ZOMBIE@", era.zombie)
+    (linux / "mini.h").write_text(text)
+    version = f"#define LINUX_VERSION_CODE {era.code}\n"
+    version += f'#define UTS_RELEASE "{era.release}"\n'
+    version += "#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))\n"
+    (linux / "version.h").write_text(version)
+    for name in _HEADERS:
+        place = folder / "include/asm" if name == "div64" else linux
+        (place / f"{name}.h").write_text("#include <linux/mini.h>\n")
+    walk = _LOCK if era.lock else ""
+    guard = "#ifndef MINI_{0}_H\n#define MINI_{0}_H\n#include <linux/mini.h>\n{1}#endif\n"
+    (linux / "sched.h").write_text(guard.format("SCHED", walk))
+    (linux / "rcupdate.h").write_text(guard.format("RCU", _RCU))
+    if era.hrtimer:
+        text = _HRTIMER[era.hrtimer] + _KTIME
+        (linux / "hrtimer.h").write_text(guard.format("HRTIMER", text))
+        (linux / "ktime.h").write_text("#include <linux/hrtimer.h>\n")
+    (folder / "scripts").mkdir()
+    include = _EITHER if era.kbuild else "include $(obj)/Makefile"
+    text = _BUILD.format(include=include, flags=era.flags, release=era.release)
+    (folder / "scripts/Makefile.build").write_text(text)
+    (folder / "Makefile").write_text(_MAKEFILE.format(release=era.release))
+    (folder / "Module.symvers").write_text("0x00000000\tprintk\tvmlinux\n")
+    (folder / ".config").write_text(CONFIG)
+    return folder
+
+
+def image(release: str, path: Path) -> None:
+    """A bzImage's header, which names the release; nothing of it can boot."""
+    head = bytearray(0x400)
+    head[0x202:0x206] = b"HdrS"
+    head[0x20E:0x210] = struct.pack("<H", 0x100)
+    text = f"{release} (root@box) #1\0".encode()
+    head[0x300 : 0x300 + len(text)] = text
+    path.write_bytes(head)
+
+
+def box(era: Era, folder: Path) -> Path:
+    """A folder as a user takes it from an old box."""
+    folder.mkdir()
+    image(era.release, folder / "bzImage")
+    (folder / "config").write_text(CONFIG)
+    (folder / "System.map").write_text("c0100000 T _text\n")
+    tree(era, folder / "build")
+    return folder

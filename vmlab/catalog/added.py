@@ -1,0 +1,152 @@
+"""Kernels that users bring: kept apart from the cache, which may be pruned at any time."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from vmlab.arch import ARCHES
+from vmlab.cache import Cache, content_key
+from vmlab.catalog.brought import Brought
+from vmlab.catalog.records import Added, Kernel, Unavailable
+from vmlab.errors import LabError, UsageError
+
+ENVIRONMENT = "VMLAB_KERNELS"
+_KIND = "kernels"
+_RECORD = "kernel.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+# What a built tree holds that no module needs; kbuild's own programs stand in scripts and tools.
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git", "Documentation", "*.o", "*.a", "*.ko", "*.cmd", "*.mod", "*.order", "vmlinux?*",
+    "bzImage",
+)  # fmt: skip
+_PROGRAMS = ("scripts", "tools")
+
+
+@dataclass(frozen=True)
+class Words:
+    """How make is told which compiler to take for a kernel's modules."""
+
+    compiler: str  # CC
+    cross_compile: str = ""  # CROSS_COMPILE
+    maps: bool = True  # whether the compiler can leave out the directory of a build
+
+
+class Store:
+    """The kernels that one user has added."""
+
+    def __init__(self, root: Path) -> None:
+        self._cache = Cache(root)
+
+    @classmethod
+    def default(cls) -> "Store":
+        """The directory of VMLAB_KERNELS, else the user's data directory."""
+        chosen = os.environ.get(ENVIRONMENT)
+        return cls((Path(chosen) if chosen else platformdirs.user_data_path("vmlab")).resolve())
+
+    def kernels(self) -> tuple[Kernel, ...]:
+        """All of them, by name. Raises LabError for one that cannot be read."""
+        paths = sorted((self._cache.root / _KIND).glob(f"[!.]*/{_RECORD}"))
+        return tuple(_read(path.parent) for path in paths)
+
+    def find(self, name: str) -> Kernel | None:
+        return next((one for one in self.kernels() if one.id == name), None)
+
+    def keep(self, brought: Brought, name: str, words: Words) -> Kernel:
+        """Copies what the lab needs of a kernel. Raises UsageError for a name that is no good."""
+        if not _NAME.fullmatch(name):
+            raise UsageError(f"a kernel's name is letters, digits and . _ + -; {name!r} is none")
+        directory = self._cache.get(
+            _KIND,
+            f"{name}-{_content(brought, words)}",
+            lambda path: _fill(path, brought, name, words),
+        )
+        return _read(directory)
+
+    def remove(self, kernel: Kernel) -> None:
+        assert kernel.added
+        self._cache.remove(_KIND, kernel.added.directory.name)
+
+
+def tree(name: str, added: Added) -> Path:
+    """What modules are built against. Raises Unavailable where there is nothing."""
+    if added.tree is None:
+        raise Unavailable(
+            f"{name}: {added.source} has no build/, so no modules can be built for it"
+        )
+    if not (added.tree / "Makefile").is_file():
+        raise LabError(
+            f"{name}: the tree {added.tree} that modules were built against is gone; bring it "
+            f"back, or `vmlab kernels remove {name}` and add it anew"
+        )
+    program = shlex.split(added.compiler)[0] if added.compiler else f"{added.cross_compile}gcc"
+    if shutil.which(program) is None:
+        raise LabError(
+            f"{name}: the compiler {program} that it was added with is gone; install it, or "
+            f"`vmlab kernels remove {name}` and add it anew with another --cc"
+        )
+    return added.tree
+
+
+def vmlinux(added: Added) -> Path | None:
+    """The kernel's ELF file, where it was brought."""
+    found = added.tree / "vmlinux" if added.tree else None
+    return found if found and found.is_file() else None
+
+
+def _content(brought: Brought, words: Words) -> str:
+    """The hash of all that a run on it can depend on, but for the headers' own text."""
+    paths = [brought.image, brought.config, brought.system_map]
+    if brought.tree:
+        paths += [brought.tree / "Module.symvers", brought.tree / ".config"]
+    parts = [path.read_bytes() if path and path.is_file() else b"" for path in paths]
+    return content_key(*parts, words.compiler, words.cross_compile)
+
+
+def _fill(directory: Path, brought: Brought, name: str, words: Words) -> None:
+    boot = directory / "boot"
+    boot.mkdir()
+    shutil.copy2(brought.image, boot / f"vmlinuz-{name}")
+    shutil.copy2(brought.config, boot / f"config-{name}")
+    if brought.system_map:
+        shutil.copy2(brought.system_map, boot / f"System.map-{name}")
+    if brought.copied:
+        assert brought.tree
+        _copy(brought.tree, directory / "build")
+    where = "build" if brought.copied else str(brought.tree.resolve()) if brought.tree else None
+    record = {
+        "id": name, "arch": brought.arch.name, "release": brought.release,
+        "source": str(brought.folder.resolve()), "tree": where, "compiler": words.compiler,
+        "cross_compile": words.cross_compile, "maps": words.maps,
+    }  # fmt: skip
+    (directory / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Times are kept, so that make does not take for old what was made from what is copied."""
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        inside = Path(folder).relative_to(source).parts
+        kept = inside and inside[0] in _PROGRAMS
+        return {".git"} & set(names) if kept else set(_LEFT_OUT(folder, names))
+
+    shutil.copytree(source, target, symlinks=True, ignore=left_out)
+
+
+def _read(directory: Path) -> Kernel:
+    try:
+        record = json.loads((directory / _RECORD).read_text())
+        where = record["tree"]
+        added = Added(
+            directory, record["release"], record["source"],
+            None if where is None else directory / where,  # an absolute path stays as it is
+            where == "build", record["compiler"], record["cross_compile"], record["maps"],
+        )  # fmt: skip
+        return Kernel(record["id"], ARCHES[record["arch"]], False, (), (), added)
+    except (OSError, ValueError, KeyError) as error:
+        raise LabError(f"reading {directory / _RECORD}: {error}; remove {directory}") from error

@@ -1,0 +1,138 @@
+"""Looks at a folder that a user brings as a kernel, and says all that is wrong with it."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab.arch import Arch
+from vmlab.catalog import bzimage, kconfig
+from vmlab.errors import UsageError
+
+_BUILT = ("arch/x86/boot/bzImage", "arch/i386/boot/bzImage", "arch/x86_64/boot/bzImage")
+_IMAGES = ("bzImage", "vmlinuz*", "boot/vmlinuz*")
+_CONFIGS = ("config", "config-*", ".config", "boot/config-*", "build/.config")
+_MAPS = ("System.map*", "boot/System.map*", "build/System.map")
+_RELEASES = (
+    ("include/config/kernel.release", r"(\S+)"),
+    (".kernelrelease", r"(\S+)"),  # 2.6.15 to 2.6.19
+    ("include/generated/utsrelease.h", r'UTS_RELEASE "([^"]+)"'),
+    ("include/linux/utsrelease.h", r'UTS_RELEASE "([^"]+)"'),  # up to 2.6.32
+    ("include/linux/version.h", r'UTS_RELEASE "([^"]+)"'),  # up to 2.6.17
+)
+_COMPILED = ("include/generated/compile.h", "include/linux/compile.h")
+_WHOLE = re.compile(r"^EXTRAVERSION\b", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Brought:
+    """A folder's parts, of one kernel."""
+
+    folder: Path
+    image: Path
+    config: Path
+    system_map: Path | None
+    tree: Path | None  # what modules are built against
+    release: str
+    arch: Arch
+
+    @property
+    def number(self) -> tuple[int, ...]:
+        """The numbers that the release begins with."""
+        found = re.match(r"\d+(\.\d+)*", self.release)
+        return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+    @property
+    def copied(self) -> bool:
+        """Whether the tree is whole, so that a copy of it serves as well.
+
+        Packages of headers and trees built with O= name other directories.
+        """
+        return self.tree is not None and bool(_WHOLE.search(_text(self.tree / "Makefile")))
+
+    @property
+    def built_with(self) -> str:
+        """The compiler that the kernel was built with, in its own words; empty where unknown."""
+        for name in _COMPILED if self.tree else ():
+            assert self.tree
+            if found := re.search(r'LINUX_COMPILER "([^"]+)"', _text(self.tree / name)):
+                return found[1]
+        return kconfig.read(self.config).get("CC_VERSION_TEXT", "").strip('"')
+
+
+def look(folder: Path) -> Brought:
+    """Raises UsageError with all that is wrong with the folder, a line for each."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no directory; {_WANTED}")
+    image = _first(folder, (*_BUILT, *_IMAGES))
+    if image is None:
+        raise UsageError(f"{folder} holds neither bzImage nor vmlinuz; {_WANTED}")
+    config = _first(folder, _CONFIGS)
+    if config is None:
+        raise UsageError(
+            f"{folder} holds no config; take it from the box's /boot/config-* or "
+            "/proc/config.gz (unpacked), or the tree's .config"
+        )
+    made = _parts(folder, image, config)
+    if wrong := _problems(made):
+        raise UsageError(
+            "\n".join([f"{folder}: the kernel {made.release} cannot be added:", *wrong])
+        )
+    return made
+
+
+_WANTED = "a kernel's folder has bzImage, config, System.map and build/, or is a built tree"
+
+
+def _parts(folder: Path, image: Path, config: Path) -> Brought:
+    arch = kconfig.arch(kconfig.read(config))
+    if arch is None:
+        raise UsageError(f"{config} is of another architecture than x86; there are i386, x86_64")
+    tree = folder if (folder / "Makefile").is_file() else folder / "build"
+    return Brought(
+        folder, image, config, _first(folder, _MAPS), tree if tree.is_dir() else None,
+        bzimage.release(image), arch,
+    )  # fmt: skip
+
+
+def _problems(made: Brought) -> list[str]:
+    wrong = kconfig.problems(kconfig.read(made.config), made.number)
+    return [f"  {one}" for one in [*wrong, *(_tree_problems(made.tree, made) if made.tree else [])]]
+
+
+def _tree_problems(tree: Path, made: Brought) -> list[str]:
+    wrong = []
+    if not (tree / "Makefile").is_file():
+        wrong.append(f"{tree} holds no Makefile: it is no tree that modules are built against")
+    if not (tree / "Module.symvers").is_file():
+        wrong.append(
+            f"{tree} holds no Module.symvers, which names what the kernel exports: run "
+            f"`make ARCH={made.arch.name} modules` in the tree that the kernel was built in"
+        )
+    configured = (
+        kconfig.arch(kconfig.read(tree / ".config")) if (tree / ".config").exists() else None
+    )
+    if configured not in (None, made.arch):
+        assert configured
+        wrong.append(f"{tree} is of {configured.name}, and the kernel of {made.arch.name}")
+    if (other := _release(tree)) not in (None, made.release):
+        wrong.append(f"{tree} is of {other}, and the kernel {made.release}: it refuses its modules")
+    return wrong
+
+
+def _release(tree: Path) -> str | None:
+    for name, pattern in _RELEASES:
+        if found := re.search(pattern, _text(tree / name)):
+            return found[1]
+    return None
+
+
+def _first(folder: Path, patterns: tuple[str, ...]) -> Path | None:
+    for pattern in patterns:
+        for path in sorted(folder.glob(pattern)):
+            if path.is_file():
+                return path
+    return None
+
+
+def _text(path: Path) -> str:
+    return path.read_text(errors="replace") if path.is_file() else ""
