@@ -57,12 +57,13 @@ def check(artifacts: Artifacts, kernel: Kernel, root: Path) -> Checked:
     runner = lab.runner(project, artifacts, lab.Options())
     known = {one.name: one for one in lab.load(project, artifacts.catalog, [], [])}
     runs = [runner.run(known["features"], kernel, number) for number in range(1, RUNS + 1)]
-    answers = _answers(runs)
-    answers["modules"] = _modules(runner, known["modules"], kernel)
-    return Checked(kernel, answers, _features(runs[0]), runs[-1].wall_s)
+    found = answers(runs)
+    found["modules"] = _modules(runner, known["modules"], kernel)
+    return Checked(kernel, found, _features(runs[0]), runs[-1].wall_s)
 
 
-def _answers(runs: Sequence[Run]) -> dict[str, Answer]:
+def answers(runs: Sequence[Run]) -> dict[str, Answer]:
+    """What the runs of the scenario `features` show of the lab's own needs."""
     last = runs[-1]  # the first may have made the snapshot
     agent = _passed(last)
     if not agent.works:
@@ -95,7 +96,7 @@ def _clock(run: Run) -> Answer:
 
 
 def _repeats(runs: Sequence[Run]) -> Answer:
-    outputs = {run.token.output for run in runs if run.token}
+    outputs = {run.token.output if run.token else run.dir for run in runs}
     return Answer(len(outputs) == 1, f"{len(runs)} runs gave {len(outputs)} different outputs")
 
 
