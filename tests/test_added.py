@@ -156,6 +156,14 @@ def test_a_kernel_without_a_tree_boots_and_builds_nothing(bench, tmp_path):
         bench.artifacts.tree(kernel)
 
 
+def test_what_makes_the_version_magic_names_a_tree_s_release(bench, tmp_path):
+    """In Debian's packages include/config/kernel.release is upstream's number."""
+    box = old_trees.box(RECENT, tmp_path / "box")
+    (box / "build/include/config").mkdir()
+    (box / "build/include/config/kernel.release").write_text("4.4.200\n")
+    assert bench.add(box, "old").release == RECENT.release
+
+
 def no_symvers(box: Path) -> None:
     (box / "build/Module.symvers").unlink()
 

@@ -12,12 +12,13 @@ _BUILT = ("arch/x86/boot/bzImage", "arch/i386/boot/bzImage", "arch/x86_64/boot/b
 _IMAGES = ("bzImage", "vmlinuz*", "boot/vmlinuz*")
 _CONFIGS = ("config", "config-*", ".config", "boot/config-*", "build/.config")
 _MAPS = ("System.map*", "boot/System.map*", "build/System.map")
+# What the version magic is made from comes first: Debian's kernel.release is upstream's number.
 _RELEASES = (
-    ("include/config/kernel.release", r"(\S+)"),
-    (".kernelrelease", r"(\S+)"),  # 2.6.15 to 2.6.19
     ("include/generated/utsrelease.h", r'UTS_RELEASE "([^"]+)"'),
     ("include/linux/utsrelease.h", r'UTS_RELEASE "([^"]+)"'),  # up to 2.6.32
     ("include/linux/version.h", r'UTS_RELEASE "([^"]+)"'),  # up to 2.6.17
+    ("include/config/kernel.release", r"(\S+)"),
+    (".kernelrelease", r"(\S+)"),  # 2.6.15 to 2.6.19
 )
 _COMPILED = ("include/generated/compile.h", "include/linux/compile.h")
 _WHOLE = re.compile(r"^EXTRAVERSION\b", re.MULTILINE)
