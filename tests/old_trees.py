@@ -89,8 +89,11 @@ int hrtimer_start(struct hrtimer *timer, ktime_t time, const enum hrtimer_mode m
 int hrtimer_cancel(struct hrtimer *timer);
 """,
 }
+_CLOCK = {
+    "old": "struct timespec { long tv_sec, tv_nsec; };\nvoid ktime_get_ts(struct timespec *now);\n",
+    "new": "ktime_t ktime_get(void);\n",
+}
 _KTIME = """\
-ktime_t ktime_get(void);
 ktime_t ktime_set(long s, unsigned long ns);
 ktime_t ktime_add_ns(ktime_t time, u64 ns);
 long long ktime_to_ns(ktime_t time);
@@ -223,7 +226,7 @@ def tree(era: Era, folder: Path) -> Path:
     (linux / "sched.h").write_text(guard.format("SCHED", walk))
     (linux / "rcupdate.h").write_text(guard.format("RCU", _RCU))
     if era.hrtimer:
-        text = _HRTIMER[era.hrtimer] + _KTIME
+        text = _HRTIMER[era.hrtimer] + _CLOCK[era.hrtimer] + _KTIME
         (linux / "hrtimer.h").write_text(guard.format("HRTIMER", text))
         (linux / "ktime.h").write_text("#include <linux/hrtimer.h>\n")
     (folder / "scripts").mkdir()

@@ -4,7 +4,8 @@
  *
  *   2.6.16  hrtimers; before it a timer of the kernel's ticks stands in for one
  *   2.6.18  the function is given its hrtimer, and not the timer's data
- *   2.6.21  HRTIMER_MODE_ABS, which was HRTIMER_ABS; enum hrtimer_restart, which was int
+ *   2.6.21  HRTIMER_MODE_ABS, which was HRTIMER_ABS; enum hrtimer_restart, which was int;
+ *           ktime_get, which only the kernel itself had: modules had ktime_get_ts
  *   4.10    ktime_t is a plain number on every architecture
  *   6.13    hrtimer_setup does what hrtimer_init and setting `function` did; 6.15 has it alone
  */
@@ -102,7 +103,14 @@ static inline void vmlab_hrtimer_setup(struct hrtimer *timer,
 /* The monotonic clock, nanoseconds. */
 static inline u64 vmlab_now_ns(void)
 {
+#if LINUX_VERSION_CODE < KERNEL_VERSION(2, 6, 21)
+	struct timespec now;
+
+	ktime_get_ts(&now);
+	return (u64)now.tv_sec * 1000000000 + now.tv_nsec;
+#else
 	return ktime_to_ns(ktime_get());
+#endif
 }
 
 static inline void vmlab_hrtimer_start_at(struct hrtimer *timer, u64 ns)
