@@ -96,7 +96,7 @@ def export(prepared: Prepared, run: Run, version: str, file: Path) -> None:
     job, expanded = prepared.job, prepared.expanded
     meta = Meta(
         token=str(run.token), arch=job.kernel.arch.name, qemu=version,
-        modules=[*expanded.scenario.modules], workloads=[*expanded.scenario.workloads],
+        modules=expanded.modules, workloads=[*expanded.scenario.workloads],
         inputs=dict(prepared.inputs), release=job.kernel.release if job.kernel.added else "",
     )  # fmt: skip
     members = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vmlab import bootable
 from vmlab.arch import Arch
-from vmlab.build import busybox, kbuild, musl, procps
+from vmlab.build import busybox, kbuild, musl, procps, whole
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import Cache, content_key
 from vmlab.catalog import Catalog, Kernel
@@ -27,6 +27,7 @@ class Artifacts:
         self._builder = Builder(sandboxed, (cache.root,))  # of what a project brings
         self._toolchains: dict[str, musl.Toolchain] = {}
         self._compilers: dict[str, str] = {}
+        self._refused: dict[str, Exception] = {}  # whole builds that failed, by their names
 
     def image(self, arch: Arch) -> Path:
         """The tiny image of an architecture: an initramfs."""
@@ -97,9 +98,21 @@ class Artifacts:
         key = content_key(toolchain.specs, self._compiler(arch), *musl.FLAGS, *content)
         return self.cache.get("programs", f"{name}-{arch.name}-{key}", make) / name
 
-    def modules(self, kernel: Kernel, source: Path, wanted: Sequence[str]) -> dict[str, Path]:
-        """The wanted modules of a source directory, and those they need, built for a kernel."""
-        tree = self.tree(kernel)
+    def modules(
+        self, kernel: Kernel, folder: whole.Folder, wanted: Sequence[str]
+    ) -> dict[str, Path]:
+        """The wanted modules of a folder, and those they need, built for a kernel.
+
+        Where a folder is built as a whole all that is made is there, and what is not there of the
+        wanted ones raises NotForKernel, or ModuleBuildError.
+        """
+        tree, source = self.tree(kernel), folder.path
+        if folder.way != "apart":
+            built = self._whole(tree, folder)
+            for name in wanted:
+                if name not in built:
+                    raise whole.missing(tree, folder, name, list(built))
+            return built
         files = kbuild.source_files(source)
         key = kbuild.key(tree, files, wanted, self._compiler_of(tree))
 
@@ -107,6 +120,21 @@ class Artifacts:
             kbuild.build(tree, source, wanted, directory, builder=self._builder)
 
         return kbuild.modules(self.cache.get("modules", key, make))
+
+    def _whole(self, tree: kbuild.Tree, folder: whole.Folder) -> dict[str, Path]:
+        """A build that failed is not tried again by the runs that want the same."""
+        files = folder.files()
+        key = whole.key(tree, folder, files, self._compiler(tree.arch))
+        if key in self._refused:
+            raise self._refused[key]
+        try:
+            made = self.cache.get(
+                "modules", key, lambda made: whole.build(tree, folder, files, made, self._builder)
+            )
+        except (whole.NotForKernel, kbuild.ModuleBuildError) as error:
+            self._refused[key] = error
+            raise
+        return kbuild.modules(made)
 
     def tree(self, kernel: Kernel) -> kbuild.Tree:
         """What modules for this kernel are built against."""

@@ -146,7 +146,9 @@ def boot(
     kernel = artifacts.catalog.obtain(kernel)
     machine = machine or qemu.Machine(kernel.arch)
     names = sorted(project.module_names())
-    modules = artifacts.modules(kernel, project.modules, names) if names else {}
+    whole = project.settings.build != "apart"  # what this kernel cannot have is not there then
+    wanted = [] if whole else names
+    modules = artifacts.modules(kernel, project.folder, wanted) if names else {}
     files = {f"{name}.ko": path.read_bytes() for name, path in modules.items()}
     for name, source in project.workloads().items():
         files[name] = artifacts.program(kernel.arch, source, name).read_bytes()

@@ -33,7 +33,7 @@ class Payload:
 
     def sources(self, expanded: Expanded) -> dict[str, bytes]:
         """What these are built from: whole modules and what they share, and workloads."""
-        wanted = [*expanded.scenario.modules, *expanded.other_modules]
+        wanted = [*expanded.modules, *expanded.other_modules]
         found = self._module_sources(wanted) if wanted else {}
         workloads = self._project.workloads()
         for name in self._workload_names(expanded):
@@ -43,9 +43,11 @@ class Payload:
 
     def _modules(self, expanded: Expanded, kernel: Kernel) -> dict[str, bytes]:
         files: dict[str, bytes] = {}
-        folder = self._project.modules
-        if wanted := list(expanded.scenario.modules):
+        folder = self._project.folder
+        if wanted := expanded.modules:
             built = self._artifacts.modules(kernel, folder, wanted)
+            if folder.way != "apart":
+                built = modprobe.closure(wanted, built)
             files |= {f"{name}.ko": path.read_bytes() for name, path in built.items()}
         if others := expanded.other_modules:
             other = self._catalog.obtain(self._other(kernel))
@@ -54,6 +56,8 @@ class Payload:
         return files
 
     def _module_sources(self, wanted: Iterable[str]) -> dict[str, bytes]:
+        if self._project.settings.build != "apart":
+            return self._project.folder.files()
         folder = self._project.modules
         left_out = self._project.module_names() - set(kbuild.needed(folder, list(wanted)))
         return {

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vmlab.build.whole import Folder, Way
 from vmlab.errors import UsageError
 from vmlab.scenario import Expanded, Known, Loaded, ScenarioError, expand, load
 from vmlab.scenario.check import unknown
@@ -23,6 +24,12 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     modules: str = Field(default="kmod", description="one directory for each module")
+    build: Way = Field(
+        default="apart",
+        description="apart: each module's directory has its Kbuild; kbuild: the directory as a "
+        "whole, with its own; dkms: as a whole, as its dkms.conf says",
+    )
+    names: list[str] = Field(default=[], description="the modules of a whole: their files' names")
     scenarios: str = Field(default="scenarios", description="the scenario files")
     workloads: str = Field(default="scenarios/workloads", description="C files, one a program")
     kernels: str = Field(default="default", description="what runs use without --kernel")
@@ -40,11 +47,19 @@ class Project:
         return self.root / self.settings.modules
 
     @property
+    def folder(self) -> Folder:
+        """The same with how it is built."""
+        left_out = (self.output, self.root / self.settings.scenarios)
+        return Folder(self.modules, self.settings.build, left_out)
+
+    @property
     def output(self) -> Path:
         """Where run directories are made."""
         return self.root / "vmlab-out"
 
     def module_names(self) -> frozenset[str]:
+        if self.settings.build != "apart":
+            return frozenset(self.settings.names)
         return frozenset(path.parent.name for path in self.modules.glob("*/Kbuild"))
 
     def workloads(self) -> dict[str, Path]:

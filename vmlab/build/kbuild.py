@@ -62,15 +62,22 @@ def command(tree: Tree, directory: Path) -> list[str]:
     What it makes does not depend on where it is made: debug information names the sources relative
     to the directory, and the headers by their place on an installed system.
     """
-    host = f"gcc {tree.arch.gcc_flag}"
     return [
-        "make", "-C", str(tree.headers), f"M={directory}", f"ARCH={tree.arch.name}",
-        f"CC={tree.compiler or host}", f"HOSTCC={host}",
-        *([f"CROSS_COMPILE={tree.cross_compile}"] if tree.cross_compile else []),
-        *([f"KCFLAGS={_maps(tree, directory)}"] if tree.maps else []),
-        *(f"{name}={value}" for name, value in _INSTEAD.items()),
+        "make", "-C", str(tree.headers), f"M={directory}",
+        *(f"{name}={value}" for name, value in variables(tree, directory).items()),
         "modules",
     ]  # fmt: skip
+
+
+def variables(tree: Tree, directory: Path) -> dict[str, str]:
+    """The make variables of every build for a kernel."""
+    host = f"gcc {tree.arch.gcc_flag}"
+    given = {"ARCH": tree.arch.name, "CC": tree.compiler or host, "HOSTCC": host}
+    if tree.cross_compile:
+        given["CROSS_COMPILE"] = tree.cross_compile
+    if tree.maps:
+        given["KCFLAGS"] = _maps(tree, directory)
+    return {**given, **_INSTEAD}
 
 
 def _maps(tree: Tree, directory: Path) -> str:

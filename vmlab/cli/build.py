@@ -30,7 +30,7 @@ def build(
     for one in artifacts.catalog.select(kernel or project.settings.kernels):
         try:
             real = artifacts.catalog.obtain(one)
-            built = artifacts.modules(real, project.modules, wanted)
+            built = artifacts.modules(real, project.folder, wanted)
         except Unavailable as error:
             typer.echo(f"{one.id}: skipped: {error}")
             continue
@@ -40,6 +40,8 @@ def build(
             continue
         for name, path in built.items():
             typer.echo(f"{real.id}: {name}: {path}")
+        if project.settings.build == "dkms":
+            continue
         words = kbuild.by_hand(artifacts.tree(real), project.modules, wanted)
         typer.echo(f"{real.id}: again by hand: {words}")
     sys.exit(1 if failed else 0)

@@ -35,6 +35,19 @@ def files(
     return {name: data for name, data in content.items() if name not in ours}
 
 
+def closure(wanted: Iterable[str], built: Mapping[str, Path]) -> dict[str, Path]:
+    """The wanted modules, and those of the same build that they depend on."""
+    by_name = {_name(name): name for name in built}
+    found: dict[str, Path] = {}
+    left = list(wanted)
+    while left:
+        name = by_name.get(_name(left.pop()))
+        if name is not None and name not in found:
+            found[name] = built[name]
+            left += _depends(built[name].read_bytes())
+    return found
+
+
 def path_name(path: Path) -> str:
     """A module's name: its file's, without .ko and what it is packed with."""
     return _name(path.name.partition(".ko")[0])

@@ -45,16 +45,26 @@ def names(document: Document, known: Known) -> Iterator[Problem]:
             continue
         name = text.split()[0].partition("@")[0]
         place = document.place(("steps", number, "insmod"))
-        if name not in known.modules:
+        if set(_meant(name, document)) - set(known.modules):
             yield Problem(*place, unknown("module", name, known.modules))
         elif name not in _list(listed):
             yield Problem(*place, f"module {name!r} is not in the scenario's `modules:`")
 
 
 def _listed(what: str, key: str, known: Iterable[str], document: Document) -> Iterator[Problem]:
-    for number, name in enumerate(_list(document.content.get(key))):
-        if isinstance(name, str) and name not in known:
-            yield Problem(*document.place((key, number)), unknown(what, name, known))
+    for number, listed in enumerate(_list(document.content.get(key))):
+        for name in _meant(listed, document) if isinstance(listed, str) else ():
+            if name not in known:
+                yield Problem(*document.place((key, number)), unknown(what, name, known))
+
+
+def _meant(text: str, document: Document) -> list[str]:
+    """A name that is a parameter's: each of its values."""
+    parameters = document.content.get("parameters")
+    found = [name for name, key in refs.found(text) if key is None]
+    values = parameters.get(found[0]) if found and isinstance(parameters, dict) else None
+    meant = [refs.with_parameters(text, {found[0]: str(one)}) for one in _list(values)]
+    return meant or [text]
 
 
 def _list(value: object) -> list[object]:

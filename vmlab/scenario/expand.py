@@ -8,7 +8,7 @@ from pathlib import Path
 from vmlab.guest import program
 from vmlab.plain import plain
 from vmlab.scenario.load import Loaded
-from vmlab.scenario.model import Scenario, Step
+from vmlab.scenario.model import Rmmod, Scenario, Step
 from vmlab.scenario.references import with_parameters
 
 
@@ -64,6 +64,11 @@ class Expanded:
         ]
 
     @property
+    def modules(self) -> list[str]:
+        """The modules that it needs."""
+        return [with_parameters(name, self.values) for name in self.scenario.modules]
+
+    @property
     def other_modules(self) -> list[str]:
         """Modules that a step wants as built for another kernel (NAME@other)."""
         words = (one.argument.split()[0] for one in self.steps if one.verb == "insmod")
@@ -89,9 +94,15 @@ def _one(loaded: Loaded, values: Mapping[str, str], number: int) -> Expanded:
         RunStep(
             step,
             line,
-            with_parameters(step.argument, values),
+            _argument(step, values),
             {key: with_parameters(text, values) for key, text in step.patterns().items()},
         )
         for step, line in zip(loaded.scenario.steps, loaded.lines, strict=True)
     )
     return Expanded(loaded.path, loaded.scenario, values, steps, number, loaded.text)
+
+
+def _argument(step: Step, values: Mapping[str, str]) -> str:
+    """A loaded module has the kernel's name for it: a dash in a file's name is an underscore."""
+    text = with_parameters(step.argument, values)
+    return text.replace("-", "_") if isinstance(step, Rmmod) else text

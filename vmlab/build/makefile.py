@@ -1,0 +1,115 @@
+"""What the Kbuild files of a folder say of modules, read without make.
+
+Conditions are not followed: what stands in any branch is taken as said.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+FILES = ("Kbuild", "Makefile")
+_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([\w.$(){}-]+)\s*[:+?]?=\s*(.*?)\s*$")
+_OBJECT = re.compile(r"obj-(m|y|\$[({]CONFIG_\w+[)}])$")
+_VARIABLE = re.compile(r"\$[({](\w+)[)}]")
+_DEEPEST = 6  # directories
+
+
+@dataclass(frozen=True)
+class Made:
+    """A module that a Kbuild file makes of sources."""
+
+    name: str
+    folder: Path  # from the root
+    sources: tuple[Path, ...]
+    option: str | None = None  # the CONFIG_ that it is built with
+
+
+def modules(root: Path) -> list[Made]:
+    """All modules below a folder, in the order in which its Kbuild files name them."""
+    found: dict[str, Made] = {}
+    for folder in _folders(root):
+        for made in _of(root, folder):
+            found.setdefault(made.name, made)
+    return list(found.values())
+
+
+def roots(root: Path) -> list[Path]:
+    """The topmost folders whose Kbuild file makes something, from the root."""
+    found: list[Path] = []
+    for folder in _folders(root):
+        name = folder.relative_to(root)
+        known = any(name.is_relative_to(one) for one in found)
+        if not known and any(True for _ in _objects(_statements(folder))):
+            found.append(name)
+    return found
+
+
+def option(root: Path, name: str) -> str | None:
+    """The CONFIG_ that a module is built with, None where it always is."""
+    return next((made.option for made in modules(root) if made.name == name), None)
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    files = [path for name in FILES for path in root.rglob(name) if path.is_file()]
+    folders = {path.parent for path in files}
+    inside = [one for one in folders if not _hidden(one.relative_to(root))]
+    return iter(sorted(inside, key=lambda one: (len(one.relative_to(root).parts), str(one))))
+
+
+def _hidden(folder: Path) -> bool:
+    parts = folder.parts
+    return len(parts) > _DEEPEST or any(part.startswith(".") or part == "vmlab-out" for part in parts)
+
+
+def _statements(folder: Path) -> list[tuple[str, str]]:
+    """Every assignment of the file that kbuild reads there: name, value."""
+    path = next(folder / name for name in FILES if (folder / name).is_file())
+    text = path.read_text(errors="replace").replace("\\\n", " ")
+    lines = [line.partition("#")[0] for line in text.splitlines() if not line.startswith("\t")]
+    indented = [line[1:].partition("#")[0] for line in text.splitlines() if line.startswith("\tobj-")]
+    found = [_ASSIGNMENT.match(line) for line in (*lines, *indented)]
+    made = [(one[1], one[2]) for one in found if one]
+    values = {name: value for name, value in made if _VARIABLE.search(name) is None}
+    return [(_put(name, values), _put(value, values)) for name, value in made]
+
+
+def _put(text: str, values: Mapping[str, str]) -> str:
+    """Variables of the file itself; others stay."""
+    for _ in range(4):
+        text = _VARIABLE.sub(lambda found: values.get(found[1], found[0]), text)
+    return text
+
+
+def _objects(statements: list[tuple[str, str]]) -> Iterator[tuple[str, str | None]]:
+    """What is made: NAME.o or FOLDER/, each with its CONFIG_ where it has one."""
+    for name, value in statements:
+        found = _OBJECT.match(name)
+        if found:
+            config = found[1][2:-1] if found[1].startswith("$") else None
+            yield from ((word, config) for word in value.split())
+
+
+def _of(root: Path, folder: Path) -> Iterator[Made]:
+    statements = _statements(folder)
+    where = folder.relative_to(root)
+    for word, config in _objects(statements):
+        if word.endswith(".o") and "$" not in word:
+            name = Path(word).name.removesuffix(".o")
+            sources = _sources(name, statements) or (f"{word.removesuffix('.o')}.c",)
+            # An option of the folder's own is given by its Makefile, and not by the kernel.
+            own = any(given == config for given, _ in statements)
+            yield Made(
+                name, where, tuple(where / one for one in sources), None if own else config
+            )
+
+
+def _sources(name: str, statements: list[tuple[str, str]]) -> tuple[str, ...]:
+    parts = [
+        word.removesuffix(".o") + ".c"
+        for key, value in statements
+        if re.fullmatch(rf"{re.escape(name)}-(?:objs|y|m|\$[({{]CONFIG_\w+[)}}])", key)
+        for word in value.split()
+        if word.endswith(".o")
+    ]
+    return tuple(dict.fromkeys(parts))

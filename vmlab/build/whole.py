@@ -1,0 +1,138 @@
+"""Builds a folder of somebody's as a whole: with its Kbuild, or as its dkms.conf says."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vmlab.build import copies, dkms, kbuild, makefile
+from vmlab.build.environment import environment
+from vmlab.build.kbuild import ModuleBuildError, Tree
+from vmlab.cache import content_key
+from vmlab.catalog import Unavailable
+
+Way = Literal["apart", "kbuild", "dkms"]
+_MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
+_KEPT = (".ko", "build.log", "Module.symvers")
+
+
+class NotForKernel(Unavailable):
+    """A module that cannot exist on a kernel; the message says why. No fault of anybody's."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What is built: a directory, how, and what in it is none of the modules'."""
+
+    path: Path
+    way: Way
+    left_out: tuple[Path, ...] = ()
+
+    def files(self) -> dict[str, bytes]:
+        return copies.contents(self.path, self.left_out)
+
+
+def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -> str:
+    """The name of a build. It holds all modules of the folder, whichever are wanted."""
+    recipe = (tree.version, compiler, folder.way, *kbuild.command(tree, Path("/")))
+    modes = [str((folder.path / name).stat().st_mode & 0o111) for name in sorted(files)]
+    parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
+    return f"{tree.id}-{content_key('whole', *recipe, *modes, *parts)}"
+
+
+def build(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) -> None:
+    """Builds in a copy below `directory`, and leaves the modules there and build.log.
+
+    Raises NotForKernel, and ModuleBuildError with the compiler's words.
+    """
+    {"kbuild": _kbuild, "dkms": _dkms}[folder.way](tree, folder, files, directory)
+    for path in sorted(directory.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif not path.name.endswith(_KEPT):
+            path.unlink()
+
+
+def _kbuild(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) -> None:
+    work = directory / "build"
+    copies.copy(folder.path, files, work)
+    roots = makefile.roots(work)
+    if roots and Path() not in roots:
+        (work / "Kbuild").write_text("".join(f"obj-m += {root}/\n" for root in roots))
+    words = [*kbuild.command(tree, work), f"-j{os.cpu_count() or 1}"]
+    _run(tree, words, work, directory / "build.log", {})
+
+
+def _dkms(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) -> None:
+    target = target_of(tree)
+    conf = conf_of(folder, tree)
+    if conf.excluded:
+        raise NotForKernel(f"{tree.id}: {conf.excluded}")
+    work = directory / conf.name / conf.version / "build"
+    copies.copy(folder.path, files, work)
+    env = {**dkms.variables(conf, directory, target), "MAKEFLAGS": _makeflags(tree, work)}
+    log = directory / "build.log"
+    for patch in conf.patches:
+        _run(tree, ["patch", "-p1", "--batch", "-i", f"patches/{patch}"], work, log, {})
+    if conf.pre_build:
+        _run(tree, ["bash", "-c", f"./{conf.pre_build}"], work, log, env)
+    command = dkms.placed(conf.make, directory, target)
+    _run(tree, ["bash", "-c", command], work, log, env)
+
+
+def conf_of(folder: Folder, tree: Tree) -> dkms.Conf:
+    """What dkms.conf says for a kernel. Raises ModuleBuildError where it is not read."""
+    try:
+        return dkms.read(folder.path, target_of(tree))
+    except (dkms.ConfError, re.error) as error:
+        raise ModuleBuildError(tree.id, f"dkms build {folder.path}", str(error)) from error
+
+
+def target_of(tree: Tree) -> dkms.Target:
+    return dkms.Target(tree.id, _MACHINES.get(tree.arch.name, tree.arch.name), tree.headers)
+
+
+def _makeflags(tree: Tree, work: Path) -> str:
+    """The variables that a build needs for every make below a command, as that reads them."""
+    words = [
+        re.sub(r"([\s\\])", r"\\\1", f"{name}={value}").replace("$", "$$")
+        for name, value in kbuild.variables(tree, work).items()
+    ]
+    return f"-j{os.cpu_count() or 1} -- {' '.join(words)}"
+
+
+def _run(
+    tree: Tree, words: Sequence[str], work: Path, log: Path, more: Mapping[str, str]
+) -> None:
+    try:
+        done = subprocess.run(
+            words, cwd=work, capture_output=True, text=True, errors="replace", check=False,
+            stdin=subprocess.DEVNULL, env=environment(**more),
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise ModuleBuildError(tree.id, shlex.join(words), f"{words[0]} was not found") from error
+    with log.open("a") as file:
+        file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
+    if done.returncode:
+        said = kbuild.message(done.stdout, done.stderr, work) or f"status {done.returncode}"
+        shown = [f"{name}={shlex.quote(value)}" for name, value in more.items()]
+        by_hand = " ".join([*shown, shlex.join(words)])
+        raise ModuleBuildError(tree.id, by_hand, said)
+
+
+def missing(tree: Tree, folder: Folder, name: str, built: Sequence[str]) -> Exception:
+    """Why a build left no module of this name: the kernel cannot have it, or the build is bad."""
+    if folder.way == "dkms":
+        if name not in {one.name for one in conf_of(folder, tree).built}:
+            return NotForKernel(f"{tree.id}: dkms.conf builds no {name} for this kernel")
+    elif option := makefile.option(folder.path, name):
+        config = target_of(tree).config()
+        if config.get(option) not in ("y", "m"):
+            return NotForKernel(f"{tree.id}: {name} is built with {option}, and that is not set")
+    said = f"no {name}.ko was left; there are: {', '.join(sorted(built)) or 'none'}"
+    return ModuleBuildError(tree.id, shlex.join(kbuild.command(tree, folder.path)), said)
