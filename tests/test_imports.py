@@ -14,7 +14,7 @@ ROOMS = (
     "verdict", "story", "snapshots", "project", "payload", "backend", "inputs", "tokens",
     "symbols", "frames", "debug", "runner", "virtme_trees", "virtme", "bench", "measure",
     "executor", "lab", "selfcheck", "shell", "terminal", "determinism", "explore", "archive",
-    "replay", "interactive", "report", "doctor", "cli", "pytest_plugin",
+    "replay", "interactive", "report", "doctor", "init", "cli", "pytest_plugin",
 )  # fmt: skip
 LOW = {
     "crash": {"plain", "errors", "crash"},

@@ -14,7 +14,7 @@ _LIMIT = 256 << 20  # bytes of all files
 
 
 def names(folder: Path, left_out: tuple[Path, ...] = ()) -> Iterator[str]:
-    """The files of a folder by their relative names, sorted; links that lead out are not among them.
+    """The files of a folder by their relative names, sorted; no links that lead out.
 
     `left_out` are folders that are none of the modules', as the one of the scenarios.
     """

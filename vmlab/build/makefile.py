@@ -13,6 +13,14 @@ _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([\w.$(){}-]+)\s*[:+?]?=\s*(.*?)\s*
 _OBJECT = re.compile(r"obj-(m|y|\$[({]CONFIG_\w+[)}])$")
 _VARIABLE = re.compile(r"\$[({](\w+)[)}]")
 _DEEPEST = 6  # directories
+_PLACE = re.compile(
+    r"/lib/modules/(?:\$\([^)\n]*\)|\$\{[^}\n]*\}|`[^`\n]*`|[^/\s$`]+)/(?:build|source)\b"
+)
+_ASKED = {
+    "-r": re.compile(r"\$\(shell uname -r\)|`uname -r`"),
+    "-m": re.compile(r"\$\(shell uname -m\)|`uname -m`"),
+}
+SETTLING = f"{_PLACE.pattern} {_ASKED} {_ASSIGNMENT.pattern}"  # part of the name of what is built from settled files
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,9 @@ def _folders(root: Path) -> Iterator[Path]:
 
 def _hidden(folder: Path) -> bool:
     parts = folder.parts
-    return len(parts) > _DEEPEST or any(part.startswith(".") or part == "vmlab-out" for part in parts)
+    return len(parts) > _DEEPEST or any(
+        part.startswith(".") or part == "vmlab-out" for part in parts
+    )
 
 
 def _statements(folder: Path) -> list[tuple[str, str]]:
@@ -67,7 +77,9 @@ def _statements(folder: Path) -> list[tuple[str, str]]:
     path = next(folder / name for name in FILES if (folder / name).is_file())
     text = path.read_text(errors="replace").replace("\\\n", " ")
     lines = [line.partition("#")[0] for line in text.splitlines() if not line.startswith("\t")]
-    indented = [line[1:].partition("#")[0] for line in text.splitlines() if line.startswith("\tobj-")]
+    indented = [
+        line[1:].partition("#")[0] for line in text.splitlines() if line.startswith("\tobj-")
+    ]
     found = [_ASSIGNMENT.match(line) for line in (*lines, *indented)]
     made = [(one[1], one[2]) for one in found if one]
     values = {name: value for name, value in made if _VARIABLE.search(name) is None}
@@ -99,9 +111,7 @@ def _of(root: Path, folder: Path) -> Iterator[Made]:
             sources = _sources(name, statements) or (f"{word.removesuffix('.o')}.c",)
             # An option of the folder's own is given by its Makefile, and not by the kernel.
             own = any(given == config for given, _ in statements)
-            yield Made(
-                name, where, tuple(where / one for one in sources), None if own else config
-            )
+            yield Made(name, where, tuple(where / one for one in sources), None if own else config)
 
 
 def _sources(name: str, statements: list[tuple[str, str]]) -> tuple[str, ...]:
@@ -113,3 +123,31 @@ def _sources(name: str, statements: list[tuple[str, str]]) -> tuple[str, ...]:
         if word.endswith(".o")
     ]
     return tuple(dict.fromkeys(parts))
+
+
+def settle(root: Path, kernel: str, machine: str, headers: Path) -> None:
+    """In Makefiles below a folder, puts a kernel in the place of the one that this machine runs.
+
+    They name it by `uname` and by the place of an installed kernel's headers.
+    """
+    for path in (*root.rglob("*akefile*"), *root.rglob("Kbuild*"), *root.rglob("*.mk")):
+        if not path.is_file():
+            continue
+        before = path.read_bytes()
+        text = _PLACE.sub(str(headers), before.decode("utf-8", "surrogateescape"))
+        for option, value in (("-r", kernel), ("-m", machine)):
+            text = _ASKED[option].sub(value, text)
+        text = _assigned(text, headers)
+        if (after := text.encode("utf-8", "surrogateescape")) != before:
+            path.write_bytes(after)
+
+
+def _assigned(text: str, headers: Path) -> str:
+    """The place of the headers where it is put together from variables of the same file."""
+    lines = text.split("\n")
+    found = [_ASSIGNMENT.match(line) for line in lines]
+    values = {one[1]: one[2] for one in found if one and not _VARIABLE.search(one[1])}
+    for number, one in enumerate(found):
+        if one and _PLACE.fullmatch(_put(one[2], values).rstrip("/")):
+            lines[number] = f"{lines[number][: one.start(2)]}{headers}"
+    return "\n".join(lines)

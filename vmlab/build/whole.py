@@ -38,7 +38,13 @@ class Folder:
 
 def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -> str:
     """The name of a build. It holds all modules of the folder, whichever are wanted."""
-    recipe = (tree.version, compiler, folder.way, *kbuild.command(tree, Path("/")))
+    recipe = (
+        tree.version,
+        compiler,
+        folder.way,
+        makefile.SETTLING,
+        *kbuild.command(tree, Path("/")),
+    )
     modes = [str((folder.path / name).stat().st_mode & 0o111) for name in sorted(files)]
     parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
     return f"{tree.id}-{content_key('whole', *recipe, *modes, *parts)}"
@@ -79,6 +85,7 @@ def _dkms(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) 
     log = directory / "build.log"
     for patch in conf.patches:
         _run(tree, ["patch", "-p1", "--batch", "-i", f"patches/{patch}"], work, log, {})
+    makefile.settle(work, target.kernel, target.machine, target.headers)
     if conf.pre_build:
         _run(tree, ["bash", "-c", f"./{conf.pre_build}"], work, log, env)
     command = dkms.placed(conf.make, directory, target)
@@ -106,9 +113,7 @@ def _makeflags(tree: Tree, work: Path) -> str:
     return f"-j{os.cpu_count() or 1} -- {' '.join(words)}"
 
 
-def _run(
-    tree: Tree, words: Sequence[str], work: Path, log: Path, more: Mapping[str, str]
-) -> None:
+def _run(tree: Tree, words: Sequence[str], work: Path, log: Path, more: Mapping[str, str]) -> None:
     try:
         done = subprocess.run(
             words, cwd=work, capture_output=True, text=True, errors="replace", check=False,
@@ -120,9 +125,7 @@ def _run(
         file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
     if done.returncode:
         said = kbuild.message(done.stdout, done.stderr, work) or f"status {done.returncode}"
-        shown = [f"{name}={shlex.quote(value)}" for name, value in more.items()]
-        by_hand = " ".join([*shown, shlex.join(words)])
-        raise ModuleBuildError(tree.id, by_hand, said)
+        raise ModuleBuildError(tree.id, f"vmlab build --kernel {tree.id}", said)
 
 
 def missing(tree: Tree, folder: Folder, name: str, built: Sequence[str]) -> Exception:

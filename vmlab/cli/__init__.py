@@ -13,6 +13,7 @@ from vmlab.cli import (
     determinism,
     doctor,
     explore,
+    init,
     kernels,
     replay,
     report,
@@ -28,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("init", short_help="Make a project of a folder of modules.")(init.init)
 app.command("run")(run.run)
 app.command("replay", short_help="Run a token's run again and compare.")(replay.replay)
 app.command("report", short_help="Write what was run as a page, or in other formats.")(

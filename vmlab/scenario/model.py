@@ -59,12 +59,17 @@ class Step(Model):
 
 
 _ERRNO = "the errno with which the kernel must refuse it, by name, or `any`; without it, success"
+_OR_SKIP = (
+    "the errno that means that this guest has nothing for it, ENODEV for instance: the run is "
+    "skipped then"
+)
 _AS = "a name for what it gives; later steps write `{name.key}`"
 _OUTPUT = "a pattern that its output must match"
 _NO_OUTPUT = "a pattern that its output must not match"
 _STATUS = "the exit status that it must end with, `nonzero` or `any`"
 
 ErrnoField = Annotated[Errno | None, Field(description=_ERRNO)]
+OrSkipField = Annotated[Errno | None, Field(description=_OR_SKIP)]
 AsField = Annotated[Name | None, Field(alias="as", description=_AS)]
 OutputField = Annotated[Text | None, Field(description=_OUTPUT)]
 NoOutputField = Annotated[Text | None, Field(description=_NO_OUTPUT)]
@@ -79,6 +84,7 @@ class Insmod(Step):
         description="`NAME parameter=value ...`; NAME@other is built for another kernel"
     )
     errno: ErrnoField = None
+    or_skip: OrSkipField = None
 
 
 class Rmmod(Step):
@@ -98,6 +104,7 @@ class Modprobe(Step):
         "ENOENT if the kernel lacks it"
     )
     errno: ErrnoField = None
+    or_skip: OrSkipField = None
 
 
 class Run(Step):

@@ -133,7 +133,9 @@ def _sort(given: Given) -> Done:
 
 def _cut(given: Given) -> Done:
     words = " ".join(given.words)
-    found = re.fullmatch(r"-d ?(.) -f ?(\d+)(-?)(?: (\S+))?|-f ?(\d+)(-?) -d ?(.)(?: (\S+))?", words)
+    found = re.fullmatch(
+        r"-d ?(.) -f ?(\d+)(-?)(?: (\S+))?|-f ?(\d+)(-?) -d ?(.)(?: (\S+))?", words
+    )
     if not found:
         raise Refused(f"runs cut {words}, which is not known here")
     mark, field = found[1] or found[7], int(found[2] or found[5])

@@ -166,10 +166,10 @@ class Shell:
     def _simple(self, command: Simple, given: str) -> tuple[int, str]:
         self._line = command.line
         if not command.words:
-            self._status = 0
             for assignment in command.assignments:
                 self._assign(assignment)
-            return self._status, ""
+            asked = any("$(" in one.value or "`" in one.value for one in command.assignments)
+            return self._status if asked else 0, ""
         words = [one for raw in command.words for one in expand.fields(raw, self)]
         if not words:
             return 0, ""
@@ -242,4 +242,3 @@ class Shell:
         index = self._index(assignment.index)
         before = self.arrays.get(name, {}).get(index, "") if assignment.more else ""
         self.set(name, before + expand.text(assignment.value, self), index)
-

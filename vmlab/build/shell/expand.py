@@ -33,7 +33,7 @@ def text(raw: str, shell: Variables) -> str:
 def fields(raw: str, shell: Variables) -> list[str]:
     """A word of a command: what is expanded outside quotes is parted at blanks."""
     made: list[str] = []
-    current: str | None = '' if re.search(r"""['"]""", raw) else None
+    current: str | None = "" if re.search(r"""['"]""", raw) else None
     for piece, parts in _pieces(raw, shell, False):
         if not parts:
             current = (current or "") + piece

@@ -1,7 +1,7 @@
 """Tokens into commands."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from vmlab.build.shell.errors import Refused
@@ -147,7 +147,12 @@ class _Parser:
             raise Refused("a command is missing at the end", self.last)
         if self.sees(*_LOOPS):
             raise Refused(f"has a {self.here.text!r}", self.here.line)
-        table = {"if": self.conditional, "for": self.loop, "(": self.group, "{": self.group}
+        table: dict[str, Callable[[], Command]] = {
+            "if": self.conditional,
+            "for": self.loop,
+            "(": self.group,
+            "{": self.group,
+        }
         if self.here.text in table and self.here.kind != "redirect":
             return table[self.here.text]()
         return self.simple()

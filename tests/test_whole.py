@@ -1,0 +1,166 @@
+"""Folders built as a whole, against a kernel tree that takes no compiler."""
+
+from pathlib import Path
+
+import pytest
+
+from vmlab.arch import ARCHES
+from vmlab.build import kbuild, makefile, whole
+from vmlab.build.kbuild import ModuleBuildError
+
+# Stands for kbuild: a module's file is its source with what the build was given.
+KERNEL = """\
+KERNELRELEASE := fake
+here := $(lastword $(MAKEFILE_LIST))
+include $(or $(wildcard $(M)/Kbuild),$(M)/Makefile)
+.PHONY: modules
+modules:
+\t@for o in $(obj-m) $(obj-y); do case $$o in \\
+\t*/) $(MAKE) -f $(here) M=$(M)/$$o modules;; \\
+\t*) (cat $(M)/$${o%.o}.c; echo '$(CC)') > $(M)/$${o%.o}.ko;; esac || exit 1; done
+"""
+
+
+@pytest.fixture
+def tree(tmp_path) -> kbuild.Tree:
+    headers = tmp_path / "root/usr/src/headers"
+    headers.mkdir(parents=True)
+    (headers / "Makefile").write_text(KERNEL)
+    (headers / ".config").write_text("CONFIG_PCI=y\n")
+    return kbuild.Tree("6.1.0-50-686", ARCHES["i386"], headers, "6.1")
+
+
+@pytest.fixture
+def built(tmp_path, tree):
+    """Builds files; returns what is left by name."""
+    rounds = iter(range(9))
+
+    def built(way: whole.Way, files: dict[str, str]) -> dict[str, str]:
+        source, directory = tmp_path / "source", tmp_path / f"built{next(rounds)}"
+        for name, text in files.items():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_text(text)
+        before = sorted(source.rglob("*"))
+        folder = whole.Folder(source, way)
+        directory.mkdir()
+        whole.build(tree, folder, folder.files(), directory)
+        assert sorted(source.rglob("*")) == before
+        return {name: path.read_text() for name, path in kbuild.modules(directory).items()}
+
+    return built
+
+
+WRAPPER = """\
+ifneq ($(KERNELRELEASE),)
+obj-m := duck.o
+else
+KDIR ?= /lib/modules/$(shell uname -r)/build
+all:
+\t$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+endif
+"""
+CONF = "PACKAGE_NAME=pond\nPACKAGE_VERSION=1.0\nBUILT_MODULE_NAME=duck\n"
+
+
+def test_a_makefile_that_is_a_kbuild_file_and_a_wrapper_is_built(built):
+    assert built("kbuild", {"Makefile": WRAPPER, "duck.c": "x\n"}) == {"duck": "x\ngcc -m32\n"}
+
+
+def test_folders_without_a_common_kbuild_are_built_together(built):
+    files = {"a/Kbuild": "obj-m += a.o\n", "a/a.c": "", "b/Makefile": "obj-m = b.o\n", "b/b.c": ""}
+    assert set(built("kbuild", {**files, "Makefile": "all:\n\tfalse\n"})) == {"a", "b"}
+
+
+def test_a_command_of_dkms_gets_the_compiler_through_every_make(built):
+    """The wrapper starts a make of its own, and names the place of an installed kernel."""
+    kept = (line for line in WRAPPER.splitlines() if not line.startswith(("if", "e")))
+    wrapper = "\n".join(kept) + "\n"
+    conf = CONF + "MAKE='make all'\n"
+    assert built("dkms", {"Makefile": wrapper, "dkms.conf": conf, "duck.c": "x\n"}) == {
+        "duck": "x\ngcc -m32\n"
+    }
+
+
+def test_patches_and_what_is_run_before_a_build_are_honoured(built, tmp_path):
+    patch = "--- a/duck.c\n+++ b/duck.c\n@@ -1 +1 @@\n-x\n+patched\n"
+    script = tmp_path / "source/before.sh"
+    script.parent.mkdir()
+    script.write_text('#!/bin/sh\necho "$module $kernelver" > egg.c\n')
+    script.chmod(0o755)
+    conf = CONF + "PATCH[0]=fix.patch\nPRE_BUILD=before.sh\n"
+    files = {"Makefile": "obj-m := duck.o egg.o\n", "dkms.conf": conf, "duck.c": "x\n"}
+    made = built("dkms", {**files, "patches/fix.patch": patch})
+    assert made == {"duck": "patched\ngcc -m32\n", "egg": "pond 6.1.0-50-686\ngcc -m32\n"}
+    with pytest.raises(ModuleBuildError, match="patch"):
+        built("dkms", {"duck.c": "another\n"})
+
+
+def test_a_kernel_that_cannot_have_a_module_is_told_from_a_bad_build(built, tree, tmp_path):
+    source = tmp_path / "source"
+    conf = CONF + "BUILD_EXCLUSIVE_CONFIG=CONFIG_ACPI\n"
+    with pytest.raises(whole.NotForKernel, match="6.1.0-50-686: .*not so: CONFIG_ACPI"):
+        built("dkms", {"Makefile": "obj-m := duck.o\n", "dkms.conf": conf, "duck.c": ""})
+    (source / "dkms.conf").write_text(CONF)
+    folder = whole.Folder(source, "dkms")
+    assert isinstance(whole.missing(tree, folder, "drake", []), whole.NotForKernel)
+    lost = whole.missing(tree, folder, "duck", ["swan"])
+    assert isinstance(lost, ModuleBuildError)
+    assert "no duck.ko was left; there are: swan" in str(lost)
+
+
+def test_a_module_whose_option_is_off_cannot_be_on_that_kernel(tree, tmp_path):
+    (tmp_path / "Kbuild").write_text("obj-$(CONFIG_ACPI) += duck.o\nobj-$(CONFIG_PCI) += egg.o\n")
+    folder = whole.Folder(tmp_path, "kbuild")
+    reason = whole.missing(tree, folder, "duck", [])
+    assert isinstance(reason, whole.NotForKernel)
+    assert "CONFIG_ACPI" in str(reason)
+    assert isinstance(whole.missing(tree, folder, "egg", []), ModuleBuildError)
+
+
+def test_a_dkms_conf_that_is_not_read_is_a_failure_of_its_build(built, tmp_path):
+    with pytest.raises(ModuleBuildError, match="dkms.conf:4: runs 'touch'"):
+        built("dkms", {"dkms.conf": CONF + f"touch {tmp_path}/seen\n", "duck.c": ""})
+    assert not (tmp_path / "seen").exists()
+
+
+def test_a_failed_build_shows_the_line(built):
+    bad = "obj-m := duck.o\n$(error duck.c:7:3: error: no pond)\n"
+    with pytest.raises(ModuleBuildError, match=r"duck.c:7:3: error: no pond"):
+        built("dkms", {"Makefile": bad, "dkms.conf": CONF, "duck.c": ""})
+
+
+def test_what_builds_left_and_links_that_lead_out_are_not_copied(tmp_path):
+    source = tmp_path / "source"
+    for name in ("a.c", "a.o", "old.ko", ".git/x", "vmlab-out/y", "scenarios/load.yaml", "sub/b.h"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(name)
+    (tmp_path / "secret").write_text("")
+    (source / "link.c").symlink_to(tmp_path / "secret")
+    folder = whole.Folder(source, "kbuild", (source / "scenarios",))
+    assert sorted(folder.files()) == ["a.c", "sub/b.h"]
+
+
+def test_makefiles_are_settled_on_a_kernel(tmp_path):
+    (tmp_path / "Makefile").write_text(
+        "A := $(shell uname -r)\nB = /lib/modules/$(shell uname -r)/build\n"
+        "C = /lib/modules/`uname -r`/source/x\nD = /lib/modules/${K}/build\nE = /lib/modules/builder\n"
+        "L := /lib/modules/$(A)\nF ?= $(L)/build\nG = $(L)/extra\n"
+    )
+    makefile.settle(tmp_path, "6.1.0-50-686", "i686", Path("/headers"))
+    assert (tmp_path / "Makefile").read_text() == (
+        "A := 6.1.0-50-686\nB = /headers\nC = /headers/x\nD = /headers\nE = /lib/modules/builder\n"
+        "L := /lib/modules/$(A)\nF ?= /headers\nG = $(L)/extra\n"
+    )
+
+
+def test_kbuild_files_say_what_modules_are_made_of(tmp_path):
+    (tmp_path / "Makefile").write_text(
+        "NAME := duck\nobj-m += $(NAME).o \\\n  egg.o # nest.o\nduck-y := a.o b.o\nduck-objs += c.o\n"
+        "obj-$(CONFIG_PCI) += swan.o\nobj-$(CONFIG_OWN) += own.o\nCONFIG_OWN ?= m\nall:\n\techo x.o\n"
+    )
+    made = {one.name: one for one in makefile.modules(tmp_path)}
+    assert list(made) == ["duck", "egg", "swan", "own"]
+    assert [str(path) for path in made["duck"].sources] == ["a.c", "b.c", "c.c"]
+    assert {name: one.option for name, one in made.items()} == {
+        "duck": None, "egg": None, "swan": "CONFIG_PCI", "own": None,
+    }  # fmt: skip

@@ -1,0 +1,139 @@
+"""Looks at a folder: what modules are in it, and how they are built. Runs nothing of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmlab.build import dkms, makefile
+from vmlab.build.whole import Way
+from vmlab.errors import UsageError
+from vmlab.init.csource import Sources, is_module, is_program, sources
+from vmlab.init.order import order
+
+_NOTHING = """\
+no kernel module was found in {folder}: no dkms.conf, no Kbuild or Makefile with obj-m, and no C \
+file with MODULE_LICENSE; go to the folder that holds the module's sources"""
+
+
+@dataclass(frozen=True)
+class Module:
+    """`always` is false where only some kernels can have it."""
+
+    name: str
+    always: bool
+    sources: Sources
+
+
+@dataclass(frozen=True)
+class Understood:
+    """A folder's modules in the order in which they are loaded; `notes` are for the author."""
+
+    folder: Path
+    way: Way
+    modules: tuple[Module, ...]
+    notes: tuple[str, ...] = ()
+    kbuild: str = ""  # a Kbuild file to write, where there is none
+    read: str = ""  # the file that said so
+
+    @property
+    def always(self) -> list[Module]:
+        return [one for one in self.modules if one.always]
+
+    @property
+    def sometimes(self) -> list[Module]:
+        return [one for one in self.modules if not one.always]
+
+
+@dataclass
+class _Found:
+    way: Way
+    read: str
+    names: list[tuple[str, bool]]
+    paths: dict[str, tuple[Path, ...]]
+    notes: list[str] = field(default_factory=list)
+    kbuild: str = ""
+
+
+def look(folder: Path) -> Understood:
+    """Raises UsageError where there is no module to be found."""
+    notes: list[str] = []
+    found = _dkms(folder, notes) or _kbuild(folder) or _plain(folder)
+    if found is None:
+        raise UsageError("\n".join([*notes, _NOTHING.format(folder=folder)]))
+    known = {name: sources(found.paths.get(name, ())) for name, _ in found.names}
+    always = dict(found.names)
+    ordered = order(
+        [name for name, _ in found.names],
+        {name: one.exports for name, one in known.items()},
+        {name: one.words for name, one in known.items()},
+    )
+    modules = tuple(Module(name, always[name], known[name]) for name in ordered)
+    said = (*notes, *found.notes)
+    return Understood(folder, found.way, modules, said, found.kbuild, found.read)
+
+
+def _dkms(folder: Path, notes: list[str]) -> _Found | None:
+    if not (folder / dkms.FILE).is_file():
+        return None
+    try:
+        listed = dkms.listed(folder)
+    except dkms.ConfError as error:
+        notes.append(str(error))
+        return None
+    if not listed:
+        notes.append(f"{dkms.FILE} names no module")
+        return None
+    paths = _paths(folder)
+    names = list(dict.fromkeys((one.name, one.always) for one in listed))
+    lost = [name for name, _ in names if name not in paths]
+    told = [f"no Kbuild file read here says what {', '.join(lost)} is made of"] if lost else []
+    return _Found("dkms", dkms.FILE, names, paths, told)
+
+
+def _kbuild(folder: Path) -> _Found | None:
+    made = makefile.modules(folder)
+    if not made:
+        return None
+    names = [(one.name, one.option is None) for one in made]
+    files = sorted({str(_file(folder, one.folder)) for one in made})
+    return _Found("kbuild", _listed(files), names, _paths(folder))
+
+
+def _paths(folder: Path) -> dict[str, tuple[Path, ...]]:
+    return {
+        one.name: tuple(folder / path for path in one.sources) for one in makefile.modules(folder)
+    }
+
+
+def _file(folder: Path, where: Path) -> Path:
+    return next(where / name for name in makefile.FILES if (folder / where / name).is_file())
+
+
+def _plain(folder: Path) -> _Found | None:
+    """C files without a Kbuild: each that says MODULE_LICENSE is a module.
+
+    Where there is only one, the others that are no programs are parts of it.
+    """
+    files = sorted(path for path in folder.glob("*.c") if not path.name.endswith(".mod.c"))
+    mains = [path for path in files if is_module(path)]
+    if not mains:
+        return None
+    parts = [path for path in files if path not in mains and not is_program(path)]
+    paths: dict[str, tuple[Path, ...]] = {path.stem: (path,) for path in mains}
+    kbuild = "".join(f"obj-m += {path.stem}.o\n" for path in mains)
+    notes = []
+    if len(mains) == 1 and parts:
+        # kbuild knows no module that is named as one of its several files are.
+        name = f"{mains[0].stem}_module"
+        paths = {name: (mains[0], *parts)}
+        objects = " ".join(f"{path.stem}.o" for path in (mains[0], *parts))
+        kbuild = f"obj-m += {name}.o\n{name}-y := {objects}\n"
+        notes = [f"{name} is made of {_listed([path.name for path in paths[name]])}"]
+    elif parts:
+        notes = [f"not built, for they say no MODULE_LICENSE: {_listed([p.name for p in parts])}"]
+    names = [(name, True) for name in paths]
+    return _Found("kbuild", _listed([p.name for p in mains]), names, paths, notes, kbuild)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,134 @@
+"""The files of a first project. What is there already is left as it is."""
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab.init.look import Module, Understood
+
+_FOLDERS = ("scenarios", "vmlab-scenarios")
+_LIST = """\
+  # What is there before. Numbers at the end are left out: those of devices go on counting.
+  - run: |
+      cat > /tmp/look << 'END'
+      ls -d /dev/* /proc/[!0-9]* /sys/block/* /sys/class/*/* /sys/bus/*/d*/* /sys/fs/* \\
+        /sys/module/* 2> /dev/null | sed 's/[0-9]*$//' | sort -u
+      END
+      sh /tmp/look > /tmp/before
+"""
+_APPEARED = """\
+  - sleep: 1s
+  - run: |
+      sh /tmp/look > /tmp/loaded
+      echo appeared:
+      grep -vxFf /tmp/before /tmp/loaded
+"""
+_AGAIN = """\
+  # The second time is like the first.
+  - sleep: 1s
+  - run: sh /tmp/look | diff /tmp/loaded -
+"""
+_GONE = """\
+  - sleep: 1s
+  - run: sh /tmp/look > /tmp/unloaded
+"""
+_STILL_GONE = """\
+  - sleep: 1s
+  - run: sh /tmp/look | diff /tmp/unloaded -
+"""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Files that were made, and what was in the way of others."""
+
+    files: tuple[Path, ...]
+    kept: tuple[Path, ...]
+
+
+def write(found: Understood) -> Written:
+    """Raises OSError where a folder cannot be written."""
+    made, kept = [], []
+    for path, text in _texts(found):
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with path.open("x") as file:
+                file.write(text)
+            made.append(path)
+        except FileExistsError:
+            kept.append(path)
+    return Written(tuple(made), tuple(kept))
+
+
+def _texts(found: Understood) -> Iterator[tuple[Path, str]]:
+    folder = next((one for one in _FOLDERS if not (found.folder / one).exists()), _FOLDERS[-1])
+    yield found.folder / "vmlab.yaml", _settings(found, folder)
+    if found.kbuild:
+        yield found.folder / "Kbuild", found.kbuild
+    if found.always:
+        yield found.folder / folder / "load.yaml", _load(found.always)
+    if found.sometimes:
+        yield found.folder / folder / "load-each.yaml", _each(found.sometimes)
+
+
+def _settings(found: Understood, folder: str) -> str:
+    names = "".join(f"  - {one.name}\n" for one in found.modules)
+    return (
+        f"# Made by `vmlab init` from {found.read}; yours to change (docs/any-module.md).\n"
+        f"modules: .\nbuild: {found.way}\nscenarios: {folder}\nworkloads: {folder}/workloads\n"
+        f"names: # of the modules that the build leaves, in the order of their loading\n{names}"
+    )
+
+
+def _load(modules: list[Module]) -> str:
+    names = [one.name for one in modules]
+    what = names[0] if len(names) == 1 else f"all {len(names)} modules"
+    loads = "loads, unloads and loads" if len(names) == 1 else "load, unload and load"
+    up = "".join(f"  - modprobe: {one.name}\n{_or_skip(one)}" for one in modules)
+    down = "".join(f"  - rmmod: {name}\n" for name in reversed(names))
+    live = "".join(
+        f"  - read: /sys/module/{name.replace('-', '_')}/initstate\n    output: live\n"
+        for name in names
+    )
+    listed = "".join(f"  - {name}\n" for name in names)
+    return (
+        f"name: load\nabout: {what} {loads} again, and the second time is like the first\n"
+        f"modules:\n{listed}steps:\n"
+        f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{up}{_AGAIN}{down}{_STILL_GONE}"
+        f"{_parameters(modules)}"
+    )
+
+
+def _or_skip(module: Module) -> str:
+    return "    or_skip: ENODEV\n" if module.sources.may_lack_a_device else ""
+
+
+def _each(modules: list[Module]) -> str:
+    names = "".join(f"    - {one.name}\n" for one in modules)
+    once = """\
+  - modprobe: '{module}'
+  - run: cat /sys/module/$(echo {module} | tr - _)/initstate
+    output: live
+  - rmmod: '{module}'
+"""
+    return (
+        "name: load-each\nabout: a module that only some kernels have loads, unloads and loads "
+        f"again\nparameters:\n  module:\n{names}modules: ['{{module}}']\nsteps:\n{once}{once}"
+    )
+
+
+def _parameters(modules: list[Module]) -> str:
+    """The parameters as comments, for what is written next."""
+    lines = []
+    for module in modules:
+        for one in module.sources.parameters:
+            said = f"{module.name} {one.name}= ({one.type})" + (
+                f": {one.about}" if one.about else ""
+            )
+            lines += textwrap.wrap(said, 94, subsequent_indent="    ")
+    if not lines:
+        return ""
+    return "\n# Parameters, as in `- modprobe: NAME parameter=value`:\n" + "".join(
+        f"#   {line}\n" for line in lines
+    )
