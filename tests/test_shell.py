@@ -2,7 +2,6 @@
 
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -39,7 +38,7 @@ SETTINGS = {
     "sums": "A=7; R=$(( (A + 3) * 2 / 3 % 4 ))$((A>6))",
     "the end": "R=x; if true; then return 0 2>/dev/null || exit 0; fi; R=y",
     "names": "R=$(basename /a/b.c .c)$(dirname /a/b.c)",
-    "an empty variable": "if [ -f $NOTHING ]; then R=$R.one; fi; if [ -n $NOTHING ]; then R=$R.two; fi",
+    "an empty variable": "if [ -f $NO ]; then R=$R.one; fi; if [ -n $NO ]; then R=$R.two; fi",
 }  # fmt: skip
 
 

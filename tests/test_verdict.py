@@ -264,3 +264,15 @@ def test_what_must_not_be_printed_is_found_however_far_in_a_line(tmp_path):
     found = results(step("no_console", console=(0, len(console))))
     judgement = judged(tmp_path, "  - no_console: say one\n    for: 1s\n", found, console)
     assert judgement.verdict is Verdict.FAILED
+
+
+def test_a_module_that_found_nothing_to_work_with_is_skipped_where_its_step_says_so(tmp_path):
+    yaml = "  - modprobe: m\n    or_skip: ENODEV\n"
+    nodev, busy = (step("modprobe", outcome=n, state="failed") for n in (19, 16))
+    skipped = judged(tmp_path, yaml, results(nodev))
+    assert skipped.verdict is Verdict.SKIPPED
+    assert skipped.reason == "modprobe: m: ENODEV (no such device)"
+    assert judged(tmp_path, yaml, results(busy)).verdict is Verdict.FAILED
+    assert judged(tmp_path, "  - modprobe: m\n", results(nodev)).verdict is Verdict.FAILED
+    oops = BOOT + b"[    2.0] BUG: kernel NULL pointer dereference, address: 00000000\r\n"
+    assert judged(tmp_path, yaml, results(nodev), oops).verdict is Verdict.CRASHED

@@ -81,6 +81,11 @@ def test_a_command_of_dkms_gets_the_compiler_through_every_make(built):
     }
 
 
+def test_of_a_dkms_build_only_what_it_names_is_left(built):
+    files = {"Makefile": "obj-m := duck.o egg.o\n", "dkms.conf": CONF, "duck.c": "", "egg.c": ""}
+    assert set(built("dkms", files)) == {"duck"}
+
+
 def test_patches_and_what_is_run_before_a_build_are_honoured(built, tmp_path):
     patch = "--- a/duck.c\n+++ b/duck.c\n@@ -1 +1 @@\n-x\n+patched\n"
     script = tmp_path / "source/before.sh"
@@ -88,6 +93,7 @@ def test_patches_and_what_is_run_before_a_build_are_honoured(built, tmp_path):
     script.write_text('#!/bin/sh\necho "$module $kernelver" > egg.c\n')
     script.chmod(0o755)
     conf = CONF + "PATCH[0]=fix.patch\nPRE_BUILD=before.sh\n"
+    conf += "BUILT_MODULE_NAME[1]=egg\n"
     files = {"Makefile": "obj-m := duck.o egg.o\n", "dkms.conf": conf, "duck.c": "x\n"}
     made = built("dkms", {**files, "patches/fix.patch": patch})
     assert made == {"duck": "patched\ngcc -m32\n", "egg": "pond 6.1.0-50-686\ngcc -m32\n"}
@@ -98,7 +104,7 @@ def test_patches_and_what_is_run_before_a_build_are_honoured(built, tmp_path):
 def test_a_kernel_that_cannot_have_a_module_is_told_from_a_bad_build(built, tree, tmp_path):
     source = tmp_path / "source"
     conf = CONF + "BUILD_EXCLUSIVE_CONFIG=CONFIG_ACPI\n"
-    with pytest.raises(whole.NotForKernel, match="6.1.0-50-686: .*not so: CONFIG_ACPI"):
+    with pytest.raises(whole.NotForKernel, match=r"6.1.0-50-686: .*not so: CONFIG_ACPI"):
         built("dkms", {"Makefile": "obj-m := duck.o\n", "dkms.conf": conf, "duck.c": ""})
     (source / "dkms.conf").write_text(CONF)
     folder = whole.Folder(source, "dkms")
@@ -118,7 +124,7 @@ def test_a_module_whose_option_is_off_cannot_be_on_that_kernel(tree, tmp_path):
 
 
 def test_a_dkms_conf_that_is_not_read_is_a_failure_of_its_build(built, tmp_path):
-    with pytest.raises(ModuleBuildError, match="dkms.conf:4: runs 'touch'"):
+    with pytest.raises(ModuleBuildError, match=r"dkms.conf:4: runs 'touch'"):
         built("dkms", {"dkms.conf": CONF + f"touch {tmp_path}/seen\n", "duck.c": ""})
     assert not (tmp_path / "seen").exists()
 
@@ -143,7 +149,8 @@ def test_what_builds_left_and_links_that_lead_out_are_not_copied(tmp_path):
 def test_makefiles_are_settled_on_a_kernel(tmp_path):
     (tmp_path / "Makefile").write_text(
         "A := $(shell uname -r)\nB = /lib/modules/$(shell uname -r)/build\n"
-        "C = /lib/modules/`uname -r`/source/x\nD = /lib/modules/${K}/build\nE = /lib/modules/builder\n"
+        "C = /lib/modules/`uname -r`/source/x\nD = /lib/modules/${K}/build\n"
+        "E = /lib/modules/builder\n"
         "L := /lib/modules/$(A)\nF ?= $(L)/build\nG = $(L)/extra\n"
     )
     makefile.settle(tmp_path, "6.1.0-50-686", "i686", Path("/headers"))
@@ -155,8 +162,10 @@ def test_makefiles_are_settled_on_a_kernel(tmp_path):
 
 def test_kbuild_files_say_what_modules_are_made_of(tmp_path):
     (tmp_path / "Makefile").write_text(
-        "NAME := duck\nobj-m += $(NAME).o \\\n  egg.o # nest.o\nduck-y := a.o b.o\nduck-objs += c.o\n"
-        "obj-$(CONFIG_PCI) += swan.o\nobj-$(CONFIG_OWN) += own.o\nCONFIG_OWN ?= m\nall:\n\techo x.o\n"
+        "NAME := duck\nobj-m += $(NAME).o \\\n  egg.o # nest.o\n"
+        "duck-y := a.o b.o\nduck-objs += c.o\n"
+        "obj-$(CONFIG_PCI) += swan.o\nobj-$(CONFIG_OWN) += own.o\nCONFIG_OWN ?= m\n"
+        "all:\n\techo x.o\n"
     )
     made = {one.name: one for one in makefile.modules(tmp_path)}
     assert list(made) == ["duck", "egg", "swan", "own"]

@@ -20,7 +20,8 @@ _ASKED = {
     "-r": re.compile(r"\$\(shell uname -r\)|`uname -r`"),
     "-m": re.compile(r"\$\(shell uname -m\)|`uname -m`"),
 }
-SETTLING = f"{_PLACE.pattern} {_ASKED} {_ASSIGNMENT.pattern}"  # part of the name of what is built from settled files
+# Part of the name of what is built from settled files.
+SETTLING = f"{_PLACE.pattern} {_ASKED} {_ASSIGNMENT.pattern}"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from vmlab.catalog import Unavailable
 
 Way = Literal["apart", "kbuild", "dkms"]
 _MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
+_RECIPE = "whole: settled, and of a dkms.conf only what it names"  # part of each name
 _KEPT = (".ko", "build.log", "Module.symvers")
 
 
@@ -47,7 +48,7 @@ def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -
     )
     modes = [str((folder.path / name).stat().st_mode & 0o111) for name in sorted(files)]
     parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
-    return f"{tree.id}-{content_key('whole', *recipe, *modes, *parts)}"
+    return f"{tree.id}-{content_key(_RECIPE, *recipe, *modes, *parts)}"
 
 
 def build(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) -> None:
@@ -90,6 +91,10 @@ def _dkms(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) 
         _run(tree, ["bash", "-c", f"./{conf.pre_build}"], work, log, env)
     command = dkms.placed(conf.make, directory, target)
     _run(tree, ["bash", "-c", command], work, log, env)
+    named = {one.name for one in conf.built}
+    for path in directory.rglob("*.ko"):
+        if path.stem not in named:  # DKMS would not install it
+            path.unlink()
 
 
 def conf_of(folder: Folder, tree: Tree) -> dkms.Conf:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"')
+_QUOTED = re.compile(r'"((?:\\.|[^"\\])*)"')
 _EXPORT = re.compile(r"\bEXPORT_SYMBOL\w*\s*\(\s*(\w+)")
 _PARAMETER = re.compile(r"\bmodule_param(_\w+)?\s*\(\s*(\w+)\s*,\s*([\w.&\[\]]+)\s*(?:,\s*(\w+))?")
 _ABOUT = re.compile(r'\bMODULE_PARM_DESC\s*\(\s*(\w+)\s*,\s*((?:[^()"]|"(?:\\.|[^"\\])*")*)\)')
@@ -76,7 +77,7 @@ def sources(paths: Iterable[Path]) -> Sources:
 
 def _parameters(text: str) -> Iterable[Parameter]:
     about = {
-        name: " ".join(re.findall(r'"((?:\\.|[^"\\])*)"', said)).replace("\\n", " ").strip()
+        name: " ".join("".join(_QUOTED.findall(said)).replace("\\n", " ").split())
         for name, said in _ABOUT.findall(text)
     }
     seen: set[str] = set()

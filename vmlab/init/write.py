@@ -106,12 +106,15 @@ def _or_skip(module: Module) -> str:
 
 def _each(modules: list[Module]) -> str:
     names = "".join(f"    - {one.name}\n" for one in modules)
-    once = """\
-  - modprobe: '{module}'
+    skip = "    or_skip: ENODEV\n" if any(_or_skip(one) for one in modules) else ""
+    once = (
+        f"  - modprobe: '{{module}}'\n{skip}"
+        + """\
   - run: cat /sys/module/$(echo {module} | tr - _)/initstate
     output: live
   - rmmod: '{module}'
 """
+    )
     return (
         "name: load-each\nabout: a module that only some kernels have loads, unloads and loads "
         f"again\nparameters:\n  module:\n{names}modules: ['{{module}}']\nsteps:\n{once}{once}"

@@ -1,0 +1,181 @@
+"""`vmlab init`: folders as their authors have them, understood without a question."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vmlab.cli import app
+from vmlab.errors import UsageError
+from vmlab.init import look, write
+from vmlab.init.order import order
+from vmlab.project import find, load_all
+from vmlab.scenario import expand
+
+DUCK = """\
+#include <linux/module.h>
+static int feathers = 3;
+module_param(feathers, int, 0444);
+MODULE_PARM_DESC(feathers, "how many "
+    "it has");
+static char *colour;
+module_param_named(paint, colour, charp, 0);
+/* misc_register(&x) EXPORT_SYMBOL(not_this) */
+int quack_loudly(void) { return feathers; }
+EXPORT_SYMBOL_GPL(quack_loudly);
+static int __init duck_init(void) { pr_info("quack\\n"); return 0; }
+static void __exit duck_exit(void) { }
+module_init(duck_init);
+module_exit(duck_exit);
+MODULE_LICENSE("GPL");
+"""
+POND = """\
+#include <linux/module.h>
+int quack_loudly(void);
+static int __init pond_init(void) { return quack_loudly() == 3 ? 0 : -ENODEV; }
+static void __exit pond_exit(void) { }
+module_init(pond_init);
+module_exit(pond_exit);
+MODULE_LICENSE("GPL");
+"""
+
+
+def put(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+def loaded(folder: Path):
+    """The project that was written, with its scenarios read and checked."""
+    project = find(folder)
+    return project, load_all(project.scenario_files(), project.known(lambda text: None))
+
+
+KBUILD = {"Makefile": "obj-m += pond.o duck.o\n", "pond.c": POND, "duck.c": DUCK}
+
+
+def test_modules_come_after_those_whose_symbols_they_use(tmp_path):
+    found = look(put(tmp_path, KBUILD))
+    assert [one.name for one in found.modules] == ["duck", "pond"]
+    assert (found.way, found.read) == ("kbuild", "Makefile")
+
+
+def test_those_that_need_one_another_and_the_rest_keep_their_order():
+    exports = {"a": frozenset("x"), "b": frozenset("y"), "c": frozenset(), "d": frozenset("z")}
+    words = {"a": frozenset("yz"), "b": frozenset("x"), "c": frozenset(), "d": frozenset()}
+    assert order(list("cabd"), exports, words) == ["c", "b", "d", "a"]
+
+
+def test_parameters_exports_and_what_is_made_are_read_from_the_sources(tmp_path):
+    (duck, pond) = look(put(tmp_path, KBUILD)).modules
+    said = [(one.name, one.type, one.about) for one in duck.sources.parameters]
+    assert said == [("feathers", "int", "how many it has"), ("paint", "charp", "")]
+    assert duck.sources.exports == {"quack_loudly"}
+    assert duck.sources.makes == ()
+    assert (duck.sources.may_lack_a_device, pond.sources.may_lack_a_device) == (False, True)
+
+
+def test_the_project_that_is_written_is_a_good_one(tmp_path):
+    write(look(put(tmp_path, KBUILD)))
+    project, (load,) = loaded(tmp_path)
+    assert project.module_names() == {"duck", "pond"}
+    verbs = [step.argument for step in load.scenario.steps if step.verb in ("modprobe", "rmmod")]
+    assert verbs == ["duck", "pond", "pond", "duck"] * 2
+    skips = [step.or_skip for step in load.scenario.steps if step.verb == "modprobe"]
+    assert skips == [None, "19"] * 2
+    assert "duck feathers= (int): how many it has" in load.text
+
+
+def test_what_only_some_kernels_have_gets_a_run_for_each(tmp_path):
+    conf = "PACKAGE_NAME=p\nPACKAGE_VERSION=1\nBUILT_MODULE_NAME[0]=duck\n"
+    conf += 'if [ -n "$X" ]; then BUILT_MODULE_NAME[1]=po-nd; BUILT_MODULE_NAME[2]=reed; fi\n'
+    found = look(put(tmp_path, {**KBUILD, "dkms.conf": conf}))
+    write(found)
+    assert [one.name for one in found.sometimes] == ["po-nd", "reed"]
+    project, (each, load) = loaded(tmp_path)
+    assert load.scenario.modules == ["duck"]
+    runs = expand(each)
+    assert [run.modules for run in runs] == [["po-nd"], ["reed"]]
+    assert [step.argument for step in runs[0].steps if step.verb == "rmmod"] == ["po_nd"] * 2
+    assert project.settings.build == "dkms"
+
+
+def test_plain_c_files_get_a_kbuild(tmp_path):
+    found = look(put(tmp_path, {"duck.c": DUCK, "pond.c": POND, "tool.c": "int main(void)\n{ }\n"}))
+    assert found.kbuild == "obj-m += duck.o\nobj-m += pond.o\n"
+
+
+def test_parts_of_one_module_are_put_together(tmp_path):
+    found = look(put(tmp_path, {"duck.c": DUCK, "wing.c": "int wing;\n"}))
+    assert found.kbuild == "obj-m += duck_module.o\nduck_module-y := duck.o wing.o\n"
+    assert [one.name for one in found.modules] == ["duck_module"]
+
+
+def test_a_dkms_conf_that_is_not_read_is_said_and_the_kbuild_taken(tmp_path):
+    conf = f"PACKAGE_NAME=p\nPACKAGE_VERSION=1\ntouch {tmp_path}/seen\n"
+    found = look(put(tmp_path, {**KBUILD, "dkms.conf": conf}))
+    assert found.way == "kbuild"
+    assert "dkms.conf:3: runs 'touch'" in found.notes[0]
+    assert not (tmp_path / "seen").exists()
+
+
+def test_a_folder_without_a_module_is_refused(tmp_path):
+    put(tmp_path, {"tool.c": "int main(void) { return 0; }\n"})
+    with pytest.raises(UsageError, match="no kernel module was found"):
+        look(tmp_path)
+
+
+def test_nothing_is_overwritten_and_nothing_is_written_twice(tmp_path):
+    put(tmp_path, {**KBUILD, "scenarios/other.yaml": "mine\n"})
+    first = CliRunner().invoke(app, ["init", str(tmp_path)])
+    assert first.exit_code == 0
+    assert "wrote vmlab-scenarios/load.yaml" in first.stdout
+    assert (tmp_path / "scenarios/other.yaml").read_text() == "mine\n"
+    (tmp_path / "vmlab-scenarios/load.yaml").unlink()
+    again = CliRunner().invoke(app, ["init", str(tmp_path)])
+    assert again.exit_code == 0
+    assert "nothing is written" in again.stdout
+    assert not (tmp_path / "vmlab-scenarios/load.yaml").exists()
+
+
+def test_what_was_understood_is_said_in_a_few_lines(tmp_path):
+    said = CliRunner().invoke(app, ["init", str(put(tmp_path, KBUILD))]).stdout.splitlines()
+    assert said[0] == "Makefile: 2 modules, built with its Kbuild: duck, pond"
+    assert "duck has 2 parameters: feathers, paint" in said
+    assert said[-2].startswith("next: `vmlab run`")
+    assert len(said) < 10
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("kernel", ["5.10.0-32-686", "6.1.0-50-amd64"])
+def test_a_folder_is_run_with_no_file_edited(tmp_path, kernel):
+    """Two modules, of which the second is built on some kernels and its symbol is the first's."""
+    conf = """\
+PACKAGE_NAME="pond"
+PACKAGE_VERSION="1.0"
+MAKE[0]="make KDIR=$kernel_source_dir"
+BUILT_MODULE_NAME[0]="pond-water"
+BUILT_MODULE_NAME[1]="duck"
+case=$(echo $kernelver | cut -d. -f1)
+if [ "$case" -ge 6 ]; then
+    BUILT_MODULE_NAME[2]="reed"
+fi
+"""
+    make = "obj-m += pond-water.o duck.o reed.o\npond-water-y := pond.o\nKDIR ?= /nowhere\n"
+    make += "all:\n\t$(MAKE) -C $(KDIR) M=$(CURDIR) modules\n"
+    reed = POND.replace("() == 3", "() == 4").replace("pond", "reed")
+    put(tmp_path, {"pond.c": POND, "duck.c": DUCK, "reed.c": reed, "Makefile": make})
+    put(tmp_path, {"dkms.conf": conf})
+    vmlab = [sys.executable, "-c", "from vmlab.cli import main; main()"]
+    subprocess.run([*vmlab, "init"], cwd=tmp_path, check=True, capture_output=True)
+    command = [*vmlab, "run", "-j", "1", "--kernel", kernel]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert done.returncode == 0, told
+    assert "1 passed, 1 skipped" in " ".join(done.stdout.split()), told
+    reason = "dkms.conf builds no reed" if kernel.startswith("5") else "modprobe: reed: ENODEV"
+    assert reason in told
