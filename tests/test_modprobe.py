@@ -56,6 +56,18 @@ def test_a_module_comes_after_what_it_depends_on_each_once(kernel):
     assert found["top.ko"] == PLAIN["kernel/fs/top.ko"]
 
 
+def test_what_a_module_wants_before_it_is_loaded_before_it(tmp_path):
+    """The kernel's libcrc32c asks for crc32c, which several modules are."""
+    wants = b"ELF\0softdep=pre: crc32c none-such post: left-side\0depends=base\0"
+    generic, fast = (b"ELF\0alias=crypto-crc32c\0depends=" + one + b"\0" for one in (b"base", b""))
+    more = {
+        "kernel/lib/sum.ko": wants, "kernel/crypto/crc32c_generic.ko": generic,
+        "kernel/arch/x86/crypto/crc32c-asm.ko": fast,
+    }  # fmt: skip
+    kernel = tree(tmp_path / "6.1.0-50-686", {**PLAIN, **more})
+    assert listed(modprobe.files(["sum"], lambda: kernel, {})) == ["sum: base crc32c_generic sum"]
+
+
 def test_a_dash_in_a_name_is_an_underscore(kernel):
     found = modprobe.files(["left-side"], lambda: kernel, {})
     assert listed(found) == ["left-side: base left_side"]

@@ -11,6 +11,8 @@ from pathlib import Path
 from vmlab.errors import LabError
 
 DEPENDS = "depends"
+# Where a module has another name by which it is asked for; all modules would be too many to read.
+_ALIASED = ("crypto", "lib")
 
 
 def files(
@@ -69,7 +71,8 @@ class _Modules:
     def order(self, name: str) -> list[str]:
         """The files to load for a module, without .ko: what it depends on, then itself.
 
-        Debian's packages hold no modules.dep: the `depends=` of each module is read.
+        Debian's packages hold no modules.dep: the `depends=` of each module is read, and its
+        `softdep=`, of which what nobody has is left out.
         """
         order: list[str] = []
 
@@ -77,7 +80,8 @@ class _Modules:
             file = self._file(_name(one))
             if file in order or (file not in self.content and _name(one) in self._builtin):
                 return
-            for other in _depends(self.content.get(file, b"")):
+            content = self.content.get(file, b"")
+            for other in (*self._soft(content), *_depends(content)):
                 visit(other)
             order.append(file)
 
@@ -92,6 +96,30 @@ class _Modules:
                 self.content[name] = _unpacked(path)
         return self._files[name]
 
+    def _soft(self, module: bytes) -> list[str]:
+        """What a module wants to be there before it, by the names that modules have."""
+        words = _info(module, "softdep").split()
+        wanted = words[words.index("pre:") + 1 :] if "pre:" in words else []
+        found = []
+        for name in wanted:
+            if name.endswith(":"):
+                break
+            if _name(name) in self._paths or _name(name) in self._files:
+                found.append(name)
+            elif alias := self._aliased(name):
+                found.append(alias)
+        return found
+
+    def _aliased(self, name: str) -> str | None:
+        """A module that goes by another name; the one for every processor, where there are some."""
+        wanted = {f"\0alias={one}\0".encode() for one in (name, f"crypto-{name}")}
+        names = [
+            one
+            for one, path in self._paths.items()
+            if set(path.parts) & set(_ALIASED) and any(text in _unpacked(path) for text in wanted)
+        ]
+        return min(names, key=lambda one: ("generic" not in one, one), default=None)
+
     @functools.cached_property
     def _paths(self) -> dict[str, Path]:
         return {path_name(path): path for path in self._directory().rglob("*.ko*")}
@@ -104,12 +132,16 @@ class _Modules:
 
 
 def _depends(module: bytes) -> list[str]:
-    """The `depends=` of .modinfo, which holds strings that end in NUL."""
-    begin = module.find(b"\0depends=")
+    return [name for name in _info(module, "depends").split(",") if name]
+
+
+def _info(module: bytes, key: str) -> str:
+    """A value of .modinfo, which holds strings that end in NUL; empty where it has none."""
+    start = f"\0{key}=".encode()
+    begin = module.find(start)
     if begin < 0:
-        return []
-    value = module[begin + len(b"\0depends=") :].partition(b"\0")[0].decode()
-    return [name for name in value.split(",") if name]
+        return ""
+    return module[begin + len(start) :].partition(b"\0")[0].decode(errors="replace")
 
 
 def _unpacked(path: Path) -> bytes:
