@@ -104,6 +104,15 @@ def test_what_only_some_kernels_have_gets_a_run_for_each(tmp_path):
     assert project.settings.build == "dkms"
 
 
+def test_a_module_that_no_kbuild_file_names_is_read_from_the_file_of_its_name(tmp_path):
+    conf = "PACKAGE_NAME=p\nPACKAGE_VERSION=1\n"
+    conf += "BUILT_MODULE_NAME=(pond duck reed)\n"
+    files = {"src/pond.c": POND, "src/duck.c": DUCK, "src/Makefile": "obj-m += $(call all)\n"}
+    found = look(put(tmp_path, {**files, "dkms.conf": conf}))
+    assert [one.name for one in found.modules] == ["duck", "pond", "reed"]
+    assert found.notes == ("no Kbuild file read here says what reed is made of",)
+
+
 def test_plain_c_files_get_a_kbuild(tmp_path):
     found = look(put(tmp_path, {"duck.c": DUCK, "pond.c": POND, "tool.c": "int main(void)\n{ }\n"}))
     assert found.kbuild == "obj-m += duck.o\nobj-m += pond.o\n"

@@ -37,6 +37,8 @@ SETTINGS = {
     "words part": 'L="a b"; for w in $L "$L"; do R=$R$w,; done',
     "sums": "A=7; R=$(( (A + 3) * 2 / 3 % 4 ))$((A>6))",
     "the end": "R=x; if true; then return 0 2>/dev/null || exit 0; fi; R=y",
+    "cases": "for v in 2.6.8 5.10 7; do case $v in 2.4.* | 2.6.*) R=$R.old ;; 5*) R=$R.5\n;; "
+    "*) R=$R.new; esac; done",
     "names": "R=$(basename /a/b.c .c)$(dirname /a/b.c)",
     "an empty variable": "if [ -f $NO ]; then R=$R.one; fi; if [ -n $NO ]; then R=$R.two; fi",
 }  # fmt: skip
@@ -68,6 +70,7 @@ REFUSED = {
     "sed -n 'w seen' < x": "line 1: runs sed with more",
     "eval X=1": "line 1: runs 'eval'",
     "X=${!Y}": "line 1: has an expansion",
+    "case x in": "line 1: ')' is missing",
     "fi": "line 1: runs 'fi'",
 }
 

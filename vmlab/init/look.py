@@ -85,6 +85,9 @@ def _dkms(folder: Path, notes: list[str]) -> _Found | None:
         return None
     paths = _paths(folder)
     names = list(dict.fromkeys((one.name, one.always) for one in listed))
+    for name in [name for name, _ in names if name not in paths]:
+        if found := _named(folder, name):
+            paths[name] = (found,)
     lost = [name for name, _ in names if name not in paths]
     told = [f"no Kbuild file read here says what {', '.join(lost)} is made of"] if lost else []
     return _Found("dkms", dkms.FILE, names, paths, told)
@@ -103,6 +106,11 @@ def _paths(folder: Path) -> dict[str, tuple[Path, ...]]:
     return {
         one.name: tuple(folder / path for path in one.sources) for one in makefile.modules(folder)
     }
+
+
+def _named(folder: Path, name: str) -> Path | None:
+    """The C file that has a module's name, where no Kbuild file that is read here tells."""
+    return next(iter(sorted(folder.rglob(f"{name}.c"))), None)
 
 
 def _file(folder: Path, where: Path) -> Path:

@@ -203,7 +203,8 @@ def _test(given: Given) -> Done:
 
 COMMANDS: Mapping[str, Callable[[Given], Done]] = {
     **dict.fromkeys(("test", "[", "[["), _test),
-    **dict.fromkeys(("true", ":"), lambda given: (0, "")),
+    # Where a file is looked for depends on its name alone: directories are not changed.
+    **dict.fromkeys(("true", ":", "cd", "pushd", "popd"), lambda given: (0, "")),
     "false": lambda given: (1, ""),
     "echo": _echo, "printf": _printf, "grep": _grep, "egrep": _grep, "sed": _sed, "sort": _sort,
     "cut": _cut, "cat": _cat, "head": _ends, "tail": _ends, "tr": _tr, "uname": _uname,

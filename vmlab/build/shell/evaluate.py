@@ -11,6 +11,7 @@ from vmlab.build.shell.errors import Refused
 from vmlab.build.shell.files import Files
 from vmlab.build.shell.parse import (
     Assignment,
+    Case,
     Chain,
     Command,
     Commands,
@@ -21,6 +22,7 @@ from vmlab.build.shell.parse import (
     Simple,
     parse,
 )
+from vmlab.build.shell.patterns import glob
 
 _DEEPEST = 8  # files that name one another, and commands in commands
 _TARGETS = ("/dev/null", "1", "2")
@@ -125,6 +127,8 @@ class Shell:
                 return self._all(command.body, given)
             case For():
                 return self._loop(command, given)
+            case Case():
+                return self._cases(command, given)
 
     def _chain(self, chain: Chain, given: str) -> tuple[int, str]:
         status, output = self._one(chain.first, given)
@@ -153,6 +157,20 @@ class Shell:
             return 0, output
         finally:
             self._branch -= 1
+
+    def _cases(self, command: Case, given: str) -> tuple[int, str]:
+        self._line = command.line
+        word, output = expand.text(command.word, self), ""
+        self._branch += 1
+        for patterns, body in command.arms:
+            found = any(re.fullmatch(glob(expand.text(one, self)), word) for one in patterns)
+            if found or self.every:
+                _, more = self._all(body, given)
+                output += more
+                if not self.every:
+                    break
+        self._branch -= 1
+        return 0, output
 
     def _loop(self, loop: For, given: str) -> tuple[int, str]:
         self._line = loop.line

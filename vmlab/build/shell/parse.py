@@ -8,7 +8,7 @@ from vmlab.build.shell.errors import Refused
 from vmlab.build.shell.scan import Token, tokens
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(?:\[([^]]*)\])?(\+?)=", re.DOTALL)
-_LOOPS = ("while", "until", "case", "select", "function")
+_LOOPS = ("while", "until", "select", "function")
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,20 @@ class For:
 
 
 @dataclass(frozen=True)
+class Case:
+    """A word, and for each of several patterns what it leads to."""
+
+    line: int
+    word: str
+    arms: tuple[tuple[tuple[str, ...], "Commands"], ...]
+
+
+@dataclass(frozen=True)
 class Group:
     body: "Commands"
 
 
-Command = Simple | Chain | Pipe | If | For | Group
+Command = Simple | Chain | Pipe | If | For | Case | Group
 Commands = tuple[Command, ...]
 
 
@@ -150,6 +159,7 @@ class _Parser:
         table: dict[str, Callable[[], Command]] = {
             "if": self.conditional,
             "for": self.loop,
+            "case": self.cases,
             "(": self.group,
             "{": self.group,
         }
@@ -186,6 +196,28 @@ class _Parser:
         body = self.commands(("done",))
         self.need("done")
         return For(line, name, tuple(words), body)
+
+    def cases(self) -> Case:
+        line = self.take().line
+        if self.here is None:
+            raise Refused("has a 'case' of nothing", line)
+        word = self.take().text
+        self.need("in")
+        arms: list[tuple[tuple[str, ...], Commands]] = []
+        self.skip_lines()
+        while not self.sees("esac"):
+            patterns = []
+            while self.here and not self.sees(")"):
+                if not self.sees("|", "("):
+                    patterns.append(self.here.text)
+                self.take()
+            self.need(")")
+            arms.append((tuple(patterns), self.commands((";;", "esac"))))
+            if self.sees(";;"):
+                self.take()
+            self.skip_lines()
+        self.take()
+        return Case(line, word, tuple(arms))
 
     def group(self) -> Group:
         end = ")" if self.take().text == "(" else "}"
