@@ -151,6 +151,13 @@ def test_nothing_is_overwritten_and_nothing_is_written_twice(tmp_path):
     assert not (tmp_path / "vmlab-scenarios/load.yaml").exists()
 
 
+def test_a_file_that_would_be_written_is_kept_where_it_is_there(tmp_path):
+    mine = {"scenarios/other.yaml": "mine\n", "vmlab-scenarios/load.yaml": "mine too\n"}
+    said = CliRunner().invoke(app, ["init", str(put(tmp_path, {**KBUILD, **mine}))]).stdout
+    assert "kept vmlab-scenarios/load.yaml, which is there already" in said
+    assert (tmp_path / "vmlab-scenarios/load.yaml").read_text() == "mine too\n"
+
+
 def test_what_was_understood_is_said_in_a_few_lines(tmp_path):
     said = CliRunner().invoke(app, ["init", str(put(tmp_path, KBUILD))]).stdout.splitlines()
     assert said[0] == "Makefile: 2 modules, built with its Kbuild: duck, pond"
