@@ -87,7 +87,7 @@ def _everything(
     say = artifacts.catalog.say
     for name in sorted(project.module_names()):
         try:
-            built = artifacts.modules(kernel, project.modules, [name])
+            built = artifacts.modules(kernel, project.folder, [name])
             modules |= {f"{one}.ko": path.read_bytes() for one, path in built.items()}
         except (ModuleBuildError, LabError) as error:
             say(f"module {name} is left out: {str(error).partition(chr(10))[0]}")

@@ -3,15 +3,14 @@
 import os
 import re
 import shlex
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from vmlab.build import copies, dkms, kbuild, makefile
-from vmlab.build.environment import environment
 from vmlab.build.kbuild import ModuleBuildError, Tree
+from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
 from vmlab.catalog import Unavailable
 
@@ -51,12 +50,33 @@ def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -
     return f"{tree.id}-{content_key(_RECIPE, *recipe, *modes, *parts)}"
 
 
-def build(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) -> None:
+@dataclass(frozen=True)
+class _Place:
+    """A build's kernel, the directory that it writes in, and what runs its commands."""
+
+    tree: Tree
+    directory: Path
+    builder: Builder
+
+    def run(self, words: Sequence[str], work: Path, more: Mapping[str, str]) -> None:
+        """Runs a command in a folder of the directory, with variables more than builds have."""
+        given = [f"{name}={value}" for name, value in more.items()]
+        done = self.builder.run(["env", "-C", str(work), *given, *words], self.directory)
+        with (self.directory / "build.log").open("a") as file:
+            file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
+        if done.returncode:
+            said = kbuild.message(done.stdout, done.stderr, work) or f"status {done.returncode}"
+            raise ModuleBuildError(self.tree.id, f"vmlab build --kernel {self.tree.id}", said)
+
+
+def build(
+    tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path, builder: Builder = HERE
+) -> None:
     """Builds in a copy below `directory`, and leaves the modules there and build.log.
 
     Raises NotForKernel, and ModuleBuildError with the compiler's words.
     """
-    {"kbuild": _kbuild, "dkms": _dkms}[folder.way](tree, folder, files, directory)
+    {"kbuild": _kbuild, "dkms": _dkms}[folder.way](_Place(tree, directory, builder), folder, files)
     for path in sorted(directory.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):
@@ -65,17 +85,18 @@ def build(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) 
             path.unlink()
 
 
-def _kbuild(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) -> None:
-    work = directory / "build"
+def _kbuild(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
+    work = place.directory / "build"
     copies.copy(folder.path, files, work)
     roots = makefile.roots(work)
     if roots and Path() not in roots:
         (work / "Kbuild").write_text("".join(f"obj-m += {root}/\n" for root in roots))
-    words = [*kbuild.command(tree, work), f"-j{os.cpu_count() or 1}"]
-    _run(tree, words, work, directory / "build.log", {})
+    words = [*kbuild.command(place.tree, work), f"-j{os.cpu_count() or 1}"]
+    place.run(words, work, {})
 
 
-def _dkms(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) -> None:
+def _dkms(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
+    tree, directory = place.tree, place.directory
     target = target_of(tree)
     conf = conf_of(folder, tree)
     if conf.excluded:
@@ -83,14 +104,13 @@ def _dkms(tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path) 
     work = directory / conf.name / conf.version / "build"
     copies.copy(folder.path, files, work)
     env = {**dkms.variables(conf, directory, target), "MAKEFLAGS": _makeflags(tree, work)}
-    log = directory / "build.log"
     for patch in conf.patches:
-        _run(tree, ["patch", "-p1", "--batch", "-i", f"patches/{patch}"], work, log, {})
+        place.run(["patch", "-p1", "--batch", "-i", f"patches/{patch}"], work, {})
     makefile.settle(work, target.kernel, target.machine, target.headers)
     if conf.pre_build:
-        _run(tree, ["bash", "-c", f"./{conf.pre_build}"], work, log, env)
+        place.run(["bash", "-c", f"./{conf.pre_build}"], work, env)
     command = dkms.placed(conf.make, directory, target)
-    _run(tree, ["bash", "-c", command], work, log, env)
+    place.run(["bash", "-c", command], work, env)
     named = {one.name for one in conf.built}
     for path in directory.rglob("*.ko"):
         if path.stem not in named:  # DKMS would not install it
@@ -116,21 +136,6 @@ def _makeflags(tree: Tree, work: Path) -> str:
         for name, value in kbuild.variables(tree, work).items()
     ]
     return f"-j{os.cpu_count() or 1} -- {' '.join(words)}"
-
-
-def _run(tree: Tree, words: Sequence[str], work: Path, log: Path, more: Mapping[str, str]) -> None:
-    try:
-        done = subprocess.run(
-            words, cwd=work, capture_output=True, text=True, errors="replace", check=False,
-            stdin=subprocess.DEVNULL, env=environment(**more),
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise ModuleBuildError(tree.id, shlex.join(words), f"{words[0]} was not found") from error
-    with log.open("a") as file:
-        file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
-    if done.returncode:
-        said = kbuild.message(done.stdout, done.stderr, work) or f"status {done.returncode}"
-        raise ModuleBuildError(tree.id, f"vmlab build --kernel {tree.id}", said)
 
 
 def missing(tree: Tree, folder: Folder, name: str, built: Sequence[str]) -> Exception:
