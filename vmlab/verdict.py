@@ -239,20 +239,14 @@ def _result(expanded: Expanded, index: int, result: StepResult) -> Judgement | N
     if missing := _not_given(step, result):
         return _at(expanded, index, Verdict.FAILED, missing)
     if result.state == "failed" or not _expected(step.step.expect, result.outcome):
-        return _nothing_for_it(step, result) or _outcome(expanded, index, result)
+        if step.step.skips(result.outcome):
+            return Judgement(Verdict.SKIPPED, f"{step.label}: {errnos.text(result.outcome)}")
+        return _outcome(expanded, index, result)
     return None
 
 
-def _nothing_for_it(step: RunStep, result: StepResult) -> Judgement | None:
-    """A module that found nothing in the guest to work with, where its step says how that shows."""
-    if getattr(step.step, "or_skip", None) != str(result.outcome):
-        return None
-    return Judgement(Verdict.SKIPPED, f"{step.label}: {errnos.text(result.outcome)}")
-
-
 def _expected(expect: str, outcome: int) -> bool:
-    known = {"any": True, "nonzero": outcome != 0}
-    return known[expect] if expect in known else outcome == int(expect)
+    return {"any": True, "nonzero": outcome != 0}.get(expect, expect == str(outcome))
 
 
 def _not_given(step: RunStep, result: StepResult) -> str | None:

@@ -52,6 +52,10 @@ class Step(Model):
         """Guest milliseconds that the agent is given."""
         return 0
 
+    def skips(self, outcome: int) -> bool:
+        """Whether an outcome says that this guest has nothing for the step."""
+        return getattr(self, "or_skip", None) == str(outcome)
+
     def patterns(self) -> dict[str, str]:
         """The patterns among its options, by key."""
         found = {key: getattr(self, key, None) for key in ("output", "no_output")}
