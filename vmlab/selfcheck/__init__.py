@@ -52,8 +52,8 @@ class Checked:
 
 def check(artifacts: Artifacts, kernel: Kernel, root: Path) -> Checked:
     """Boots a kernel; run directories are left where those of a project in `root` are."""
-    places = {"modules": str(_HERE / "kmod"), "scenarios": str(_HERE / "scenarios")}
-    project = Project(root, Settings(**places))
+    places = Settings(modules=str(_HERE / "kmod"), scenarios=str(_HERE / "scenarios"))
+    project = Project(root, places)
     runner = lab.runner(project, artifacts, lab.Options())
     known = {one.name: one for one in lab.load(project, artifacts.catalog, [], [])}
     runs = [runner.run(known["features"], kernel, number) for number in range(1, RUNS + 1)]
