@@ -187,15 +187,20 @@ class TestOwnWords:
     """A kernel's `WARNING: text`, without file and line."""
 
     def test_are_a_warning(self):
-        found = crash.find("[    1.000000] WARNING: frob 12 lost its queue\n")
+        found = crash.find("[    1.000000] WARNING: frob 12 lost its queue\n", running=True)
         assert found is not None
         assert (found.kind, found.title) == ("warning", "WARNING: frob NUM lost its queue")
 
+    def test_are_none_in_a_run_that_boots(self):
+        assert crash.find("[    1.000000] WARNING: frob 12 lost its queue\n") is None
+
     def test_without_the_kernel_s_time_are_a_program_s(self):
-        assert crash.find("WARNING: frob 12 lost its queue\n") is None
+        assert crash.find("WARNING: frob 12 lost its queue\n", running=True) is None
 
     def test_belong_to_a_report_that_is_open(self):
-        found = crash.find("[    1.0] BUG: frob\n[    1.0] WARNING: can't access registers at f\n")
+        found = crash.find(
+            "[    1.0] BUG: frob\n[    1.0] WARNING: can't access registers at f\n", True
+        )
         assert found is not None
         assert not found.followers
 
@@ -220,7 +225,7 @@ class TestOwnWords:
         ],
     )
     def test_on_firmware_settings_and_advice_are_none(self, line):
-        assert crash.find(f"[    1.000000] WARNING: {line}\n") is None
+        assert crash.find(f"[    1.000000] WARNING: {line}\n", running=True) is None
 
 
 class TestRunning:

@@ -35,7 +35,9 @@ def test_a_sick_kernel_is_no_pass_whatever_the_steps_said(tmp_path):
     (kernel,) = artifacts.catalog.select("6.1.0-50-amd64")
     project, snapshots = Project(tmp_path, Settings()), Snapshots(cache, print)
     with (
-        pytest.raises(KernelSick, match=r"-amd64: warning: WARNING \(WARNING: CPU: 0 PID: 1 at x\)"),
+        pytest.raises(
+            KernelSick, match=r"-amd64: warning: WARNING \(WARNING: CPU: 0 PID: 1 at x\)"
+        ),
         interactive.boot(project, artifacts, kernel, snapshots=snapshots) as booted,
     ):
         booted.write("/dev/kmsg", "WARNING: CPU: 0 PID: 1 at x")

@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Iterable
 
-from vmlab.crash.kinds import ANY_LOUD, REBOOT, SAID, rule_of
+from vmlab.crash.kinds import REBOOT, SAID, any_loud, rule_of
 from vmlab.crash.lines import LONGEST, Message
 from vmlab.crash.report import MANY_STACKS, Report
 from vmlab.crash.rules import ANY_KIND, Rule
@@ -33,17 +33,20 @@ Hit = tuple[Rule, "re.Match[str]", str]
 def reports(log: Iterable[Message], running: bool) -> list[Report]:
     """The reports, each with its lines; those after the first MOST are not looked at.
 
-    A kernel that begins is trouble where one was `running`: when the log began, or in it.
+    A kernel that begins is trouble where one was `running`: when the log began, or in it. Of a
+    machine that ran as the log began, a kernel's `WARNING: text` counts too: what a boot has to
+    advise is over.
 
     Several may be open at a time: of several callers, or of two processors that write into one
     another before either has printed its stack.
     """
     found: list[Report] = []
     last: deque[Message] = deque(maxlen=_RESTART_LINES)
+    ran = running
     for index, message in enumerate(log):
-        hit = _hit(message.text, message.stamp)
-        if not running:
-            running = bool(message.stamp and float(message.stamp) > 0)
+        hit = _hit(message.text, message.stamp if running else None)
+        if not ran:
+            ran = bool(message.stamp and float(message.stamp) > 0)
         elif not hit and message.text.startswith(("Linux version", "Booting")):
             hit = _reboot(last, message.text)
         if hit or found:
@@ -85,7 +88,7 @@ def _hit(text: str, stamp: str | None) -> Hit | None:
     if text.startswith("---["):  # the end of one says again what it was
         return None
     if ("Kernel panic" in text or "unable to handle" in text or "Oops: " in text) and (
-        loud := ANY_LOUD.search(text)
+        loud := any_loud().search(text)
     ):
         part = text[loud.start() : loud.start() + LONGEST]
         if found := rule_of(part):

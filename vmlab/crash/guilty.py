@@ -1,7 +1,8 @@
 """Which function of a stack a crash is about."""
 
+import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from vmlab.crash.helpers import DISPATCHERS, IN_INTERRUPT, PRIMITIVES, REPORTING, WAITING
 from vmlab.crash.model import Frame
@@ -12,13 +13,14 @@ _ENTRY = re.compile(r"_{2,3}(?:(?:x64|ia32|arm64|riscv|s390x?|se)_)?(?:compat_)?
 _WRITTEN = re.compile(r"(?:__do_(?:compat_)?sys|(?:compat_)?SyS|(?:C_)?SYSC|ksys)_(?=\w)")
 
 
-def _table(*tables: Sequence[str]) -> "re.Pattern[str]":
+@functools.cache
+def _table(*tables: tuple[str, ...]) -> "re.Pattern[str]":
     return re.compile("|".join(f"(?:{entry})" for table in tables for entry in table))
 
 
-_SKIPPED = _table(REPORTING, PRIMITIVES, WAITING)
-_SKIPPED_IN_STALL = _table(REPORTING, PRIMITIVES, WAITING, IN_INTERRUPT)
-_DISPATCHER = _table(DISPATCHERS)
+_skipped = functools.partial(_table, REPORTING, PRIMITIVES, WAITING)
+_skipped_in_stall = functools.partial(_table, REPORTING, PRIMITIVES, WAITING, IN_INTERRUPT)
+_dispatcher = functools.partial(_table, DISPATCHERS)
 _TIMER = re.compile(r"(?:asm_sysvec_|sysvec_|smp_)?(?:trace_)?apic_timer_interrupt")
 _STANDS_FOR = (
     # whole families that wait for all processors, by one name
@@ -55,7 +57,7 @@ def guilty(frames: Iterable[Frame], also: str | None = None) -> str | None:
     for name in _reliable(frames):
         if family := _family(name):
             return family
-        if not _SKIPPED.fullmatch(name) and not (more and more.fullmatch(name)):
+        if not _skipped().fullmatch(name) and not (more and more.fullmatch(name)):
             return called(name)
     return None
 
@@ -66,9 +68,9 @@ def stalled(frames: Iterable[Frame]) -> str | None:
     for name in _reliable(_below_the_timer(list(frames))):
         if family := _family(name):
             return family
-        if _SKIPPED_IN_STALL.fullmatch(name):
+        if _skipped_in_stall().fullmatch(name):
             continue
-        if _DISPATCHER.fullmatch(name):
+        if _dispatcher().fullmatch(name):
             if last:
                 return called(last)
             first = first or name

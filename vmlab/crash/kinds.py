@@ -3,6 +3,7 @@
 Formats of i386 and x86_64 (arm and arm64 too, where theirs differ), 2.6 to 7.x.
 """
 
+import functools
 import re
 
 from vmlab.crash.checkers import CHECKERS
@@ -58,19 +59,33 @@ WARNED = (
 def _any(rules: tuple[Rule, ...], group: str) -> "re.Pattern[str]":
     """One pattern for all rules; a `group` may be made of each rule's number."""
     named = re.compile(r"\(\?P<\w+>")
-    plain = (named.sub("(?:", rule.pattern.pattern) for rule in rules)
+    plain = (named.sub("(?:", rule.text) for rule in rules)
     return re.compile("|".join(f"({group.format(at)}{text})" for at, text in enumerate(plain)))
 
 
-# Without names, a rule that begins with another letter costs next to nothing.
-_ANY = _any(KINDS, "?:")
-_WHICH = _any(KINDS, "?P<r{}>")
-ANY_LOUD = _any(LOUD, "?:")
+@functools.cache
+def _any_kind() -> "re.Pattern[str]":
+    """Without names, a rule that begins with another letter costs next to nothing."""
+    return _any(KINDS, "?:")
+
+
+@functools.cache
+def _which_kind() -> "re.Pattern[str]":
+    return _any(KINDS, "?P<r{}>")
+
+
+@functools.cache
+def any_loud() -> "re.Pattern[str]":
+    """Whether one of LOUD stands somewhere in a line."""
+    return _any(LOUD, "?:")
 
 
 def rule_of(text: str) -> "tuple[Rule, re.Match[str]] | None":
     """The first rule for a message, with its match; None for a harmless one."""
-    if not _ANY.match(text) or not (found := _WHICH.match(text)) or not found.lastgroup:
+    if not _any_kind().match(text):
+        return None
+    found = _which_kind().match(text)
+    if not found or not found.lastgroup:
         return None
     one = KINDS[int(found.lastgroup[1:])]
     match = one.pattern.match(text)

@@ -1,5 +1,6 @@
 """One kind of trouble on a console: what its line looks like, and what it is filed under."""
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -14,11 +15,16 @@ class Rule:
     """
 
     kind: str
-    pattern: "re.Pattern[str]"
+    text: str  # of the pattern
     title: str
     after: tuple[str, ...] = ()
     bare: str = ""  # the title where no function is found
     stalls: bool = False  # the function is what a dispatcher has called
+
+    @functools.cached_property
+    def pattern(self) -> "re.Pattern[str]":
+        """Compiled when it is first asked: most runs are of healthy kernels."""
+        return re.compile(self.text)
 
 
 def rule(
@@ -31,7 +37,7 @@ def rule(
     stalls: bool = False,
 ) -> Rule:
     """A rule from its pattern's text."""
-    return Rule(kind, re.compile(pattern), title, after, bare, stalls)
+    return Rule(kind, pattern, title, after, bare, stalls)
 
 
 ANY_KIND = ("*",)
