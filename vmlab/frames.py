@@ -1,11 +1,14 @@
-"""The frames of a run's crash with their source lines: which files know them."""
+"""The frames of a run's crash with their source lines: which files know them.
+
+The reader of ELF files takes long to import, and most runs need none.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vmlab import symbols
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Job
 from vmlab.catalog import Catalog, Kernel, Unavailable
@@ -14,7 +17,9 @@ from vmlab.crash import Crash
 from vmlab.errors import LabError
 from vmlab.payload import modules_of
 from vmlab.project import Project
-from vmlab.symbols import Root, Sources
+
+if TYPE_CHECKING:
+    from vmlab.symbols import Root, Sources
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Frames:
 
         Raises LabError where a debug package that is asked for cannot be fetched.
         """
+        from vmlab import symbols
+
         vmlinux, where = self.vmlinux(kernel), self.sources(kernel)
         return symbols.resolve(crash, modules, vmlinux, where, self.artifacts.catalog.say)
 
@@ -51,8 +58,10 @@ class Frames:
             self.artifacts.catalog.say(str(error))
             return None
 
-    def sources(self, kernel: Kernel) -> Sources:
+    def sources(self, kernel: Kernel) -> "Sources":
         """The project's modules, and the kernel's headers as far as they are here."""
+        from vmlab.symbols import Root, Sources
+
         own = _own(self.project)
         headers = self.artifacts.catalog.cached_headers(kernel)
         if headers is None:
@@ -68,6 +77,9 @@ def of_files(
 
     Sources are looked for in the project, and beside the files.
     """
+    from vmlab import symbols
+    from vmlab.symbols import Root, Sources
+
     where = Sources(
         [_own(project), *(Root(path.parent) for path in modules)],
         [Root(vmlinux.parent)] if vmlinux else [],
@@ -85,5 +97,7 @@ def kernel_of(log: str, catalog: Catalog) -> Kernel | None:
     return None
 
 
-def _own(project: Project) -> Root:
+def _own(project: Project) -> "Root":
+    from vmlab.symbols import Root
+
     return Root(project.modules, project.settings.modules)
