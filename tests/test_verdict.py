@@ -27,6 +27,10 @@ def results(*steps: StepResult, kernel: str | None = KERNEL, begun=None, fault=N
     return Results(kernel, steps, len(steps) if begun is None else begun, fault)
 
 
+def gave_up(why: str) -> Results:
+    return replace(results(begun=1, fault=f"the agent gave up: {why}"), gave_up=why)
+
+
 def judged(tmp_path, yaml, found, console=BOOT, ended=OFF) -> Judgement:
     return judge(expanded(tmp_path, yaml), KERNEL, found, console, ended)
 
@@ -49,9 +53,10 @@ def test_what_came_back_whole_and_as_wanted_passes(tmp_path):
          Verdict.CRASHED, "reset itself"),
         (results(begun=1, fault="reported 0"), Ended("timeout", "still ran after 5 s"),
          Verdict.TIMEOUT, "still ran"),
-        (results(begun=1, fault="the agent gave up: timeout of the steps: x"), OFF,
-         Verdict.TIMEOUT, "timeout of guest time"),
-        (replace(results(begun=1, fault="the agent gave up: fork: no memory"), gave_up=True), OFF,
+        (gave_up("timeout of the steps: x"), OFF, Verdict.TIMEOUT, "timeout of guest time"),
+        (results(begun=1, fault="line 'timeout of the steps: x' is none of the agent's"),
+         Ended("reset", "the guest reset itself"), Verdict.CRASHED, "none of the agent's"),
+        (gave_up("fork: no memory"), OFF,
          Verdict.CRASHED, "fork: no memory"),
         (results(step(), fault="the results end in the middle of the line 'ok'"), OFF,
          Verdict.BROKEN, "middle of the line"),

@@ -156,8 +156,7 @@ def _text(console: bytes) -> str:
 def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Judgement:
     """The verdict where no step that was reported failed."""
     where = _running(expanded, results)
-    timed_out = results.fault is not None and "timeout of the steps" in results.fault
-    if ended.how == "timeout" or timed_out:
+    if ended.how == "timeout" or results.timed_out:
         detail = ended.detail or "the steps took longer than the scenario's timeout of guest time"
         return _at(expanded, where, Verdict.TIMEOUT, detail, seen=tail(text))
     if ended.how == "off" and not results.gave_up and results.fault is not None:

@@ -15,6 +15,7 @@ State = Literal["passed", "failed", "skipped"]
 
 _MARKED = "the console holds the results' mark, so its order cannot be told"
 _UNMARKED = "the transcript has fewer marks than the results: bytes of it were lost"
+_TIMEOUT = "timeout of the steps: "
 _PLAN = re.compile(r"1\.\.(\d+)")
 _KERNEL = re.compile(r"# kernel=(\S+)")
 _BEGIN = re.compile(MARK + r"# begin (\d+)(?: at=(\d+\.\d+))?")
@@ -72,7 +73,12 @@ class Results:
     began: float | None = None
     began_at: int = 0
     health: Health = Health()
-    gave_up: bool = False  # the agent itself said why it could not go on
+    gave_up: str = ""  # why the agent itself could not go on, in its words
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the agent ended the steps for their time was over."""
+        return self.gave_up.startswith(_TIMEOUT)
 
 
 class _Malformed(Exception):
@@ -119,7 +125,7 @@ class _Reader:
     kernel: str | None = None
     plan: int | None = None
     begun: int = 0
-    gave_up: str | None = None
+    gave_up: str = ""
     steps: list[StepResult] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
     output: list[str] = field(default_factory=list)
@@ -149,7 +155,7 @@ class _Reader:
         return Results(
             self.kernel, tuple(self.steps), self.begun, fault,
             began=self.began, began_at=self.began_at, health=self.health,
-            gave_up=self.gave_up is not None,
+            gave_up=self.gave_up,
         )  # fmt: skip
 
     def on_kernel(self, found: re.Match[str]) -> None:
