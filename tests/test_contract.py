@@ -170,6 +170,12 @@ class TestRealGuests:
         values = found.steps[1].values
         assert (values["r.pid"], values["s.hello"]) == ("1", "1")
 
+    def test_the_agent_s_own_limit_is_told_from_the_kernel_s(self, lab):
+        many = [S("spawn", "sh -c 'echo ready; sleep 900'", name="s", ms=5000)] * 65
+        ended, found, _ = lab.boot(many)
+        assert (ended.how, len(found.steps), found.lab_s_fault) == ("off", 64, True)
+        assert found.gave_up.startswith("lab: more than 64 processes were spawned: ")
+
     def test_a_panic_ends_the_guest_at_once(self, lab):
         ended, found, console = lab.boot(
             [S("run", "sleep 1"), S("write", "/proc/sysrq-trigger c"), S("sleep", "", ms=1)]

@@ -159,6 +159,8 @@ def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Jud
     if ended.how == "timeout" or results.timed_out:
         detail = ended.detail or "the steps took longer than the scenario's timeout of guest time"
         return _at(expanded, where, Verdict.TIMEOUT, detail, seen=tail(text))
+    if results.lab_s_fault:
+        return _at(expanded, where, Verdict.BROKEN, results.fault or "", seen=tail(text))
     if ended.how == "off" and not results.gave_up and results.fault is not None:
         return _at(expanded, where, Verdict.BROKEN, _CUT + results.fault, seen=tail(text))
     if results.kernel is None and not results.steps:

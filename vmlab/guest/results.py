@@ -15,6 +15,7 @@ State = Literal["passed", "failed", "skipped"]
 
 _MARKED = "the console holds the results' mark, so its order cannot be told"
 _UNMARKED = "the transcript has fewer marks than the results: bytes of it were lost"
+_LAB = "lab: "
 _TIMEOUT = "timeout of the steps: "
 _PLAN = re.compile(r"1\.\.(\d+)")
 _KERNEL = re.compile(r"# kernel=(\S+)")
@@ -74,6 +75,11 @@ class Results:
     began_at: int = 0
     health: Health = Health()
     gave_up: str = ""  # why the agent itself could not go on, in its words
+
+    @property
+    def lab_s_fault(self) -> bool:
+        """Whether the agent gave up for a limit or a fault of the lab's own."""
+        return self.gave_up.startswith(_LAB)
 
     @property
     def timed_out(self) -> bool:

@@ -42,7 +42,8 @@ int report_next_line(char *line, size_t size);
 void report_silence(void); /* from here on the port is a shell's alone */
 int port_next(void); /* a byte from the host, -1 where there is none now */
 void port_write(const char *text, size_t size);
-void bail_out(const char *what, int error) __attribute__((noreturn));
+void bail_out(const char *what, int error) __attribute__((noreturn)); /* the kernel's doing */
+void lab_fault(const char *what, int error) __attribute__((noreturn)); /* a limit or a fault of our own */
 void leave(void) __attribute__((noreturn));
 
 /* captures.c: values that earlier steps gave a name. */

@@ -188,7 +188,7 @@ static struct child *new_child(const char *name)
 			children[i].name = name;
 			return &children[i];
 		}
-	bail_out("more than 64 processes were spawned", EAGAIN);
+	lab_fault("more than 64 processes were spawned", EAGAIN);
 }
 
 /* A new child's slot and the pipe that it writes into; returns the pipe's other end. */

@@ -79,15 +79,15 @@ static char *unpack_program(void)
 	int error;
 
 	if (!archive)
-		bail_out("reading " PROGRAM_FILE, errno);
+		lab_fault("reading " PROGRAM_FILE, errno);
 	if (chdir(PROGRAM_DIR))
 		bail_out(PROGRAM_DIR, errno);
 	error = archive_unpack(archive, archive_size);
 	if (error)
-		bail_out("unpacking the program", error);
+		lab_fault("unpacking the program", error);
 	steps = archive_text(archive, archive_size, "steps");
 	if (!steps)
-		bail_out("the program's steps", errno);
+		lab_fault("the program's steps", errno);
 	/* Giving memory back takes time as well: a small archive stays. */
 	if (archive_size > ARCHIVE_KEPT)
 		free(archive);
@@ -117,7 +117,7 @@ static char *read_mode(void)
 		mode = fwcfg_read(MODE_FILE, &size);
 	}
 	if (!mode)
-		bail_out("reading " MODE_FILE, errno);
+		lab_fault("reading " MODE_FILE, errno);
 	return mode;
 }
 

@@ -3,6 +3,7 @@
  * The results port: KTAP on ttyS1, written by port I/O, so that a report is out
  * when the call returns and no driver's buffer or interrupt has a part in it.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,10 +181,21 @@ void leave(void)
 		pause();
 }
 
-void bail_out(const char *what, int error)
+static void __attribute__((noreturn)) give_up(const char *whose, const char *what, int error)
 {
 	silent = 0;
 	report_note();
-	report("Bail out! %s: %s\n", what, strerror(error));
+	report("Bail out! %s%s: %s\n", whose, what, strerror(error));
 	leave();
+}
+
+void bail_out(const char *what, int error)
+{
+	give_up("", what, error);
+}
+
+/* Memory that ran out is no fault of the lab's, whatever it was for. */
+void lab_fault(const char *what, int error)
+{
+	give_up(error == ENOMEM ? "" : "lab: ", what, error);
 }

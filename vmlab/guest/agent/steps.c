@@ -266,7 +266,7 @@ static int run_step(int number, char *line)
 	int outcome, fine;
 
 	if (parse(line, &step))
-		bail_out("a step has too few fields", EINVAL);
+		lab_fault("a step has too few fields", EINVAL);
 	argument = strdup(step.argument);
 	now = now_us();
 	report_mark();
@@ -294,7 +294,7 @@ static void skip_step(int number, char *line)
 	struct step step;
 
 	if (parse(line, &step))
-		bail_out("a step has too few fields", EINVAL);
+		lab_fault("a step has too few fields", EINVAL);
 	report_step("ok", number, step.verb, step.argument);
 	report(" # SKIP an earlier step failed\n");
 	free(step.argument);
