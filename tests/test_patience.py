@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from vmlab.guest import patience
+from vmlab.guest import launch, patience
 from vmlab.guest.patience import Patience, used_s
 
 
@@ -51,6 +51,7 @@ def test_the_host_s_load_is_not_held_against_a_guest(host, share, when, how):
     assert when[0] <= at <= when[1]
     assert over[0] == how
     assert ("run fewer guests at once" in over[1]) == (how == "lost")
+    assert launch.Ended(*over).starved == (how == "lost")
 
 
 def test_a_guest_that_was_busy_and_falls_idle_is_over_soon(host):

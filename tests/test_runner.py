@@ -92,10 +92,21 @@ def test_what_says_nothing_of_the_boot_spares_nobody(run, backend):
     assert backend.boots == 3
 
 
-def test_a_lost_qemu_is_broken_also_for_those_not_tried(run):
-    verdicts = run(Backend(launch.Ended("lost", "QEMU ended with status 1: no such machine")))
-    assert [verdict for verdict, _ in verdicts] == [Verdict.BROKEN] * 3
-    assert "not tried" in verdicts[1][1]
+def test_a_lost_qemu_is_broken_and_says_nothing_of_the_next(run):
+    backend = Backend(launch.Ended("lost", "QEMU ended with signal 9: no message"))
+    reason = "QEMU ended with signal 9: no message"
+    assert run(backend) == [(Verdict.BROKEN, reason)] * 3
+    assert backend.boots == 3
+
+
+def test_a_kernel_that_the_host_starved_is_tried_once_more(run, tmp_path):
+    text = SCENARIO.format(name="d", memory="192M")
+    (tmp_path / "scenarios/d.yaml").write_text(text)
+    reason = "the host gave the guest 3 s of CPU time in 600 s"
+    backend = Backend(launch.Ended("lost", reason))
+    verdicts = run(backend)
+    spared = f"not tried: this kernel did not come up before: {reason}"
+    assert verdicts == [(Verdict.BROKEN, reason)] * 3 + [(Verdict.BROKEN, spared)]
 
 
 def test_a_run_of_which_bytes_were_lost_is_the_lab_s_trouble(run):

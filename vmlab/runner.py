@@ -132,6 +132,7 @@ class Runner:
         self._payload = Payload(project, artifacts)
         self._stop = threading.Event()
         self._no_boots: dict[tuple[str, qemu.Machine], Judgement] = {}
+        self._starved: set[tuple[str, qemu.Machine]] = set()
 
     @property
     def catalog(self) -> Catalog:
@@ -276,9 +277,22 @@ class Runner:
         if judged.crash:
             judged = replace(judged, crash=self.frames.resolved(judged.crash, job))
         if not (ended.restored or job.run.began() or self._stop.is_set()):
-            reason = f"not tried: this kernel did not come up before: {judged.reason}"
-            self._no_boots[job.kind] = replace(judged, reason=reason)
+            self._remember(job, ended, judged)
         return ended, judged, found
+
+    def _remember(self, job: Job, ended: launch.Ended, judged: Judgement) -> None:
+        """Spares others like it a boot that came to no program.
+
+        One that the lab is to blame for says nothing of the kernel; for want of CPU time a second
+        one is waited for, and no third.
+        """
+        again = ended.starved and job.kind in self._starved
+        if ended.starved:
+            self._starved.add(job.kind)
+        if judged.verdict is Verdict.BROKEN and not again:
+            return
+        reason = f"not tried: this kernel did not come up before: {judged.reason}"
+        self._no_boots[job.kind] = replace(judged, reason=reason)
 
     def _told(self, run: Run) -> Run:
         """Leaves the verdict in the run's directory, where there is one."""

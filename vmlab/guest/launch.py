@@ -19,7 +19,7 @@ from vmlab.errors import LabError
 from vmlab.guest import confine
 from vmlab.guest.images import Keeper, Kept
 from vmlab.guest.monitor import Monitor
-from vmlab.guest.patience import Patience
+from vmlab.guest.patience import STARVED, Patience
 from vmlab.guest.qemu import Boot, RunDirectory, argv, pasted
 
 CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
@@ -65,6 +65,11 @@ class Ended:
     detail: str = ""
     restored: bool = False  # it began from a snapshot: its kernel has booted once
     kept: Kept | None = None  # what is left of a guest that died in QEMU's hands
+
+    @property
+    def starved(self) -> bool:
+        """Whether it was lost for want of the host's CPU time."""
+        return self.how == "lost" and self.detail.startswith(STARVED)
 
 
 class StuckError(LabError):

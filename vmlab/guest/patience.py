@@ -11,6 +11,8 @@ from typing import Literal
 
 OUTERMOST = 5
 """How many times its time a guest may take on the host's clock, where others take the CPU."""
+STARVED = "the host gave the guest"
+"""How the reason begins where others took the CPU."""
 _IDLE_S = 1.0
 _IDLE_SHARE = 0.02
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
@@ -40,8 +42,7 @@ class Patience:
             return ("lost", "QEMU was stopped by a signal") if stopped else ("timeout", late)
         if wall > OUTERMOST * self._limit_s:
             return "lost", (
-                f"the host gave the guest {used:.0f} s of CPU time in {wall:.0f} s; run fewer "
-                "guests at once (-j)"
+                f"{STARVED} {used:.0f} s of CPU time in {wall:.0f} s; run fewer guests at once (-j)"
             )
         return None
 
