@@ -221,3 +221,24 @@ def test_a_file_that_becomes_shorter_while_it_is_copied_is_no_guest_s_memory(tmp
     monkeypatch.setattr(confine, "_extents", shortened)
     with pytest.raises(LabError, match="became shorter"):
         confine.sealed(path)
+
+
+def test_three_snapshots_stay_in_memory_those_used_last(tmp_path, monkeypatch):
+    copied = []
+    sealed = confine.sealed
+    monkeypatch.setattr(confine, "sealed", lambda path: copied.append(path.name) or sealed(path))
+    copies = confine.Sealed()
+
+    def given(name: str) -> bytes:
+        descriptor = copies.of(qemu.Memory(tmp_path / name, tmp_path / "state", 1))
+        try:
+            return os.pread(descriptor, 9, 0)
+        finally:
+            os.close(descriptor)
+
+    for name in "abcd":
+        (tmp_path / name).write_text(name)
+    before = len(os.listdir("/proc/self/fd"))
+    assert [given(name) for name in "abcadab"] == [name.encode() for name in "abcadab"]
+    assert "".join(copied) == "abcdb"  # b gave way to d, and a, used again, did not
+    assert len(os.listdir("/proc/self/fd")) == before + 3

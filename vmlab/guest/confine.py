@@ -31,6 +31,8 @@ MEMORY_ROOM = 3 << 30
 """How much more address space than the guest's memory QEMU may have, bytes; 1 GiB is TCG's."""
 _DESCRIPTORS = 256
 _TASKS = 512  # processes and threads of one of those users
+_COPIES = 3
+"""How many snapshots' RAM stays copied in memory, of those used last."""
 _NUMBERS = itertools.count(os.getpid() * 61)
 _TRIAL_S = 10
 _READS_ALL = "dac_read_search"
@@ -285,23 +287,25 @@ class _Files:
 class Sealed:
     """RAM of snapshots in memory, one copy for all guests, which no guest's QEMU can change.
 
-    QEMU opens the file for writing, whatever it does with it; a seal holds all the same.
+    Those used last are kept; a guest keeps its own. QEMU opens the file for writing, whatever it does with it; a seal holds all the same.
     """
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._copies: dict[Path, tuple[int, int]] = {}  # when it was made, and the descriptor
+        # When each was made, and its descriptor; the one used last is last.
+        self._copies: dict[Path, tuple[int, int]] = {}
 
     def of(self, memory: qemu.Memory) -> int:
         """A descriptor of one's own."""
         with self._guard:
-            made, descriptor = self._copies.get(memory.ram, (-1, -1))
+            made, descriptor = self._copies.pop(memory.ram, (-1, -1))
             if made != memory.made:
                 if descriptor >= 0:
                     os.close(descriptor)
-                    del self._copies[memory.ram]
                 descriptor = sealed(memory.ram)
-                self._copies[memory.ram] = memory.made, descriptor
+            self._copies[memory.ram] = memory.made, descriptor
+            while len(self._copies) > _COPIES:
+                os.close(self._copies.pop(next(iter(self._copies)))[1])
             return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 0)
 
 
