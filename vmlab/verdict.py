@@ -159,10 +159,9 @@ def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Jud
     if ended.how == "timeout" or results.timed_out:
         detail = ended.detail or "the steps took longer than the scenario's timeout of guest time"
         return _at(expanded, where, Verdict.TIMEOUT, detail, seen=tail(text))
-    if results.lab_s_fault:
-        return _at(expanded, where, Verdict.BROKEN, results.fault or "", seen=tail(text))
-    if ended.how == "off" and not results.gave_up and results.fault is not None:
-        return _at(expanded, where, Verdict.BROKEN, _CUT + results.fault, seen=tail(text))
+    if results.lab_s_fault or (ended.how == "off" and results.fault and not results.gave_up):
+        reason = ("" if results.gave_up else _CUT) + (results.fault or "")
+        return _at(expanded, where, Verdict.BROKEN, reason, seen=tail(text))
     if results.kernel is None and not results.steps:
         reason = f"the guest never came to its first step: {ended.detail or results.fault}"
         return Judgement(Verdict.CRASHED, reason, seen=tail(text))

@@ -287,7 +287,8 @@ class _Files:
 class Sealed:
     """RAM of snapshots in memory, one copy for all guests, which no guest's QEMU can change.
 
-    Those used last are kept; a guest keeps its own. QEMU opens the file for writing, whatever it does with it; a seal holds all the same.
+    Those used last are kept; a guest keeps its own. QEMU opens the file for writing, whatever it
+    does with it; a seal holds all the same.
     """
 
     def __init__(self) -> None:
