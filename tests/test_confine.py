@@ -13,6 +13,7 @@ import pytest
 from test_contract import real_lab
 from test_qemu import eventually
 
+from vmlab.arch import ARCHES
 from vmlab.cache import Cache
 from vmlab.errors import LabError
 from vmlab.guest import confine, launch, program, qemu
@@ -201,6 +202,29 @@ def test_a_plain_user_s_guest_runs_as_that_user(tmp_path):
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
+
+
+@_ROOT
+def test_the_files_that_it_owns_are_those_that_are_said(tmp_path):
+    """docs/security.md lists them; a lent image is made for one command (tests of images)."""
+    for name in ("kernel", "initramfs", "program.tar", "mode"):
+        (tmp_path / name).write_text("x")
+    control = tmp_path / "control"
+    control.mkdir()
+    boot = qemu.Boot(
+        qemu.Machine(ARCHES["i386"]), tmp_path / "kernel", tmp_path / "initramfs",
+        qemu.RunDirectory(tmp_path), control, qemu.Memory(tmp_path / "ram"),
+        tape=tmp_path / "tape", log=tmp_path / "log",
+    )  # fmt: skip
+    with confine.handed(boot):
+        owned = {path.name for path in tmp_path.iterdir() if path.stat().st_uid in confine.UIDS}
+        assert owned == {"ram", "tape", "log", "control"}
+    said = (Path(__file__).parents[1] / "docs/security.md").read_text()
+    for words in ("a snapshot's RAM", "a tape", "the log of `-D`", "the control sockets", "lent"):
+        assert words in said.partition("| file | its user's |")[2].partition("\n\n")[0]
+    confine.taken_back(tmp_path / "tape")
+    about = (tmp_path / "tape").stat()
+    assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (os.geteuid(), 0o444)
 
 
 def test_two_guests_of_one_lab_are_two_users():
