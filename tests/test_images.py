@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from core_image import LARGE, PAGE, PRESENT, Tables, flattened, physical
@@ -155,6 +157,7 @@ def test_a_kdump_file_that_is_cut_is_said(tmp_path, keep):
 QMP = """
 import json, sys, time
 from pathlib import Path
+from types import SimpleNamespace
 for line in sys.stdin:
     told = json.loads(line)
     name = told["execute"]
@@ -219,6 +222,45 @@ def test_few_guests_and_no_large_ones_leave_images(tmp_path, monkeypatch):
     free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
     monkeypatch.setattr(images, "_SPARE", free)
     assert "the disk has" in kept(Keeper(("elf",)))
+
+
+def test_a_qemu_that_does_not_answer_is_asked_for_no_image(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "ASK_S", 0.2)
+    keeper, process = Keeper(("elf", "kdump"), count=1), stands_in("refuses")
+    with launch.ended(process):
+        os.kill(process.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        kept = keeper.keep(Monitor(process), process.pid, guest(tmp_path))
+        assert time.monotonic() - began < 10
+    assert kept.why_not == (
+        "asking QEMU whether it is there: query-status: QEMU did not answer in time"
+    )
+    process = stands_in("refuses")
+    with launch.ended(process):
+        kept = keeper.keep(Monitor(process), process.pid, guest(tmp_path))
+    assert "no space" in kept.why_not, "it took none of the images that there may be"
+
+
+def test_guests_that_die_at_once_do_not_count_on_the_same_space(tmp_path, monkeypatch):
+    """Room for one and a half; the second dies while the first one's image is written."""
+    room = SimpleNamespace(free=images._SPARE + (96 << 20))
+    monkeypatch.setattr(images.shutil, "disk_usage", lambda path: room)
+    keeper, said = Keeper(("elf",)), []
+
+    def keep() -> str:
+        process = stands_in("")
+        with launch.ended(process):
+            return keeper.keep(Monitor(process), process.pid, guest(tmp_path)).why_not
+
+    def written(*about):
+        if not said:
+            said.append("")
+            said.append(keep())
+        return iter(())
+
+    monkeypatch.setattr(images, "_written", written)
+    assert (keep(), keep()) == ("", ""), "the space is given back"
+    assert said[1] == "the disk has 1120 MiB free, and 1152 MiB would be needed"
 
 
 def test_a_question_that_nobody_answers_ends(tmp_path):

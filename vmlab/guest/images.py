@@ -24,6 +24,8 @@ LARGEST_MIB = 1024
 """The memory of the largest guest that leaves images, MiB."""
 WRITE_S = 60.0
 """How long QEMU may take to write one, host seconds."""
+ASK_S = 2.0
+"""How long QEMU may take to say that it is there at all, host seconds; it takes milliseconds."""
 _SPARE = 1 << 30  # bytes that a disk has free after an image
 
 
@@ -55,11 +57,20 @@ class Keeper:
         self.formats = tuple(formats)
         self._count = count
         self._left = count
+        self._reserved = 0  # bytes of the disk, for images that are being written
         self._guard = threading.Lock()
 
     def keep(self, monitor: Monitor, pid: int, boot: Boot) -> Kept:
         """Writes a standing guest's images into its run directory."""
-        if reason := self._refused(boot):
+        memory = boot.machine.memory_mib
+        if memory > LARGEST_MIB:
+            return Kept(
+                why_not=f"a guest of {memory} MiB leaves none; {LARGEST_MIB} MiB is the most"
+            )
+        if reason := _silent(monitor):
+            return Kept(why_not=reason)
+        size = (memory << 20) * len(self.formats)
+        if reason := self._reserve(boot.run.path, size):
             return Kept(why_not=reason)
         written: list[Image] = []
         try:
@@ -67,22 +78,35 @@ class Keeper:
                 written.append(image)
         except (LabError, OSError, ValueError, struct.error) as error:  # QEMU wrote it: any bytes
             return Kept(tuple(written), f"writing the images: {error}")
+        finally:
+            with self._guard:
+                self._reserved -= size
         return Kept(tuple(written))
 
-    def _refused(self, boot: Boot) -> str:
-        """Why there will be no image; takes one of those that there may be otherwise."""
-        memory = boot.machine.memory_mib
-        if memory > LARGEST_MIB:
-            return f"a guest of {memory} MiB leaves none; {LARGEST_MIB} MiB is the most"
-        needed = (memory << 20) * len(self.formats) + _SPARE
-        free = shutil.disk_usage(boot.run.path).free
-        if free < needed:
-            return f"the disk has {free >> 20} MiB free, and {needed >> 20} MiB would be needed"
+    def _reserve(self, folder: Path, size: int) -> str:
+        """Why there will be no image; takes one of those that there may be, and its space, else.
+
+        What of the space is written already counts twice: better one image too few.
+        """
         with self._guard:
+            needed = self._reserved + size + _SPARE
+            free = shutil.disk_usage(folder).free
+            if free < needed:
+                return f"the disk has {free >> 20} MiB free, and {needed >> 20} MiB would be needed"
             if not self._left:
                 return f"{self._count} guests have left theirs before, which is the most"
             self._left -= 1
+            self._reserved += size
         return ""
+
+
+def _silent(monitor: Monitor) -> str:
+    """Why QEMU is not asked for an image: one that is stopped would hold us for long."""
+    try:
+        monitor.command("query-status", {}, ASK_S)
+    except LabError as error:
+        return f"asking QEMU whether it is there: {error}"
+    return ""
 
 
 def _written(formats: Sequence[str], monitor: Monitor, pid: int, boot: Boot) -> Iterator[Image]:
