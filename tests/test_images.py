@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -14,15 +15,17 @@ from types import SimpleNamespace
 
 import pytest
 from core_image import LARGE, PAGE, PRESENT, Tables, flattened, physical
+from typer.testing import CliRunner
 
 from vmlab.arch import ARCHES
+from vmlab.cli import app
 from vmlab.errors import LabError, UsageError
 from vmlab.guest import corefile, images, kdumpfile, launch, qemu
 from vmlab.guest.corefile import Core
 from vmlab.guest.images import Keeper
 from vmlab.guest.monitor import Monitor, MonitorError
 from vmlab.guest.shell import Shell
-from vmlab.lab import Options, formats, runner
+from vmlab.lab import Options, dumped, formats, runner
 
 PAGING, PAE, FIVE = 1 << 31, 1 << 5, 1 << 12
 
@@ -339,6 +342,30 @@ def test_a_guest_is_held_only_where_it_is_asked_for(tmp_path):
 )
 def test_formats_are_words(words, found):
     assert formats(words) == found
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [((None, False), ("elf", "kdump")), ((None, True), ()), (("elf", False), ("elf",)),
+     (("none", True), ()), (("none", False), ())],
+)  # fmt: skip
+def test_images_are_wanted_unless_they_are_not(words, found):
+    assert dumped(*words) == found
+
+
+def test_wanting_an_image_and_none_is_wrong_usage(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "vmlab.yaml").write_text("")
+    done = CliRunner().invoke(app, ["run", "--no-dump", "--dump", "elf"])
+    assert isinstance(done.exception, UsageError)
+    assert "--dump elf and --no-dump contradict each other" in str(done.exception)
+
+
+def test_the_options_of_images_stand_together_in_the_help():
+    said = CliRunner().invoke(app, ["run", "--help"]).output
+    options = re.findall(r"^ *(--[a-z-]+)", said, re.MULTILINE)
+    assert options[options.index("--dump") + 1] == "--no-dump"
+    assert "[default: (elf,kdump)]" in " ".join(said.split())
 
 
 def test_an_unknown_format_is_wrong_usage():

@@ -110,6 +110,16 @@ def formats(words: str) -> tuple[str, ...]:
     return tuple(word for word in words.split(",") if word and word != "none")
 
 
+def dumped(words: str | None, no_dump: bool) -> tuple[str, ...]:
+    """What --dump and --no-dump come to. Raises UsageError where they contradict each other."""
+    wanted = formats(words or "")
+    if no_dump and wanted:
+        raise UsageError(f"--dump {words} and --no-dump contradict each other; give one of them")
+    if no_dump:
+        return ()
+    return tuple(FORMATS) if words is None else wanted
+
+
 def _keeper(formats: Sequence[str]) -> Keeper | None:
     if unknown := set(formats) - FORMATS.keys():
         raise UsageError(f"unknown image format {min(unknown)!r}; there are {', '.join(FORMATS)}")

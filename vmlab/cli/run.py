@@ -41,12 +41,16 @@ def run(
     jsonl: reports.Jsonl = None,
     github: reports.Github = None,
     dump: Annotated[
-        str, typer.Option(help="Memory images of guests that died: elf (gdb), kdump (crash, drgn).")
-    ] = "elf,kdump",
+        str | None,
+        typer.Option(
+            help="Memory images of guests that died: elf (gdb), kdump (crash, drgn).",
+            show_default="elf,kdump",
+        ),
+    ] = None,
+    no_dump: Annotated[bool, typer.Option("--no-dump", help="No memory images.")] = False,
     shell_on_fail: Annotated[
         bool, typer.Option("--shell-on-fail", help="Open a shell where the first failure was.")
     ] = False,
-    no_dump: Annotated[bool, typer.Option("--no-dump", help="No memory images.")] = False,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
     ] = 0,
@@ -56,6 +60,7 @@ def run(
     from vmlab import executor, lab
     from vmlab.runner import as_json
 
+    formats = lab.dumped(dump, no_dump)
     project = common.project()
     outputs = reports.Outputs(
         reports.Files(html, junit, ktap, markdown), jsonl, reports.on_github(github), project.root
@@ -64,8 +69,7 @@ def run(
         project, common.artifacts(build_sandbox),
         scenarios or [], tag or [], kernel or kernels,
         lab.Options(
-            backend, accel, snapshot, seed, perturb, fetch_debug,
-            () if no_dump else lab.formats(dump),
+            backend, accel, snapshot, seed, perturb, fetch_debug, formats
         ),
     )  # fmt: skip
     finished: list[Run] = []
