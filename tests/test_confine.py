@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import stat
 import subprocess
 import sys
@@ -142,6 +143,31 @@ class TestQemuIsConfined:
         done = subprocess.run([*words, "sh", "-c", fill], capture_output=True, check=False)
         assert done.returncode != 0
         assert (tmp_path / "port").stat().st_size == (32 << 20) + confine.FILE_ROOM
+
+
+@pytest.mark.parametrize(
+    ("own", "limit", "how", "says"),
+    [
+        (resource.RLIM_INFINITY, None, "flooded", "ports grew to QEMU's limit"),
+        (1 << 20, None, "lost", "this user's own limit of 1024 KiB (ulimit -f)"),
+        (1 << 20, 1 << 19, "flooded", "console grew past 512 KiB"),  # it had said too much before
+        (4 << 20, None, "flooded", "ports grew to QEMU's limit"),  # the lab's was less
+    ],
+)
+def test_a_user_s_own_limit_of_files_is_no_flood(tmp_path, monkeypatch, own, limit, how, says):
+    monkeypatch.setattr(confine, "FILE_ROOM", 2 << 20)
+    usual, files = resource.getrlimit, resource.RLIMIT_FSIZE
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda which: (own, own) if which == files else usual(which)
+    )
+    bounds = confine.bounds(0)[len(confine.alone()) :]
+    run = qemu.RunDirectory(tmp_path)
+    fill = f"exec head -c {8 << 20} /dev/zero > {run.console}"
+    process = subprocess.Popen([*bounds, "sh", "-c", fill], stderr=subprocess.PIPE)
+    with launch.ended(process):
+        ended = launch.supervise(process, run, 60, flood=limit)
+    assert ended.how == how
+    assert says in ended.detail
 
 
 @pytest.mark.guest

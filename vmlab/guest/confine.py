@@ -162,6 +162,15 @@ def bounds(memory_mib: int, file: int | None = None) -> list[str]:
     return [*alone(), "prlimit", *words, "--"]
 
 
+def inherited(words: Sequence[str]) -> int | None:
+    """How long a file of a process of these words may become, where that bound is the user's own.
+
+    In bytes; None where it is the lab's.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    return hard if hard != resource.RLIM_INFINITY and f"--fsize={hard}" in words else None
+
+
 def alone() -> tuple[str, ...]:
     """The words before a command that take the host's network from it, where root may do that."""
     return _alone() if root() else ()

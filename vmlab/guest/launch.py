@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from vmlab import bootable
 from vmlab.errors import LabError
@@ -255,7 +255,9 @@ def supervise(
             return Ended(*over)
         if too_much := flooded(run, limit):
             return too_much
-    return of_status(process.wait(), process)
+    status = process.wait()
+    too_much = flooded(run, limit) if status == -signal.SIGXFSZ else None
+    return too_much or of_status(status, process)
 
 
 def stands(process: Process, monitor: Monitor) -> Ended:
@@ -306,7 +308,19 @@ def of_status(status: int, process: "subprocess.Popen[bytes]") -> Ended:
     if status == 0:
         return Ended("reset", RESET)
     if status == -signal.SIGXFSZ:
-        return Ended("flooded", "the guest's ports grew to QEMU's limit")
+        return _at_its_limit(process)
     said = process.stderr.read().decode(errors="replace").strip() if process.stderr else ""
     ended = f"signal {-status}" if status < 0 else f"status {status}"
     return Ended("lost", f"QEMU ended with {ended}: {said[-400:] or 'no message'}")
+
+
+def _at_its_limit(process: Process) -> Ended:
+    """The end of a QEMU whose file grew as long as one may."""
+    own = confine.inherited(cast(list[str], process.args))
+    if own is None:
+        return Ended("flooded", "the guest's ports grew to QEMU's limit")
+    return Ended(
+        "lost",
+        f"a file of QEMU's grew to this user's own limit of {own >> 10} KiB (ulimit -f), which is "
+        "less than a guest needs; raise it",
+    )
