@@ -1,5 +1,7 @@
 """A crash that is wanted: nothing else is a pass, and what was seen instead is said."""
 
+from dataclasses import replace
+
 import pytest
 from test_verdict import KERNEL, OFF, results
 
@@ -161,3 +163,33 @@ def test_what_the_agent_finds_is_a_crash_where_none_was_wanted(tmp_path, told, r
     assert judgement.reason.startswith(reason)
     allowed = judged(tmp_path, found, BEGIN, OFF, steps, "allow: [taint, leaked thread]\n")
     assert allowed.verdict is Verdict.PASSED
+
+
+@pytest.mark.parametrize(
+    ("ends", "waits", "at", "reason"),
+    [
+        (6.0, 6.0, 1, None),
+        (9.0, 9.0, 1, "8.0 s after the last action began, by the steps' time, for its console"),
+        (4.0, 4.0, 2, None),
+        (4.0, 8.5, 2, "7.5 s after the last action began, by the steps' time"),
+    ],
+)
+def test_a_crash_without_a_time_came_at_the_end_of_its_step(tmp_path, ends, waits, at, reason):
+    bug = BUG.partition(b"] ")[2]
+    end = B + (len(bug) if at == 1 else 0)
+    acted = replace(step("insmod", B, end), uptime=ends)
+    waited = replace(step("expect_crash", end, B + len(bug), began=waits), uptime=waits + 5)
+    judgement = judged(tmp_path, results(FIRST, acted, waited), BEGIN + bug, OFF)
+    assert judgement.verdict is (Verdict.FAILED if reason else Verdict.PASSED)
+    assert (reason or "") in judgement.reason
+
+
+@pytest.mark.parametrize(("began", "late"), [(5.0, False), (9.0, True)])
+def test_a_crash_without_a_time_in_a_step_that_did_not_end_came_at_its_beginning(
+    tmp_path, began, late
+):
+    bug = BUG.partition(b"] ")[2]
+    acted = step("insmod", B, B)
+    found = Results(KERNEL, (FIRST, acted), 3, "announced 3 and reported 2", True, began, B)
+    judgement = judged(tmp_path, found, BEGIN + bug)
+    assert judgement.verdict is (Verdict.FAILED if late else Verdict.PASSED)

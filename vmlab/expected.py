@@ -31,7 +31,8 @@ def otherwise(
         return f"the kernel crashed before the last action: {sick}"
     after_s = _after_s(results, sick, action)
     if after_s is not None and after_s > wanted.within / 1000 + _CLOCKS_S:
-        return f"the kernel crashed {after_s:.1f} s after the last action began: {sick}"
+        told = "" if sick.time_s is not None else ", by the steps' time, for its console tells none"
+        return f"the kernel crashed {after_s:.1f} s after the last action began{told}: {sick}"
     if results.fault is None and sick.step >= len(results.steps):
         return f"the kernel crashed after the time for it was over: {sick}"
     return None
@@ -41,4 +42,17 @@ def _after_s(results: Results, sick: Finding, action: int) -> float | None:
     """Guest seconds from the beginning of a step to a crash, None where one is not known."""
     known = action < len(results.steps)
     began = results.steps[action].began if known else results.began
-    return None if began is None or sick.time_s is None else sick.time_s - began
+    at = _by_steps(results, sick.step) if sick.time_s is None else sick.time_s
+    return None if began is None or at is None else at - began
+
+
+def _by_steps(results: Results, index: int) -> float | None:
+    """When a crash of no time of its own came, by its step, in guest seconds: at its end.
+
+    The step that waits for it lasts as long as the crash may take: there its beginning counts. Of
+    one that did not end nothing else is known either.
+    """
+    if index >= len(results.steps):
+        return results.began
+    step = results.steps[index]
+    return step.began if step.verb == "expect_crash" else step.uptime

@@ -57,7 +57,9 @@ threads are still there although the modules that were loaded are gone. The firs
 crash, and the run's verdict. What `allow` names is passed over, wherever it comes.
 
 With a step `expect_crash` the run passes by that crash alone: it must be the first one, of that
-kind, with that title, and come since the last action began, no later than `within` says. Before it
+kind, with that title, and come since the last action began, no later than `within` says. Its time
+is the console's; where that has none (and for what the agent finds) it is the end of the step it
+came in, or the beginning, in the step `expect_crash` itself and in one that did not end. Before it
 every step must come out as it says. Another crash, none in time, or a guest that hangs is a
 failure, which says what was wanted and what was seen. The kinds are those that a console shows, and
 three of the lab's own: `taint`, `leaked thread` and `flood`.
