@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from vmlab.adding import add
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
-from vmlab.build import eras, kbuild
+from vmlab.build import eras, kbuild, whole
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog, added, kconfig, pins
 from vmlab.errors import LabError, UsageError
@@ -52,7 +52,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_the_lab_s_modules_build_from_one_source_on_every_era(bench, tmp_path, era):
     kernel = bench.add(old_trees.box(era, tmp_path / "box"), "old")
     artifacts = bench.artifacts
-    built = artifacts.modules(kernel, ROOT / "kmod", MODULES)
+    built = artifacts.modules(kernel, whole.Folder(ROOT / "kmod", "apart"), MODULES)
     assert set(built) == set(MODULES)
 
 
@@ -64,7 +64,7 @@ def test_flags_of_a_kbuild_count_on_every_era(bench, tmp_path, era, spelling):
     (source / "m").mkdir(parents=True)
     (source / "m/Kbuild").write_text(f"obj-m += m.o\n{spelling} += -DANSWER=42\n")
     (source / "m/m.c").write_text("int answer = ANSWER;\n")
-    assert "m" in bench.artifacts.modules(kernel, source, ["m"])
+    assert "m" in bench.artifacts.modules(kernel, whole.Folder(source, "apart"), ["m"])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_nothing_is_written_into_the_user_s_tree(bench, tmp_path):
     box = old_trees.box(OLDEST, tmp_path / "box")
     before = content(box)
     kernel = bench.add(box, "old")
-    bench.artifacts.modules(kernel, ROOT / "kmod", MODULES)
+    bench.artifacts.modules(kernel, whole.Folder(ROOT / "kmod", "apart"), MODULES)
     assert content(box) == before
     assert (kernel.added.tree / "written-here").is_file()
 
@@ -114,7 +114,9 @@ def test_a_tree_that_names_other_directories_is_used_where_it_stands(bench, tmp_
     (box / "Makefile.common").write_text(text)
     kernel = bench.add(box, "old")
     assert kernel.added.tree == box / "build"
-    assert set(bench.artifacts.modules(kernel, ROOT / "kmod", MODULES)) == set(MODULES)
+    assert set(
+        bench.artifacts.modules(kernel, whole.Folder(ROOT / "kmod", "apart"), MODULES)
+    ) == set(MODULES)
 
 
 def test_an_added_kernel_is_chosen_like_any_other_and_goes_when_it_is_removed(bench, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from vmlab.artifacts import Artifacts
-from vmlab.build import sandbox
+from vmlab.build import sandbox, whole
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.musl import CompileError
 from vmlab.build.sandbox import Builder, command
@@ -102,7 +102,9 @@ def build(tmp_path, host, monkeypatch):
         made = artifacts(tmp_path, sandboxed)
         kernel = made.catalog.obtain(made.catalog.select("6.1.0-50-686")[0])
         folder = sources(tmp_path, home, port, made.cache)
-        return made.modules(kernel, folder, ["good"]), bool(select.select([server], [], [], 0)[0])
+        return made.modules(kernel, whole.Folder(folder, "apart"), ["good"]), bool(
+            select.select([server], [], [], 0)[0]
+        )
 
     return build
 
@@ -143,7 +145,9 @@ def test_both_ways_give_the_same_bytes(tmp_path):
         folder.mkdir(parents=True)
         (folder / "good.c").write_text(MODULE)
         (folder / "Kbuild").write_text("obj-m += good.o\n")
-        made.modules(kernel, folder.parent, ["good"])["good"].rename(tmp_path / f"{way}.ko")
+        made.modules(kernel, whole.Folder(folder.parent, "apart"), ["good"])["good"].rename(
+            tmp_path / f"{way}.ko"
+        )
     assert (tmp_path / "True.ko").read_bytes() == (tmp_path / "False.ko").read_bytes()
 
 
@@ -170,7 +174,7 @@ def test_what_does_not_compile_is_said_as_without_a_sandbox(tmp_path):
     (folder / "bad.c").write_text("int x = no_such_thing;\n")
     (folder / "Kbuild").write_text("obj-m += bad.o\n")
     with pytest.raises(ModuleBuildError, match=r"bad/bad.c:1:9: error: .*no_such_thing"):
-        made.modules(kernel, folder.parent, ["bad"])
+        made.modules(kernel, whole.Folder(folder.parent, "apart"), ["bad"])
 
 
 def test_a_source_that_leads_out_of_the_project_is_not_copied_into_a_build(tmp_path):
