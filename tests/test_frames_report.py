@@ -31,7 +31,7 @@ def test_the_guilty_frame_has_the_lines_around_it_and_around_what_was_inlined():
         "lid_of (kmod/box/box.c:10), inlined in",
         "     8",
         "     9  {",
-        "  > 10      box->lid = 1;?[2J",
+        "  > 10      box->lid = 1;\\x1b[2J",
         "    11  }",
         "look.constprop.0+0xb/0x13 [box] (kmod/box/box.c:22)",
         "  > 22      lid_of(box);",
@@ -69,6 +69,6 @@ def test_a_crashed_run_shows_both():
     table.show([run], Console(file=out, width=100, highlight=False))
     shown = out.getvalue()
     assert "  where:  lid_of (kmod/box/box.c:10), inlined in\n" in shown
-    assert "            > 10      box->lid = 1;?[2J\n" in shown
+    assert "            > 10      box->lid = 1;\\x1b[2J\n" in shown
     assert "  stack:  lid_of (kmod/box/box.c:10) (inlined)\n" in shown
     assert "\x1b" not in shown

@@ -20,7 +20,7 @@ from vmlab.errors import LabError, UsageError
 from vmlab.guest import launch, program
 from vmlab.guest.results import parse
 from vmlab.plain import plain
-from vmlab.report import table
+from vmlab.report import clean, table
 from vmlab.runner import Run, file_name
 from vmlab.scenario import Known, ScenarioError, expand, load
 from vmlab.verdict import Judgement, Verdict
@@ -38,10 +38,16 @@ HOSTILE = "\x1b]0;owned\x07\x1b[2J\x1b[1;1H\x9b31m\rpassed\x08\u202egnp.exe\x00\
         ("\u202ecod.exe", "\\u202ecod.exe"),
         ("\ud800", "\\ud800"),
         ("\U000e0041", "\\U000e0041"),
+        ("\u3164\ufe0f\uffa0", "\\u3164\\ufe0f\\uffa0"),
     ],
 )
 def test_what_acts_and_is_not_seen_is_written_as_an_escape(text, shown):
     assert plain(text) == shown
+
+
+def test_reports_for_machines_show_the_same_characters():
+    for letter in map(chr, range(0x110000)):
+        assert (clean.visible(letter) != letter) == (plain(letter) != letter), ascii(letter)
 
 
 def acts(text: str) -> list[str]:

@@ -2,17 +2,18 @@
 
 import re
 
-# Control characters but for the newline and the tab; what reverses or hides letters; halves of
-# surrogate pairs, which cannot be written at all.
-_ACTS = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
-    r"\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
+    r"\U000e0000-\U000e0fff]"
 )
+"""Control characters but for the newline and the tab; what reverses or hides letters, or is seen as
+nothing; what XML cannot hold; halves of surrogate pairs, which cannot be written at all."""
 
 
 def plain(text: str) -> str:
-    """The text with each character that acts, and is not seen, written as an escape (\\x1b)."""
-    return _ACTS.sub(_escape, text)
+    """The text with each character that acts or is not seen written as an escape (\\x1b)."""
+    return UNSEEN.sub(_escape, text)
 
 
 def _escape(found: "re.Match[str]") -> str:

@@ -2,12 +2,8 @@
 
 import re
 
-# Control characters but newline and tab; what reorders or hides text; what XML cannot hold.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff\ud800-\udfff"
-    "\U000e0000-\U000e0fff]"
-)
+from vmlab.plain import UNSEEN
+
 _PICTURES = 0x2400  # Unicode's pictures of the first 32 control characters
 # In Markdown, what may begin anything; a dot between digits stays, for the sake of versions.
 _MARKS = re.compile(r"(?<!\d)\.|\.(?!\d)|[!-+/:-@\[-`{-~]")
@@ -18,7 +14,7 @@ LONGEST = 4000  # characters of a line
 
 def visible(text: str) -> str:
     """The text with what is not seen made visible: ESC is shown as its picture."""
-    return _UNSEEN.sub(_picture, text.replace("\r\n", "\n"))
+    return UNSEEN.sub(_picture, text.replace("\r\n", "\n"))
 
 
 def _picture(found: re.Match[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from vmlab.crash import Crash
+from vmlab.plain import plain
 from vmlab.report import frames
 
 _LABEL = 11
@@ -10,7 +11,7 @@ _LABEL = 11
 
 def text(crash: Crash) -> str:
     """All that is known of a crash, for a terminal: nothing of the log can move its cursor."""
-    return "\n".join(_printable(line) for line in _lines(crash))
+    return "\n".join(plain(line) for line in _lines(crash))
 
 
 def _lines(crash: Crash) -> Iterator[str]:
@@ -47,7 +48,3 @@ def _registers(crash: Crash) -> Iterator[str]:
     names = list(crash.registers)
     for at in range(0, len(names), 4):
         yield "  ".join(f"{name} {crash.registers[name]}" for name in names[at : at + 4])
-
-
-def _printable(line: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in line)

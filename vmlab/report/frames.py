@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from vmlab.crash import Crash, Frame, Inlined, Source
+from vmlab.plain import plain
 
 _MOST = 16  # frames of a stack
 
@@ -72,12 +73,8 @@ def _inlined(one: Inlined) -> str:
 def _code(source: Source) -> list[str]:
     """The lines around a place, with their numbers; the place's own is marked."""
     width = max((len(str(number)) for number, _ in source.around), default=0)
+    lines = [(number, plain(text.expandtabs(4))) for number, text in source.around]
     return [
-        f"  {'>' if number == source.line else ' '} {number:>{width}}  {_shown(text)}".rstrip()
-        for number, text in source.around
+        f"  {'>' if number == source.line else ' '} {number:>{width}}  {text}".rstrip()
+        for number, text in lines
     ]
-
-
-def _shown(text: str) -> str:
-    """A source's line that cannot do anything to a terminal."""
-    return "".join(one if one.isprintable() else "?" for one in text.expandtabs(4))
