@@ -57,6 +57,24 @@ def test_without_a_guilty_frame_of_known_source_it_is_the_first_with_its_lines(f
     assert frames.guilty(replace(CRASH, function=function)) == frames.guilty(CRASH)
 
 
+@pytest.mark.parametrize(
+    ("frame", "function"),
+    [
+        ("look.isra.0.cold", "look"),
+        ("look.12", "look"),
+        ("look.v2", "look.v2"),
+        ("__x64_sys_look", "sys_look"),
+        ("ksys_look", "look"),
+    ],
+)
+def test_a_frame_is_the_guilty_function_s_by_the_name_that_crashes_have(frame, function):
+    first = replace(READ, source=Source("fs/read_write.c", 1, ((1, "{"),)))
+    other = replace(LOOK, function="look.other")
+    named = replace(LOOK, function=frame)
+    found = frames.guilty(replace(CRASH, function=function, frames=(first, other, named)))
+    assert found[-2].startswith(f"{frame}+0xb/0x13")
+
+
 def test_without_sources_nothing_is_added():
     bare = replace(CRASH, frames=(READ, replace(LOOK, source=None, inlined=())))
     assert frames.guilty(bare) == frames.stack(bare) == []

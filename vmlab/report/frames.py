@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from vmlab.crash import Crash, Frame, Inlined, Source
+from vmlab.crash.guilty import called
 from vmlab.plain import plain
 
 _MOST = 16  # frames of a stack
@@ -45,15 +46,10 @@ def entries(frame: Frame) -> Iterator[str]:
 
 def _guilty(crash: Crash) -> Frame | None:
     """The frame of the guilty function, else the first one whose lines are here."""
-    wanted = (crash.function or "").partition("/")[0]
-    named = [one for one in crash.frames if _bare(one.function) == _bare(wanted) and one.source]
+    wanted = called((crash.function or "").partition("/")[0])
+    named = [one for one in crash.frames if called(one.function) == wanted and one.source]
     sure = [one for one in crash.frames if one.reliable and one.source and one.source.around]
     return next(iter([*named, *sure]), None)
-
-
-def _bare(function: str) -> str:
-    """Without what the compiler adds to a name: `.constprop.0`, `.cold`."""
-    return function.partition(".")[0]
 
 
 def _entry(frame: Frame) -> str:
