@@ -69,13 +69,13 @@ def runner(project: Project, artifacts: Artifacts, options: Options) -> Runner:
 def load(
     project: Project, catalog: Catalog, names: Sequence[str], tags: Sequence[str]
 ) -> list[Expanded]:
-    """The scenarios by name, or by tag, or the plain ones."""
+    """The scenarios by name, or by tag, or those that run unnamed."""
     known = project.known(kernel_problem(catalog))
     loaded = projects.load_all(projects.chosen(project, names), known)
     if tags:
         loaded = [one for one in loaded if set(tags) & set(one.scenario.tags)]
     elif not names:
-        loaded = [one for one in loaded if projects.plain(one)]
+        loaded = [one for one in loaded if projects.runs_unnamed(one)]
     if not loaded:
         raise UsageError(
             f"no scenario in {project.root / project.settings.scenarios}"

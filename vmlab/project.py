@@ -123,7 +123,7 @@ def load_all(paths: Sequence[Path], known: Known) -> list[Loaded]:
     return loaded
 
 
-def plain(loaded: Loaded) -> bool:
+def runs_unnamed(loaded: Loaded) -> bool:
     """Whether a run that names no scenario has this one."""
     return not LEFT_OUT.intersection(loaded.scenario.tags)
 

@@ -103,7 +103,7 @@ class ScenarioFile(pytest.File):
         try:
             runner = lab.runner(self.path)
             loaded = load(self.path, runner.project.known(kernel_problem(runner.catalog)))
-            if not (projects.plain(loaded) or self.config.option.vmlab_all or self._named()):
+            if not (projects.runs_unnamed(loaded) or self.config.option.vmlab_all or self._named()):
                 return
             for kernel in lab.kernels(runner):
                 for expanded in expand(loaded):

@@ -42,10 +42,10 @@ def find(named: str, roots: Sequence[Root]) -> File:
         for rest in _rests(whole, root):
             if path := _within(root.path, rest):
                 return File(posixpath.join(root.shown, rest), path)
-    return File(plain(whole), None)
+    return File(without_build_place(whole), None)
 
 
-def plain(named: str) -> str:
+def without_build_place(named: str) -> str:
     """A source's name without the directory that a package was built in."""
     for built_in in _BUILT_IN:
         if found := built_in.match(named):
@@ -68,7 +68,7 @@ def _rests(whole: str, root: Root) -> Iterator[str]:
     if whole.startswith(top):
         yield whole.removeprefix(top)
     yield whole.lstrip("/")
-    yield plain(whole).lstrip("/")
+    yield without_build_place(whole).lstrip("/")
     if whole.endswith(".c"):  # a header's end may be another's, a directory with a C file not
         parts = whole.split("/")
         yield from ("/".join(parts[at:]) for at in range(1, len(parts) - 1))
