@@ -57,7 +57,7 @@ def attach_script(
     sources: Path | None,
 ) -> Path:
     """gdb's script for a guest that stands and was begun for a job, with the modules in it now."""
-    image = boot.run.path.absolute() / "memory.elf"
+    image = boot.run.path.absolute() / images.FORMATS["elf"]
     try:
         images.write_elf(monitor, pid, image, boot.machine)
         with Core(image) as core:
