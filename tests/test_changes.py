@@ -128,8 +128,34 @@ def test_the_newest_command_s_runs_are_taken(tmp_path):
     assert (found.name, [run.kernel for run in found.runs]) == (
         "20261124-120001-1-1", ["6.1-686", "6.12"],
     )  # fmt: skip
-    with pytest.raises(UsageError, match=r"no run directories in .*run scenarios first"):
+    with pytest.raises(
+        UsageError, match=r"no runs in .*found 0 directories; .*run scenarios first"
+    ):
         of_directory(tmp_path / "20261124-120002-1-1")
+
+
+def test_a_directory_of_other_things_is_no_directory_of_runs(tmp_path):
+    write(tmp_path / "mine", record("one"))
+    (tmp_path / "mine" / "other").mkdir()
+    for folder, said in (
+        (tmp_path / "mine", "found 2 directories, 1 of them with a verdict.json; name"),
+        (tmp_path, "found 1 directory; name"),
+        (tmp_path / "none", "found nothing of that name; name"),
+        (tmp_path / "mine" / "000" / "verdict.json", "found a file; name"),
+    ):
+        done = run_report(folder)
+        assert isinstance(done.exception, UsageError)
+        assert f"no runs in {folder}: looked for" in str(done.exception)
+        assert said in str(done.exception)
+    assert not list(tmp_path.rglob("report.html"))
+
+
+def test_a_run_that_was_stopped_does_not_hide_the_others(tmp_path):
+    folder = write(tmp_path / "renamed", record("one"))
+    (folder / "001").mkdir()
+    (folder / "001" / "argv").write_text("qemu")
+    done = run_report(folder)
+    assert done.stderr == f"1 run, 1 passed: wrote {folder / '000' / 'report.html'}\n"
 
 
 def run_report(*words, **environment):

@@ -135,6 +135,7 @@ def test_a_crash_without_source_is_told_too(tmp_path):
     bare = {"kind": "panic", "title": "panic: x", "first_line": 1, "last_line": 1,
             "frames": [{"function": "f", "offset": 1, "size": 2}]}  # fmt: skip
     text = html(report(tmp_path, crashed(crash=bare)))
+    assert "1 scenario on 1 kernel, told by" in text
     assert "<code>f+0x1/0x2</code>" in text and 'class="source"' not in text
 
 

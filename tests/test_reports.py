@@ -140,9 +140,11 @@ def test_github_is_told_file_and_line_of_the_yaml_step(each):
 
 
 def test_github_s_limit_of_annotations_is_said(tmp_path):
-    lines = annotations(report(tmp_path, *[record(f"s{n}", "failed") for n in range(13)]))
-    assert len(lines) == 11
-    assert lines[-1] == "::notice::3 more runs went wrong; the report tells of all"
+    for number, more in ((11, "1 more run"), (13, "3 more runs")):
+        failed = [record(f"s{n}", "failed") for n in range(number)]
+        lines = annotations(report(tmp_path / str(number), *failed))
+        assert len(lines) == 11
+        assert lines[-1] == f"::notice::{more} went wrong; the report tells of all"
 
 
 @pytest.mark.parametrize(

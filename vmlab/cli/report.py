@@ -40,7 +40,8 @@ def report(
         reports.annotate(found, common.here().root)
     written = [str(path) for path in files.wanted().values() if path != reports.STDOUT]
     if written:
-        common.say(f"{len(found.runs)} runs, {found.sums()}: wrote {', '.join(written)}")
+        runs = told.counted(len(found.runs), "run", "runs")
+        common.say(f"{runs}, {found.sums()}: wrote {', '.join(written)}")
 
 
 def _beside(found: "Report") -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vmlab.report import clean
-from vmlab.report.told import Report, Told
+from vmlab.report.told import Report, Told, counted
 from vmlab.verdict import Verdict
 
 _MOST = 10  # annotations of a kind that a step may have; what is more, GitHub drops
@@ -22,7 +22,8 @@ def annotations(report: Report, root: Path, workspace: Path) -> Iterator[str]:
     for run in wrong[:_MOST]:
         yield _annotation(run, root, workspace)
     if len(wrong) > _MOST:
-        yield f"::notice::{len(wrong) - _MOST} more runs went wrong; the report tells of all"
+        more = counted(len(wrong) - _MOST, "more run", "more runs")
+        yield f"::notice::{more} went wrong; the report tells of all"
 
 
 def _annotation(run: Told, root: Path, workspace: Path) -> str:

@@ -20,6 +20,8 @@ WORST_FIRST = (
     Verdict.PASSED,
 )  # fmt: skip
 _STAMP = re.compile(r"\d{8}-\d{6}")
+_VERDICT = "verdict.json"
+_RUN_HAS = (_VERDICT, "console", "argv")  # one that was stopped has no verdict
 
 
 def _text(value: Any) -> Any:
@@ -208,21 +210,44 @@ def of_runs(runs: Iterable[Run]) -> Report:
 def of_directory(path: Path) -> Report:
     """The runs in a directory: one run's, one command's, or the newest of several commands'.
 
-    Raises UsageError where there are none.
+    Raises UsageError where it is none of these.
     """
-    if (path / "verdict.json").is_file():
-        return Report(path.name, [_of_file(path / "verdict.json")])
-    commands = [one for one in path.glob("*/") if any(one.glob("*/verdict.json"))]
-    if not any(path.glob("*/verdict.json")) and commands:
+    if (path / _VERDICT).is_file():
+        return Report(path.name, [_of_file(path / _VERDICT)])
+    if not _is_command(path):
+        commands = [one for one in path.glob("*/") if _STAMP.match(one.name) and _is_command(one)]
+        if not commands:
+            raise UsageError(_no_runs(path))
         path = max(commands, key=lambda one: (*_STAMP.findall(one.name)[:1], one.stat().st_mtime))
-    files = sorted(path.glob("*/verdict.json"))
-    if not files:
-        raise UsageError(
-            f"no run directories in {path}; name a directory below vmlab-out, or run scenarios "
-            "first (`vmlab run`)"
-        )
-    runs = [_of_file(file) for file in files]
+    runs = [_of_file(file) for file in sorted(path.glob(f"*/{_VERDICT}"))]
     return Report(path.resolve().name, sorted(runs, key=lambda run: tuple(map(natural, run.key))))
+
+
+def _is_command(path: Path) -> bool:
+    """Whether a directory has runs and is a command's: by its name, or as it holds nothing else."""
+    runs = {file.parent for name in _RUN_HAS for file in path.glob(f"*/{name}")}
+    own = _STAMP.match(path.resolve().name) or runs.issuperset(path.glob("*/"))
+    return bool(own) and any(path.glob(f"*/{_VERDICT}"))
+
+
+def _no_runs(path: Path) -> str:
+    """What was looked for, what is there, and what to do."""
+    if path.is_dir():
+        held = len(list(path.glob(f"*/{_VERDICT}")))
+        found = counted(len(list(path.glob("*/"))), "directory", "directories")
+        found += f", {held} of them with a {_VERDICT}" if held else ""
+    else:
+        found = "a file" if path.exists() else "nothing of that name"
+    return (
+        f"no runs in {path}: looked for one run's {_VERDICT}, for the directories of runs and no "
+        f"others, and for those of commands (DATE-TIME-PID-N); found {found}; name a directory "
+        "below vmlab-out, or run scenarios first (`vmlab run`)"
+    )
+
+
+def counted(number: int, one: str, more: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {one if number == 1 else more}"
 
 
 def of_json(path: Path) -> Report:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from vmlab.report import clean
 from vmlab.report.axis import Axis, axis
 from vmlab.report.console import Piece, pieces
-from vmlab.report.told import WORST_FIRST, Report, Step, Told, natural
+from vmlab.report.told import WORST_FIRST, Report, Step, Told, counted, natural
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,7 +54,7 @@ def html(report: Report) -> str:
         .render(
             report=report, shown=shown, style=style, script=script, symbols=SYMBOLS,
             rows=_rows(shown), kernels=_kernels(report), counts=report.counts(),
-            short_stack=SHORT_STACK, policy=_policy(style, script),
+            short_stack=SHORT_STACK, counted=counted, policy=_policy(style, script),
             made=f"vmlab {importlib.metadata.version('vmlab')}",
         )
     )  # fmt: skip
