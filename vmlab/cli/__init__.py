@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("init", short_help="Make a project of a folder of modules.")(init.init)
 app.command("run")(run.run)
@@ -50,8 +52,21 @@ app.add_typer(kernels.app, name="kernels")
 app.add_typer(cache.app, name="cache")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"vmlab {version('vmlab')}, Python {sys.version.split()[0]}")
+        raise typer.Exit
+
+
 @app.callback()
-def lab() -> None:
+def lab(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show vmlab's version."),
+    ] = False,
+) -> None:
     """A kernel test lab on QEMU."""
 
 
