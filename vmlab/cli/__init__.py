@@ -16,6 +16,7 @@ from vmlab.cli import (
     explore,
     init,
     kernels,
+    output,
     replay,
     report,
     run,
@@ -74,8 +75,12 @@ def main() -> None:
     """Runs a command; the lab's own errors are a message and a status, not a traceback."""
     # Looking for plugins in every installed package takes as long as a guest takes to be restored.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
+    output.guard()
     try:
-        app(standalone_mode=True)
+        try:
+            app(standalone_mode=True)
+        finally:
+            output.finish()
     except VmlabError as error:
         lines = str(error)
         prefix = "" if _has_places(lines) else "vmlab: "

@@ -82,11 +82,13 @@ def run(
         common.say("stopped; what was finished:")
         raise
     finally:
-        with reports.muted(outputs.github):
-            _end(finished, pairs)
-        if json:
-            common.write(json, as_json(finished))
-        outputs.end(finished, status)
+        try:
+            with reports.muted(outputs.github):
+                _end(finished, pairs)
+        finally:  # files are written where the table cannot be, too
+            if json:
+                common.write(json, as_json(finished))
+            outputs.end(finished, status)
     if status and shell_on_fail:
         from vmlab.cli.shell import after_failure
 
