@@ -1,6 +1,8 @@
 """The direction of imports: each room knows only what is below it."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,15 @@ def test_a_room_imports_only_what_is_below_it(path):
         return
     below = LOW.get(room, set(ROOMS[: ROOMS.index(room) + 1]))
     assert imported(path) <= below
+
+
+def test_what_a_run_seldom_needs_is_not_imported_at_its_start():
+    program = "import sys, vmlab.cli; from vmlab import executor, lab; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    loaded = {"vmlab.lab", "vmlab.runner"}
+    seldom = {
+        "debian", "elftools", "filelock", "jinja2", "pexpect", "rich", "xml",
+        "vmlab.build.shell", "vmlab.catalog.find", "vmlab.catalog.tools", "vmlab.symbols.elf",
+    }  # fmt: skip
+    assert loaded <= set(said.stdout.split())
+    assert seldom.isdisjoint(said.stdout.split())

@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import filelock
 import platformdirs
 
 from vmlab.errors import LabError
+
+if TYPE_CHECKING:
+    import filelock  # and where there is something to make
 
 ENVIRONMENT = "VMLAB_CACHE"
 _MAKING = ".making-"
@@ -119,6 +122,8 @@ class Cache:
 
     def _swept(self, left: Entry, dry_run: bool) -> bool:
         """Whether it went, or would: its maker lives as long as somebody has the lock."""
+        import filelock
+
         with _explained(self.root), contextlib.suppress(filelock.Timeout):
             with self._locked(left.kind, left.key).acquire(timeout=0):
                 if not dry_run:
@@ -162,7 +167,9 @@ class Cache:
             path.rename(away / "gone")
         shutil.rmtree(away, ignore_errors=True)
 
-    def _locked(self, kind: str, key: str) -> filelock.BaseFileLock:
+    def _locked(self, kind: str, key: str) -> "filelock.BaseFileLock":
+        import filelock
+
         folder = self.root / kind
         folder.mkdir(parents=True, exist_ok=True)
         return filelock.FileLock(folder / f".{key}{_LOCK}")

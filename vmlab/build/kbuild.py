@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from vmlab.arch import Arch
 from vmlab.build import eras
 from vmlab.build.environment import environment
@@ -165,6 +163,8 @@ def more_of(tree: Tree, name: Path) -> bytes:
 @contextlib.contextmanager
 def _alone(tree: Tree) -> Iterator[None]:
     """Old kbuilds write into the kernel's tree, which must not happen twice at once."""
+    import filelock
+
     lock = filelock.FileLock(tree.headers.with_name(f".{tree.headers.name}.lock"))
     with lock if tree.locked else contextlib.nullcontext():
         yield

@@ -6,13 +6,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vmlab.build import copies, dkms, kbuild, makefile
+from vmlab.build import copies, kbuild, makefile
 from vmlab.build.kbuild import ModuleBuildError, Tree
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
 from vmlab.catalog import Unavailable
+
+if TYPE_CHECKING:
+    from vmlab.build import dkms  # and where one is read: it brings a reader of shell's language
 
 Way = Literal["apart", "kbuild", "dkms"]
 _MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
@@ -96,6 +99,8 @@ def _kbuild(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
 
 
 def _dkms(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
+    from vmlab.build import dkms
+
     tree, directory = place.tree, place.directory
     target = target_of(tree)
     conf = conf_of(folder, tree)
@@ -117,15 +122,19 @@ def _dkms(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
             path.unlink()
 
 
-def conf_of(folder: Folder, tree: Tree) -> dkms.Conf:
+def conf_of(folder: Folder, tree: Tree) -> "dkms.Conf":
     """What dkms.conf says for a kernel. Raises ModuleBuildError where it is not read."""
+    from vmlab.build import dkms
+
     try:
         return dkms.read(folder.path, target_of(tree))
     except (dkms.ConfError, re.error) as error:
         raise ModuleBuildError(tree.id, f"dkms build {folder.path}", str(error)) from error
 
 
-def target_of(tree: Tree) -> dkms.Target:
+def target_of(tree: Tree) -> "dkms.Target":
+    from vmlab.build import dkms
+
     return dkms.Target(tree.id, _MACHINES.get(tree.arch.name, tree.arch.name), tree.headers)
 
 

@@ -3,17 +3,20 @@
 import contextlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmlab.arch import Arch
 from vmlab.cache import Cache, content_key
-from vmlab.catalog import added, debug, foreign, headers, tools, unpack
+from vmlab.catalog import added, debug, foreign, headers, unpack
 from vmlab.catalog import pins as pinning
 from vmlab.catalog.apt import Apt, mirrors
-from vmlab.catalog.find import Finder, series
 from vmlab.catalog.progress import Say, silent
 from vmlab.catalog.records import Gone, Kernel, Package, Source, Tool, Unavailable
 from vmlab.catalog.select import select
 from vmlab.errors import LabError
+
+if TYPE_CHECKING:
+    from vmlab.catalog.find import Finder  # only what is not pinned, or is gone, is looked for
 
 
 class Catalog:
@@ -192,6 +195,8 @@ class Catalog:
             return self.unpack_tool(pinned)
         except Gone as gone:
             try:
+                from vmlab.catalog import tools
+
                 near = tools.find(self._apt(), tools.recipe(pinned.name))
                 self.say(f"{pinned.name} {pinned.version}: {gone}; using {near.version}")
                 return self.unpack_tool(near)
@@ -221,6 +226,8 @@ class Catalog:
                     self.say(f"{near.id}: {error}")
         except Gone as error:  # the suite itself
             also = error
+        from vmlab.catalog.find import series
+
         other = also or f"the archive has no other {series(kernel)}"
         self._gone[kernel.id] = f"{kernel.id}: {gone}, and {other}"
         raise Unavailable(self._gone[kernel.id]) from gone
@@ -258,7 +265,9 @@ class Catalog:
     def _apt(self) -> Apt:
         return Apt(self.cache, mirrors(), self.say)
 
-    def _finder(self) -> Finder:
+    def _finder(self) -> "Finder":
+        from vmlab.catalog.find import Finder
+
         return Finder(self._apt())
 
 
