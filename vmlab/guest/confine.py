@@ -178,7 +178,8 @@ def alone() -> tuple[str, ...]:
 
 @functools.cache
 def _alone() -> tuple[str, ...]:
-    words = ("unshare", "--net", "--ipc", "--")
+    # The lab may be killed while a network is made: what waits for that must not outlive it.
+    words = ("setpriv", "--pdeathsig", "KILL", "--", "unshare", "--net", "--ipc", "--")
     try:
         done = subprocess.run([*words, "true"], capture_output=True, timeout=_TRIAL_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
