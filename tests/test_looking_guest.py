@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pexpect
 import pytest
+from test_virtme import processes
 
 KERNELS = ("5.10.0-32-686", "6.1.0-50-amd64")
 BLOW = """\
@@ -74,15 +75,11 @@ def ran(root: Path, *words: str) -> list[dict[str, object]]:
 
 def guests(root: Path) -> list[str]:
     """QEMU's processes with files in a project."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(root) in words and "qemu-system" in words.partition(" -")[0] + words[:200]:
-            found.append(words)
-    return found
+    return [
+        words
+        for words in processes(str(root))
+        if "qemu-system" in words.partition(" -")[0] + words[:200]
+    ]
 
 
 @pytest.mark.skipif(shutil.which("gdb") is None, reason="gdb is not installed")

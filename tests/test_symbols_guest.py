@@ -1,12 +1,10 @@
 """A module's crash in real guests, to the line of its source."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from test_debug_guest import vmlab
 
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog, debug
@@ -60,14 +58,6 @@ steps:
 """
 
 pytestmark = pytest.mark.guest
-
-
-def vmlab(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return subprocess.run(
-        ["vmlab", *words], cwd=root, env={**os.environ, "PATH": path},
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
