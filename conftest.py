@@ -9,6 +9,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; runs with --vmlab-all")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     named = [item.nodeid for item in items if item.nodeid.startswith("tests/")]
     if wrong := [name for name in named if "scenario" in name]:
@@ -17,3 +18,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="slow; runs with --vmlab-all"))
+    for item in items:
+        if shares_with_its_module(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+    long = {item.path for item in items if boots(item)}
+    items.sort(key=lambda item: item.path not in long)  # the short ones fill the gap at the end
+
+
+def shares_with_its_module(item: pytest.Item) -> bool:
+    """Whether its fixtures are made once for all tests of its file: those stay in one worker."""
+    fixtures = getattr(item, "_fixtureinfo", None)
+    found = fixtures.name2fixturedefs.values() if fixtures else ()
+    return any(one.scope == "module" for definitions in found for one in definitions)
+
+
+def boots(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("guest", "scenario"))

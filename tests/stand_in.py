@@ -1,5 +1,6 @@
 """A project whose kernels and images are not there, for runs whose guests are stand-ins."""
 
+import os
 from pathlib import Path
 
 from vmlab.artifacts import Artifacts
@@ -28,6 +29,11 @@ class StandInCatalog(Catalog):
 class StandInArtifacts(Artifacts):
     def image(self, arch):
         return nothing(self.cache)
+
+
+def share_of_cores() -> int:
+    """How many guests a test may run at once: the workers of pytest-xdist divide the cores."""
+    return max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
 
 
 def nothing(cache: Cache) -> Path:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import stand_in
 
 from vmlab import lab
 from vmlab.artifacts import Artifacts
@@ -70,7 +71,7 @@ def runs(tmp_path_factory):
     wanted = "5.10.0-32-686,6.1.0-50-amd64"
     options = lab.Options(accel="tcg")
     runner, pairs = lab.prepare(Project(root, Settings()), artifacts, [], [], wanted, options)
-    done = execute(runner, pairs, 2, lambda pair: None)
+    done = execute(runner, pairs, stand_in.share_of_cores(), lambda pair: None)
     return {(run.scenario, run.kernel.partition(".0-")[0]): run for run in done}
 
 

@@ -1,6 +1,5 @@
 """The crash table: each scenario crash-* on real kernels, and each of them seen to fail."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def artifacts() -> Artifacts:
 @pytest.fixture(scope="module")
 def table(request) -> list[tuple[Expanded, Run]]:
     """All of them, on all default kernels, as many guests at once as there are cores."""
-    jobs = request.config.option.vmlab_jobs or os.cpu_count() or 1
+    jobs = request.config.option.vmlab_jobs or stand_in.share_of_cores()
     project, made = find(ROOT), artifacts()
     lab = runner(project, made, Options())
     scenarios = load(project, made.catalog, ["crash-*"], [])

@@ -154,3 +154,30 @@ def test_what_takes_long_is_said_while_tests_run(project, monkeypatch, capfd):
     monkeypatch.setattr(Artifacts, "image", building)
     run(project, "-k", "passes").assert_outcomes(passed=1, deselected=1)
     assert "\nbuilding it\n" in capfd.readouterr().err
+
+
+WORKERS = """\
+from pathlib import Path
+
+from vmlab.artifacts import Artifacts
+from vmlab.catalog import Catalog
+from vmlab.guest import confine
+
+Catalog.obtain = lambda self, kernel: kernel
+Catalog.image = Artifacts.image = lambda self, wanted: Path(__file__)
+confine.root = lambda: False
+"""
+
+
+def test_workers_of_xdist_run_each_item_once_and_tell_of_it(project):
+    project.makeconftest(WORKERS)  # they are processes of their own
+    for number in range(6):
+        text = PASSES.replace("passes", f"more-{number}")
+        (project.path / f"scenarios/more-{number}.yaml").write_text(text)
+    result = project.runpytest_subprocess("--vmlab-kernel", "6.1.0-50-686", "-n", "2", "-rA")
+    result.assert_outcomes(passed=7, failed=1)
+    result.stdout.fnmatch_lines(["*fails on 6.1.0-50-686 (i386)*", "*console's end*"])
+    runs = sorted(path.name for path in (project.path / "vmlab-out").glob("*/*"))
+    assert runs == sorted(f"{name}-6.1.0-50-686" for name in (
+        "fails", "passes", *(f"more-{number}" for number in range(6))
+    ))  # fmt: skip

@@ -1,6 +1,7 @@
 """pytest runs a project's scenario files as tests, and gives tests in Python a guest.
 
-Guests of later items boot while an earlier one is looked at; pytest itself stays in order.
+Guests of later items boot while an earlier one is looked at; pytest itself stays in order. With
+pytest-xdist its workers are what runs at once, and each has one guest: its own item's.
 """
 
 import os
@@ -31,7 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--vmlab-accel", default="auto", help="auto, kvm or tcg (auto)")
     group.addoption("--vmlab-cold", action="store_true", help="boot, without snapshots")
     group.addoption("--vmlab-build-sandbox", action="store_true", help="build with bubblewrap (no)")
-    group.addoption("--vmlab-jobs", type=int, default=0, help="guests at once (one a core)")
+    group.addoption(
+        "--vmlab-jobs", type=int, default=0, help="guests at once (one a core; with xdist, its -n)"
+    )
     group.addoption(
         "--vmlab-dump", default="elf,kdump", help="memory images of dead guests, none: no images"
     )
@@ -230,6 +233,8 @@ class _Lab:
 
     def result(self, item: ScenarioItem) -> "Run":
         """The item's run; the first one asked for starts those of all items behind it too."""
+        if hasattr(self.config, "workerinput"):  # which items are this worker's is not known before
+            return item.runner.run(item.expanded, item.kernel)
         if item.nodeid not in self.runs:
             self._start(item)
         return self.runs[item.nodeid].result()
