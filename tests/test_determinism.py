@@ -1,12 +1,16 @@
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+from threading import Lock
+from time import sleep
+from types import SimpleNamespace
 
 import pytest
 
 from vmlab.arch import ARCHES
 from vmlab.catalog import Kernel
-from vmlab.cli.determinism import _line
-from vmlab.determinism import Outcome, compare, verify
+from vmlab.cli.determinism import line, total
+from vmlab.determinism import Outcome, compare, rounds, verify
 from vmlab.runner import Run
 from vmlab.verdict import Judgement, Verdict
 
@@ -42,24 +46,32 @@ class Runner:
 
     def run(self, expanded, kernel, number) -> Run:
         console = self.runs[number - 1]
-        folder = self.directory / str(number)
+        folder = self.directory / f"{expanded.name}-{kernel.id}-{number}"
         folder.mkdir()
         judgement = Judgement(self.verdict, "said so")
-        run = Run("x", kernel.id, "i386", "qemu", judgement, 1.0, 1.0, str(folder))
+        run = Run(expanded.name, kernel.id, "i386", "qemu", judgement, 1.0, 1.0, str(folder))
         if console is None:
             return run
         (folder / "console").write_bytes(console)
         return replace(run, token="a guest ran")
 
+    def stop(self) -> None:
+        raise AssertionError("nobody asked for that")
+
 
 KERNEL = Kernel("6.1.0-50-686", ARCHES["i386"], True, (), ())
+OTHER = Kernel("6.1.0-50-amd64", ARCHES["x86_64"], True, (), ())
+X, Y = SimpleNamespace(name="x"), SimpleNamespace(name="y")
 
 
 def outcome(tmp_path: Path, *runs: bytes | None) -> tuple[Outcome, int]:
     remade: list[int] = []
     begun = []
     runner = Runner(tmp_path, *runs)
-    found = verify(runner, None, KERNEL, len(runs), lambda: remade.append(1), begun.append)
+    (found,) = verify(
+        runner, [(X, KERNEL)], len(runs), 1, lambda: remade.append(1),
+        lambda pair, number: begun.append(number),
+    )  # fmt: skip
     assert begun == list(range(1, len(begun) + 1)) != []
     return found, len(remade)
 
@@ -67,28 +79,84 @@ def outcome(tmp_path: Path, *runs: bytes | None) -> tuple[Outcome, int]:
 def test_runs_that_are_alike_are_counted_and_the_snapshot_is_made_anew(tmp_path):
     found, remade = outcome(tmp_path, *[b"same"] * 4)
     assert (found.identical, found.fine, remade) == (4, True, 1)
-    assert _line("x", found) == "6.1.0-50-686: x: 4 of 4 identical"
+    assert line(found) == "6.1.0-50-686: x: 4 of 4 identical"
+    assert [path.name for path in tmp_path.iterdir()] == ["x-6.1.0-50-686-1"]
 
 
 def test_one_that_differs_is_shown_beside_the_first(tmp_path):
     found, _ = outcome(tmp_path, b"[ 1.5] a", b"[ 1.5] a", b"[ 1.5] b", b"[ 1.5] c")
     assert (found.identical, found.fine) == (2, False)
-    assert _line("x", found).splitlines() == [
+    assert line(found).splitlines() == [
         "6.1.0-50-686: x: 2 of 4 identical; first difference in run 3, console line 1, "
         "1.500000 s of guest time:",
         "  run 1:  [ 1.5] a",
         "  run 3: [ 1.5] b",
     ]
+    assert len(list(tmp_path.iterdir())) == 3  # those that differ are there to be looked at
 
 
 def test_runs_without_a_guest_are_no_proof(tmp_path):
     found, _ = outcome(tmp_path, b"a", None, b"a")
     assert not found.fine
-    assert _line("x", found).endswith("1 of 3 identical; said so")
+    assert line(found).endswith("1 of 3 identical; said so")
 
 
 def test_what_is_skipped_on_a_kernel_counts_for_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, "verdict", Verdict.SKIPPED)
     found, _ = outcome(tmp_path, None, None)
     assert (found.fine, found.runs) == (True, 0)
-    assert _line("x", found) == "6.1.0-50-686: x: skipped: said so"
+    assert line(found) == "6.1.0-50-686: x: skipped: said so"
+
+
+@pytest.mark.parametrize(
+    ("runs", "sizes"),
+    [(2, [1, 1]), (4, [3, 1]), (26, [25, 1]), (100, [25] * 4), (60, [25, 25, 10])],
+)
+def test_every_run_is_in_a_round_and_there_is_more_than_one(runs, sizes):
+    made = rounds(runs)
+    assert [len(one) for one in made] == sizes
+    assert [number for one in made for number in one] == list(range(1, runs + 1))
+
+
+def test_what_is_made_anew_is_shared_by_all_that_runs_on_a_kernel(tmp_path):
+    """A boot for each round of each kernel, not of each scenario; and no more runs at once."""
+    told: list[str] = []
+    at_once, most = 0, 0
+    guard = Lock()
+
+    class Slow(Runner):
+        def run(self, expanded, kernel, number) -> Run:
+            nonlocal at_once, most
+            with guard:
+                at_once += 1
+                most = max(most, at_once)
+            sleep(0.01)
+            made = super().run(expanded, kernel, number)
+            with guard:
+                at_once -= 1
+            return made
+
+    pairs = [(one, kernel) for one in (X, Y) for kernel in (KERNEL, OTHER)]
+    runner = Slow(tmp_path, *[b"same"] * 30)
+    found = list(
+        verify(
+            runner, pairs, 30, 3, lambda: told.append("remade"),
+            lambda pair, number: told.append(pair[1].id),
+        )
+    )  # fmt: skip
+    assert [(one.scenario, one.kernel) for one in found] == [
+        ("x", KERNEL.id), ("y", KERNEL.id), ("x", OTHER.id), ("y", OTHER.id),
+    ]  # fmt: skip
+    assert [(word, len(list(same))) for word, same in groupby(told)] == [
+        (KERNEL.id, 50), ("remade", 1), (KERNEL.id, 10),
+        (OTHER.id, 50), ("remade", 1), (OTHER.id, 10),
+    ]  # fmt: skip
+    assert most == 3
+    assert total(found) == "120 of 120 identical, 4 scenarios on kernels"
+
+
+def test_all_of_it_is_said_in_a_line_that_names_what_is_not_so():
+    fine, bad = Outcome("k", 9, 9, None, scenario="x"), Outcome("k", 9, 7, None, scenario="y")
+    assert total([fine, bad, Outcome("l", 0, 0, None, skipped="old", scenario="x")]) == (
+        "16 of 18 identical, 2 scenarios on kernels (1 more skipped); not so: y on k"
+    )

@@ -1,27 +1,29 @@
-"""Whether runs repeat to the byte: many runs of one scenario, compared, under load."""
+"""Whether runs repeat to the byte: many runs of each scenario, compared, under load."""
 
 import contextlib
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmlab.catalog import Kernel
+from vmlab.executor import Pair, each
 from vmlab.plain import plain
-from vmlab.runner import Runner
+from vmlab.runner import Run, Runner
 from vmlab.scenario import Expanded
 from vmlab.verdict import Verdict
 
 _TIME = re.compile(rb"(?:# uptime=|^\[ *)(\d+\.\d+)")  # of the results, of printk
 REMADE_EVERY = 25
-"""Each so many runs, or before the last one, the snapshot is thrown away and made anew."""
+"""After each so many runs, and before the last one, the snapshot is thrown away and made anew."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first line in which a run differs from the first run."""
+    """The first line in which a run differs from the one that the others are compared with."""
 
     run: int
     file: str
@@ -29,11 +31,12 @@ class Difference:
     guest_s: float | None  # when the guest last said what time it was before that
     first: str
     other: str
+    against: int = 1  # the run that is compared with: the first that came to its end
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one kernel's runs."""
+    """What came of one scenario's runs on one kernel."""
 
     kernel: str
     runs: int
@@ -41,40 +44,102 @@ class Outcome:
     difference: Difference | None
     trouble: str = ""  # why runs could not be compared
     skipped: str = ""  # why there were none: it says nothing of the kernel
+    scenario: str = ""
 
     @property
     def fine(self) -> bool:
         return bool(self.skipped) or (self.identical == self.runs and not self.trouble)
 
 
+@dataclass
+class _Tally:
+    """One scenario's runs on one kernel, as they come."""
+
+    expanded: Expanded
+    kernel: Kernel
+    first: dict[str, bytes] = field(default_factory=dict)
+    against: int = 0
+    identical: int = 0
+    difference: Difference | None = None
+    trouble: str = ""
+    skipped: str = ""
+
+    @property
+    def over(self) -> bool:
+        return bool(self.trouble or self.skipped)
+
+    def add(self, number: int, run: Run) -> None:
+        if run.judgement.verdict is Verdict.SKIPPED:
+            self.skipped = run.judgement.reason
+        elif run.token is None or run.judgement.verdict is Verdict.BROKEN:
+            self.trouble = run.judgement.reason
+        else:
+            self._compared(number, Path(run.dir))
+
+    def _compared(self, number: int, directory: Path) -> None:
+        """Of the runs that are alike one directory is left."""
+        found = _files(directory)
+        if not self.against:
+            self.first, self.against, self.identical = found, number, 1
+        elif found == self.first:
+            self.identical += 1
+            shutil.rmtree(directory, ignore_errors=True)
+        elif self.difference is None:
+            self.difference = compare(number, self.first, found, self.against)
+
+    def outcome(self, runs: int) -> Outcome:
+        count = 0 if self.skipped else runs
+        return Outcome(
+            self.kernel.id, count, self.identical, self.difference, self.trouble, self.skipped,
+            self.expanded.name,
+        )  # fmt: skip
+
+
 def verify(
     runner: Runner,
-    expanded: Expanded,
-    kernel: Kernel,
+    pairs: Sequence[Pair],
     runs: int,
+    jobs: int,
     remake: Callable[[], None],
-    begun: Callable[[int], None] = lambda number: None,
-) -> Outcome:
-    """Runs a scenario so many times; `remake` throws the snapshots away, `begun` hears of each."""
-    first: dict[str, bytes] = {}
-    identical = 0
-    difference = None
-    for number in range(1, runs + 1):
-        begun(number)
-        if number % min(REMADE_EVERY, runs - 1) == 0:
-            remake()
-        run = runner.run(expanded, kernel, number)
-        if run.judgement.verdict is Verdict.SKIPPED:
-            return Outcome(kernel.id, 0, 0, None, skipped=run.judgement.reason)
-        if run.token is None or run.judgement.verdict is Verdict.BROKEN:
-            return Outcome(kernel.id, runs, identical, None, run.judgement.reason)
-        found = _files(Path(run.dir))
-        first = first or found
-        if found == first:
-            identical += 1
-        elif difference is None:
-            difference = compare(number, first, found)
-    return Outcome(kernel.id, runs, identical, difference)
+    begun: Callable[[Pair, int], None] = lambda pair, number: None,
+) -> Iterator[Outcome]:
+    """Runs each scenario so many times, `jobs` guests at a time, one kernel after another.
+
+    `remake` throws the snapshots away: between rounds of runs, which all scenarios share, for a
+    boot takes as long as tens of runs. `begun` hears of each run.
+    """
+    for kernel in {one.id: one for _, one in pairs}.values():
+        tallies = [_Tally(*pair) for pair in pairs if pair[1].id == kernel.id]
+        for number, round_ in enumerate(rounds(runs)):
+            if number:
+                remake()
+            _go(runner, tallies, round_, jobs, begun)
+        yield from (tally.outcome(runs) for tally in tallies)
+
+
+def rounds(runs: int) -> list[range]:
+    """The numbers of the runs that begin from the same snapshot, from 1 on; at least two rounds."""
+    size = min(REMADE_EVERY, runs - 1)
+    return [range(at, min(at + size, runs + 1)) for at in range(1, runs + 1, size)]
+
+
+def _go(
+    runner: Runner,
+    tallies: Sequence[_Tally],
+    numbers: range,
+    jobs: int,
+    begun: Callable[[Pair, int], None],
+) -> None:
+    def run(task: tuple[_Tally, int]) -> tuple[_Tally, int, Run]:
+        tally, number = task
+        return tally, number, runner.run(tally.expanded, tally.kernel, number)
+
+    def said(task: tuple[_Tally, int]) -> None:
+        begun((task[0].expanded, task[0].kernel), task[1])
+
+    tasks = ((tally, number) for tally in tallies for number in numbers if not tally.over)
+    for tally, number, made in each(run, tasks, jobs, said, runner.stop):
+        tally.add(number, made)
 
 
 def _files(directory: Path) -> dict[str, bytes]:
@@ -82,7 +147,9 @@ def _files(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() if path.exists() else b"" for path in paths}
 
 
-def compare(number: int, first: dict[str, bytes], other: dict[str, bytes]) -> Difference | None:
+def compare(
+    number: int, first: dict[str, bytes], other: dict[str, bytes], against: int = 1
+) -> Difference | None:
     """The first difference of two runs' files, None where they are alike."""
     for name in first:
         ours, theirs = first[name].splitlines(), other[name].splitlines()
@@ -91,7 +158,8 @@ def compare(number: int, first: dict[str, bytes], other: dict[str, bytes]) -> Di
             right = theirs[line] if line < len(theirs) else b"(the end)"
             if left != right:
                 texts = (plain(text.decode(errors="replace")) for text in (left, right))
-                return Difference(number, name, line + 1, _time_before(ours, line), *texts)
+                when = _time_before(ours, line)
+                return Difference(number, name, line + 1, when, *texts, against)
     return None
 
 

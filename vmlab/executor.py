@@ -62,8 +62,9 @@ def each(
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
-        finally:
+        except BaseException:
             stop()
+            raise
 
 
 def exit_status(runs: Sequence[Run]) -> int:

@@ -1,6 +1,8 @@
-"""`vmlab verify-determinism`: the same run again and again, to the byte."""
+"""`vmlab verify-determinism`: the same runs again and again, to the byte."""
 
+import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,59 +10,82 @@ import typer
 from vmlab.cli import common
 
 if TYPE_CHECKING:
-    from vmlab.catalog import Kernel
+    from collections.abc import Sequence
+
     from vmlab.determinism import Outcome
+    from vmlab.executor import Pair
     from vmlab.runner import Runner
-    from vmlab.scenario import Expanded
 
 
 def verify(
-    scenarios: Annotated[list[str], typer.Argument(help="Names, globs or files.")],
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(help="Names, globs or files; all without any.")
+    ] = None,
     kernel: Annotated[str | None, typer.Option(help="As for `vmlab run`.")] = None,
-    runs: Annotated[int, typer.Option(min=2, help="Runs on each kernel.")] = 100,
+    runs: Annotated[int, typer.Option(min=2, help="Runs of each scenario on each kernel.")] = 100,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
+    ] = 0,
 ) -> None:
     """Run scenarios many times beside a busy core; the runs must not differ in a byte."""
     from vmlab import determinism, lab
 
-    artifacts = common.artifacts()
-    options = lab.Options()
-    runner, pairs = lab.prepare(common.project(), artifacts, scenarios, [], kernel, options)
-
-    fine = True
+    runner, pairs = lab.prepare(
+        common.project(), common.artifacts(), scenarios or [], [], kernel, lab.Options()
+    )
+    outcomes = []
     with determinism.busy_core():
-        for expanded, one in pairs:
-            outcome = _followed(runner, expanded, one, runs)
-            fine = fine and outcome.fine
-            typer.echo(_line(expanded.name, outcome))
-    sys.exit(0 if fine else 1)
+        for outcome in _followed(runner, pairs, runs, jobs or os.cpu_count() or 1):
+            outcomes.append(outcome)
+            typer.echo(line(outcome))
+    typer.echo(total(outcomes))
+    sys.exit(0 if all(outcome.fine for outcome in outcomes) else 1)
 
 
-def _followed(runner: "Runner", expanded: "Expanded", kernel: "Kernel", runs: int) -> "Outcome":
-    """Verifies one scenario on one kernel, and says all the while where it stands."""
+def _followed(
+    runner: "Runner", pairs: "Sequence[Pair]", runs: int, jobs: int
+) -> "Iterator[Outcome]":
+    """Verifies all, and says all the while where it stands."""
     from rich.console import Console
     from rich.text import Text
 
     from vmlab import determinism
 
+    every, count = len(pairs) * runs, 0
     with Console(stderr=True, highlight=False).status("") as status:
 
-        def begun(number: int) -> None:
-            status.update(Text(f"{kernel.id}: {expanded.name}: run {number} of {runs}"))
+        def begun(pair: "Pair", number: int) -> None:
+            nonlocal count
+            count += 1
+            where = f"{pair[1].id}: {pair[0].name}: run {number} of {runs}"
+            status.update(Text(f"{where} ({count} of {every})"))
 
-        forget = runner.backend.forget
-        return determinism.verify(runner, expanded, kernel, runs, forget, begun)
+        yield from determinism.verify(runner, pairs, runs, jobs, runner.backend.forget, begun)
 
 
-def _line(scenario: str, outcome: "Outcome") -> str:
+def line(outcome: "Outcome") -> str:
+    """What came of one scenario on one kernel."""
+    where = f"{outcome.kernel}: {outcome.scenario}"
     if outcome.skipped:
-        return f"{outcome.kernel}: {scenario}: skipped: {outcome.skipped}"
-    text = f"{outcome.kernel}: {scenario}: {outcome.identical} of {outcome.runs} identical"
+        return f"{where}: skipped: {outcome.skipped}"
+    text = f"{where}: {outcome.identical} of {outcome.runs} identical"
     if outcome.trouble:
         text += f"; {outcome.trouble}"
     if found := outcome.difference:
         when = "" if found.guest_s is None else f", {found.guest_s:.6f} s of guest time"
         text += (
             f"; first difference in run {found.run}, {found.file} line {found.line}{when}:\n"
-            f"  run 1:  {found.first}\n  run {found.run}: {found.other}"
+            f"  run {found.against}:  {found.first}\n  run {found.run}: {found.other}"
         )
     return text
+
+
+def total(outcomes: "Sequence[Outcome]") -> str:
+    """All of them in a line."""
+    compared = [one for one in outcomes if not one.skipped]
+    bad = [f"{one.scenario} on {one.kernel}" for one in compared if not one.fine]
+    identical, runs = sum(one.identical for one in compared), sum(one.runs for one in compared)
+    text = f"{identical} of {runs} identical, {len(compared)} scenarios on kernels"
+    if skipped := len(outcomes) - len(compared):
+        text += f" ({skipped} more skipped)"
+    return text + (f"; not so: {', '.join(bad)}" if bad else "")
