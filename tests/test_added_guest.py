@@ -51,7 +51,7 @@ def test_a_check_says_that_everything_works_there(kept, kernel, tmp_path):
     assert {name: one.why for name, one in found.answers.items() if not one.works} == {}
     assert set(found.answers) == {"agent", "snapshot", "virtual clock", "determinism", "modules"}
     assert found.features["devtmpfs"] and found.features["tracefs"]
-    assert found.features["pid_namespaces"] and found.features["fine_timers"]
+    assert found.features["pid-namespaces"] and found.features["fine-timers"]
     assert not found.features["overlay"]  # a module of Debian's, which is not loaded
     assert json.loads(json.dumps(found.record()))["release"] == release
     assert sorted(path for path in headers.rglob("*")) == before

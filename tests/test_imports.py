@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 ROOMS = (
     "plain", "errors", "crash", "arch", "bootable", "perturb", "cache", "catalog", "build",
     "images", "artifacts", "adding", "guest", "qemus", "scenario", "accel", "health", "expected",
-    "verdict", "story", "snapshots", "project", "payload", "backend", "inputs", "tokens",
+    "seen", "lacking", "verdict",
+    "story", "snapshots", "project", "payload", "backend", "inputs", "tokens",
     "symbols", "frames", "debug", "runner", "virtme_trees", "virtme", "bench", "measure",
     "executor", "lab", "selfcheck", "shell", "terminal", "determinism", "explore", "archive",
     "replay", "interactive", "report", "doctor", "init", "cli", "pytest_plugin",

@@ -29,7 +29,7 @@ class Payload:
         for name in self._workload_names(expanded):
             built = self._artifacts.program(kernel.arch, workloads[name], name)
             files[name] = built.read_bytes()
-        return files
+        return files | expanded.probes()
 
     def sources(self, expanded: Expanded) -> dict[str, bytes]:
         """What these are built from: whole modules and what they share, and workloads."""
@@ -69,7 +69,8 @@ class Payload:
     def _workload_names(self, expanded: Expanded) -> list[str]:
         """The workloads that the steps' commands begin with or name, and those it lists."""
         known = self._project.workloads()
-        words = {word for command in expanded.commands() for word in command.split()}
+        commands = [*expanded.commands(), *expanded.scenario.probes.values()]
+        words = {word for command in commands for word in command.split()}
         return sorted(known.keys() & (words | set(expanded.scenario.workloads)))
 
     def _other(self, kernel: Kernel) -> Kernel:

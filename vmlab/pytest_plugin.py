@@ -176,7 +176,7 @@ class ScenarioItem(pytest.Item):
 
 
 def _console_tail(run: "Run") -> str:
-    from vmlab.verdict import tail
+    from vmlab.seen import tail
 
     console = Path(run.dir) / "console"
     return tail(console.read_text(errors="replace") if console.exists() else "")

@@ -194,7 +194,8 @@ class Runner:
         machine = self.machine(expanded, kernel, seed)
         timeout = expanded.scenario.timeout
         content = self._payload.files(expanded, kernel)
-        files.program.write_bytes(program.archive(expanded.program(), content))
+        steps = expanded.on(kernel.release).program()
+        files.program.write_bytes(program.archive(steps, content))
         files.mode.write_text(program.mode(timeout, machine.seed, _option(machine)))
         image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
         emulator = chosen(machine, self.catalog)
@@ -209,8 +210,8 @@ class Runner:
     def execute(self, prepared: Prepared, began: float | None = None) -> Run:
         """Boots and judges what is prepared; its wall time counts from `began`, else from now."""
         began = time.monotonic() if began is None else began
-        job, expanded = prepared.job, prepared.expanded
-        ended, judgement, found = self._judged(prepared)
+        job, expanded = prepared.job, prepared.expanded.on(prepared.job.kernel.release)
+        ended, judgement, found = self._judged(job, expanded)
         guest_s = found.steps[-1].uptime if found.steps else 0.0
         made = _token(prepared, self.backend.name, ended, judgement.verdict) if ended else None
         return self._told(
@@ -264,14 +265,15 @@ class Runner:
         path, root = expanded.path.resolve(), self.project.root.resolve()
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
-    def _judged(self, prepared: Prepared) -> tuple[launch.Ended | None, Judgement, Results]:
+    def _judged(
+        self, job: Job, expanded: Expanded
+    ) -> tuple[launch.Ended | None, Judgement, Results]:
         """How the guest ended (None: it was not tried), the verdict, and what came back."""
-        job = prepared.job
         if spared := self._no_boots.get(job.kind):
             return None, spared, Results(None, (), 0, None)
         ended = self.backend.boot(job, self._stop.is_set)
         found = read_results(job.run)
-        judged = judge(prepared.expanded, job.kernel.release, found, _console(job.run), ended)
+        judged = judge(expanded, job.kernel.release, found, _console(job.run), ended)
         if lost := lost_bytes(job.run, ended):
             judged = Judgement(Verdict.BROKEN, lost)
         if judged.crash:

@@ -10,7 +10,8 @@ from vmlab.guest import qemu
 from vmlab.guest.results import Results, StepResult
 from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.references import with_captures
-from vmlab.verdict import Judgement, Verdict, console_lines
+from vmlab.seen import console_lines
+from vmlab.verdict import Judgement, Verdict
 
 VERSION = 1
 """Of verdict.json's format. Keys may be added; one that changes its meaning raises it."""
@@ -64,6 +65,7 @@ def _step(
         "console": list(result.console) if result else None,
         "matches": [list(span) for span in spans],
         "output": result.output[:OUTPUT_LIMIT] if result else "",
+        **({"lacks": result.lacks} if result and result.lacks else {}),
     }  # fmt: skip
 
 
@@ -73,10 +75,12 @@ def _time(step: RunStep) -> str:
 
 
 def _state(index: int, results: Results, judged: Judgement) -> str:
-    """passed, the verdict of the step that it fell in, `not judged` or `not reached`."""
+    """passed, the verdict of the step that it fell in, skipped, `not judged` or `not reached`."""
     reported = index < len(results.steps)
     if judged.step == index + 1:
         return str(judged.verdict)
+    if reported and results.steps[index].lacks:
+        return "skipped"
     if not reported:
         return "not reached"
     later = judged.step is not None and index + 1 > judged.step
@@ -88,7 +92,7 @@ def _matches(expanded: Expanded, results: Results, console: bytes) -> Iterator[l
     since = after = 0
     for index, step in enumerate(expanded.steps):
         result = results.steps[index] if index < len(results.steps) else None
-        if result is None or not results.placed:
+        if result is None or not results.placed or result.lacks:
             yield []
             continue
         if step.step.action:

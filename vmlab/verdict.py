@@ -3,7 +3,6 @@
 A run starts as crashed and earns its way up: absence of a result is never a pass.
 """
 
-import difflib
 import enum
 import errno
 import re
@@ -11,7 +10,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from vmlab import expected, health
+from vmlab import expected, health, lacking
 from vmlab.crash import Crash
 from vmlab.guest.launch import Ended
 from vmlab.guest.results import Results, StepResult
@@ -22,16 +21,14 @@ from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.model import Console, ExpectCrash
 from vmlab.scenario.references import found, with_captures
 from vmlab.scenario.values import FLOOD
+from vmlab.seen import SHOWN, console_lines, nearest, tail
 
-TAIL_LINES = 12
 CRASH_LINES = 24
 _SILENT = (
     "the kernel came to its program and printed nothing on ttyS0, where its crashes would be seen; "
     "has it a console there (CONFIG_SERIAL_8250_CONSOLE)?"
 )
 _CUT = "the agent came to its end, and its results are not whole: "
-_LONGEST_LINE = 4096
-_SHOWN = 300
 # The agent's own outcomes of a spawn, above those that are a command's exit status.
 _NOT_READY = {
     256 + errno.ETIMEDOUT: "no line `ready` in time",
@@ -101,10 +98,10 @@ def _crashed(expanded: Expanded, index: int | None, trouble: Crash, text: str) -
     """Shows the console from the crash on: its end is mostly registers, or the next crash."""
     first = trouble.first_line - 1
     lines = text.split("\n")[first : trouble.last_line]
-    seen = "\n".join(line.rstrip("\r")[:_SHOWN] for line in lines[:CRASH_LINES])
+    seen = "\n".join(line.rstrip("\r")[:SHOWN] for line in lines[:CRASH_LINES])
     if len(lines) > CRASH_LINES:
         seen += f"\n... and on to line {trouble.last_line} of the console"
-    judged = _at(expanded, index, Verdict.CRASHED, trouble.named[:_SHOWN], seen=seen)
+    judged = _at(expanded, index, Verdict.CRASHED, trouble.named[:SHOWN], seen=seen)
     return replace(judged, crash=trouble)
 
 
@@ -122,6 +119,8 @@ def _expected_crash(
     """The verdict of a scenario whose last step wants a crash: nothing else is a pass."""
     if not results.placed:
         return Judgement(Verdict.BROKEN, results.fault or "", seen=tail(_text(console)))
+    if sick is None and lacking.all_of_it(expanded, results):
+        return _whole(expanded, results, _text(console), ended)
     if sick is None:
         return _no_crash(expanded, results, console, ended)
     last = expanded.steps[-1]
@@ -179,7 +178,8 @@ def _whole(expanded: Expanded, results: Results, text: str, ended: Ended) -> Jud
     if ended.how != "off":
         reason = f"after its last step: {ended.detail or ended.how}"
         return Judgement(Verdict.CRASHED, reason, seen=tail(text))
-    return Judgement(Verdict.PASSED)
+    verdict = Verdict.SKIPPED if lacking.all_of_it(expanded, results) else Verdict.PASSED
+    return Judgement(verdict, lacking.told(expanded, results))
 
 
 def _running(expanded: Expanded, results: Results) -> int | None:
@@ -210,6 +210,8 @@ def _first_failure(
     after = 0  # where the last match of a console step ended
     steps = zip(expanded.steps[:before], results.steps, strict=False)
     for index, (step, result) in enumerate(steps):
+        if lacking.passed_over(expanded, step, result):
+            continue
         if failure := _result(expanded, index, result):
             return failure
         if step.step.action:
@@ -359,41 +361,11 @@ def _pattern(text: str, values: Mapping[str, str]) -> "re.Pattern[str] | str":
         return f"with the captures put in, the pattern is none: {error}"
 
 
-def console_lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
-    """The lines of a part of the console, each with the place where it ends.
-
-    A line longer than the kernel's own ever are comes in pieces: nothing of it is left out, and no
-    pattern is tried on megabytes.
-    """
-    lines = []
-    at = begin
-    for raw in console[begin:end].splitlines(keepends=True):
-        for start in range(0, len(raw), _LONGEST_LINE):
-            piece = raw[start : start + _LONGEST_LINE]
-            at += len(piece)
-            lines.append((piece.rstrip(b"\r\n").decode(errors="replace"), at))
-    return lines
-
-
 def _earlier(pattern: "re.Pattern[str]", console: bytes, begin: int) -> str:
     for number, (text, _) in enumerate(console_lines(console, 0, begin), start=1):
         if pattern.search(text):
             return f" since the last action began; line {number} of the console is one before"
     return ""
-
-
-def nearest(pattern: str, lines: list[tuple[str, int]]) -> str:
-    """The line that is most like a pattern, `nothing` where there is none."""
-    plain = re.sub(r"\\[dwsDWSbB][+*?]?|\.[+*?]|\\", "", pattern)
-    texts = [re.sub(r"^\[\s*\d+\.\d+\] ", "", text) for text, _ in lines[-2000:]]
-    near = difflib.get_close_matches(plain, dict.fromkeys(texts), n=1, cutoff=0.3)
-    return near[0] if near else "nothing like it" if texts else "nothing"
-
-
-def tail(text: str, lines: int = TAIL_LINES) -> str:
-    """The console's last lines."""
-    kept = [line[:_SHOWN] for line in text.splitlines() if line.strip()][-lines:]
-    return plain("\n".join(kept)) or "nothing was printed"
 
 
 def _shown(text: str) -> str:

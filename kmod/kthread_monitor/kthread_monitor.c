@@ -17,6 +17,7 @@
 #include <linux/vmalloc.h>
 
 #include "../include/kthread_monitor.h"
+#include "../include/vmlab/kernel_thread.h"
 #include "../include/vmlab/sched.h"
 #include "../include/vmlab/tasklist.h"
 
@@ -44,6 +45,11 @@ module_param(sleep_state, charp, 0444);
 MODULE_PARM_DESC(sleep_state,
 		 "the state to sleep in: interruptible, uninterruptible, or running, which does not sleep (interruptible)");
 
+static int legacy_thread;
+module_param(legacy_thread, int, 0444);
+MODULE_PARM_DESC(legacy_thread,
+		 "1: the thread is made by kernel_thread(), as in the article, where it is exported (0)");
+
 static const char *const reports[] = { "all", "zombies", "summary" };
 enum { REPORT_ALL, REPORT_ZOMBIES, REPORT_SUMMARY };
 
@@ -64,6 +70,11 @@ struct snapshot {
 static struct task_struct *thread;
 static char name[VMLAB_COMM_LEN];
 static int what, state;
+
+static int should_stop(void)
+{
+	return legacy_thread ? vmlab_legacy_should_stop() : kthread_should_stop();
+}
 
 unsigned int kthread_monitor_zombies(void)
 {
@@ -172,7 +183,7 @@ static void pause_until_next(void)
 		set_current_state(TASK_INTERRUPTIBLE);
 	else if (state == SLEEP_UNINTERRUPTIBLE)
 		set_current_state(TASK_UNINTERRUPTIBLE);
-	if (!kthread_should_stop())
+	if (!should_stop())
 		schedule_timeout(msecs_to_jiffies(period_ms));
 	__set_current_state(TASK_RUNNING);
 }
@@ -180,7 +191,7 @@ static void pause_until_next(void)
 static void wait_for_unload(void)
 {
 	set_current_state(TASK_INTERRUPTIBLE);
-	while (!kthread_should_stop()) {
+	while (!should_stop()) {
 		schedule();
 		set_current_state(TASK_INTERRUPTIBLE);
 	}
@@ -207,7 +218,7 @@ static int monitor(void *unused)
 
 	printk(KERN_ALERT "::Inside Thread Function::\n");
 	introduce();
-	for (done = 0; !kthread_should_stop() && (!iterations || done < iterations); done++) {
+	for (done = 0; !should_stop() && (!iterations || done < iterations); done++) {
 		iterate();
 		pause_until_next();
 	}
@@ -256,9 +267,21 @@ static int __init check_parameters(void)
 	if (what < 0 || state < 0)
 		return -EINVAL;
 	if (check_number("period_ms", period_ms, 1, PERIOD_MAX_MS) ||
-	    check_number("iterations", iterations, 0, INT_MAX))
+	    check_number("iterations", iterations, 0, INT_MAX) ||
+	    check_number("legacy_thread", legacy_thread, 0, 1))
 		return -EINVAL;
 	return check_comm();
+}
+
+static int __init run_as_the_article(void)
+{
+	int error = vmlab_legacy_run(monitor, name);
+
+	if (error == -EOPNOTSUPP)
+		printk(KERN_ERR LOG "parameter legacy_thread: this kernel does not export kernel_thread()\n");
+	else if (error)
+		printk(KERN_ERR LOG "starting the thread: error %d\n", error);
+	return error;
 }
 
 static int __init kthread_monitor_init(void)
@@ -267,6 +290,8 @@ static int __init kthread_monitor_init(void)
 
 	if (error)
 		return error;
+	if (legacy_thread)
+		return run_as_the_article();
 	thread = kthread_run(monitor, NULL, "%s", name);
 	if (IS_ERR(thread)) {
 		printk(KERN_ERR LOG "starting the thread: error %ld\n", PTR_ERR(thread));
@@ -277,7 +302,10 @@ static int __init kthread_monitor_init(void)
 
 static void __exit kthread_monitor_exit(void)
 {
-	kthread_stop(thread);
+	if (legacy_thread)
+		vmlab_legacy_stop();
+	else
+		kthread_stop(thread);
 }
 
 module_init(kthread_monitor_init);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Zombies in a PID namespace, told by the pids that the host sees; SIGUSR1 ends its init. */
+/*
+ * Zombies in a PID namespace, told by the pids that the host sees; SIGUSR1 ends its init. With --try
+ * its status says whether the kernel makes one: those that do not know the flag pass over it.
+ */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <sched.h>
@@ -23,6 +26,23 @@ static int inner(void *argument)
 		return 1;
 	stay();
 	return 0;
+}
+
+static int is_init(void *unused)
+{
+	(void)unused;
+	return getpid() != 1;
+}
+
+static void try(void)
+{
+	static char stack[STACK_SIZE] __attribute__((aligned(16)));
+	pid_t pid = clone(is_init, stack + STACK_SIZE, CLONE_NEWPID | SIGCHLD, NULL);
+	int status;
+
+	if (pid < 0)
+		fail("clone with CLONE_NEWPID");
+	exit(waitpid(pid, &status, 0) != pid || status);
 }
 
 static pid_t parent_of(pid_t pid)
@@ -63,11 +83,15 @@ static int find_children(pid_t parent, pid_t *pids)
 int main(int argc, char **argv)
 {
 	static char stack[STACK_SIZE] __attribute__((aligned(16)));
-	int count = option_count(argc, argv, "N zombies in a PID namespace; SIGUSR1 ends it", 1, 100);
+	const char *about = "N zombies in a PID namespace; SIGUSR1 ends it";
+	int trying = argc == 2 && !strcmp(argv[1], "--try");
+	int count = trying ? 0 : option_count(argc, argv, about, 1, 100);
 	pid_t pids[CHILDREN], init;
 	int ends[2], settings[2], i;
 	char c;
 
+	if (trying)
+		try();
 	block_signal(SIGUSR1);
 	if (pipe(ends))
 		fail("pipe");

@@ -88,10 +88,21 @@ def mirrors(etc: Path = Path("/etc/apt")) -> Mirrors:
 class Apt:
     """apt with everything it owns in the cache. One may be used by many processes at once."""
 
-    def __init__(self, cache: Cache, sources: Mirrors, say: Say = silent) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        sources: Mirrors,
+        say: Say = silent,
+        keyring: Path = KEYRING,
+        component: str = "main",
+        root: str = "root",
+    ) -> None:
         self.cache = cache
         self.mirrors = sources
         self.say = say
+        self.keyring = keyring
+        self.component = component
+        self.root = root  # the directory of its indexes; each archive has its own
 
     @contextlib.contextmanager
     def fetched(self, record: Package | Source) -> Iterator[Path]:
@@ -121,9 +132,9 @@ class Apt:
         has none of the suites, LabError with apt's words for everything else.
         """
         self.say(f"fetching the indexes of {', '.join(suites)}")
-        with self.cache.workspace("apt", "root") as root:
+        with self.cache.workspace("apt", self.root) as root:
             lines = [
-                f"{kind} [signed-by={KEYRING}] {self.mirrors.of(suite)} {suite} main\n"
+                f"{kind} [signed-by={self.keyring}] {self.mirrors.of(suite)} {suite} {self.component}\n"
                 for suite in suites
                 for kind in (("deb", "deb-src") if sources else ("deb",))
             ]
@@ -135,6 +146,7 @@ class Apt:
 
     def _download(self, record: Package | Source, file: Path) -> None:
         uri = f"{self.mirrors.of(record.suite)}/{record.file}"
+        uri = re.sub("^file:", "copy:", uri)  # which leaves the file where it is
         command = [HELPER, "download-file", uri, str(file), f"SHA256:{record.sha256}"]
         attempt = f"downloading {file.name}"
         with progress(file, record.size, self.say):
@@ -164,8 +176,8 @@ class Apt:
                     yield _source(_fields(stanza), suite)
 
     def _lists(self, suite: str, kind: str) -> Iterator[Path]:
-        lists = self.cache.root / "apt" / "root" / "state" / "lists"
-        return lists.glob(f"*_dists_{suite}_*_{kind}")
+        lists = self.cache.root / "apt" / self.root / "state" / "lists"
+        return lists.glob(f"*_dists_{suite.replace('/', '_')}_*_{kind}")
 
 
 def _configure(root: Path, sources: str) -> dict[str, str]:

@@ -16,8 +16,8 @@ from vmlab.guest import qemu
 from vmlab.guest.snapshot import counted_from_zero
 from vmlab.payload import modules_of
 from vmlab.plain import plain
+from vmlab.seen import nearest
 from vmlab.snapshots import Snapshots
-from vmlab.verdict import nearest
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,11 @@ def step(verb: str, argument: str, expect: str = "0", name: str = "-", ms: int =
     return f"{verb}\t{expect}\t{name}\t{ms}\t{escaped}"
 
 
+def need(name: str) -> str:
+    """The file in the archive that shows whether a kernel has what a step needs."""
+    return f"need-{name}"
+
+
 def freeze(settle_ms: int) -> str:
     """The mode in which a guest, after so much time of its own, asks to be frozen before it looks
     for a program."""

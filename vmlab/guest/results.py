@@ -23,6 +23,7 @@ _BEGIN = re.compile(MARK + r"# begin (\d+)(?: at=(\d+\.\d+))?")
 _END = re.compile(MARK + r"# uptime=(\d+\.\d+) printk=(-?\d+) outcome=(\d+)")
 _TAINTED = re.compile(r"# tainted=(\d+)")
 _LEAKED = re.compile(r"# leaked=(\d+) (.*)")
+_LACKS = re.compile(r"# lacks (\S+)")
 _SET = re.compile(r"# set ([^=]+)=(.*)")
 _NOTE = re.compile(r"# (?:cut=\d+|waiting|\S+: .*)")
 _RESULT = re.compile(r"(ok|not ok) (\d+) - (\S+)(?: (?!# SKIP)(.*?))?( # SKIP .*)?")
@@ -56,6 +57,7 @@ class StepResult:
     values: Mapping[str, str]  # all captures known after the step: "z.pid" -> "57"
     began: float | None = None  # guest seconds; None from an agent that does not tell
     health: Health = Health()
+    lacks: str = ""  # what the step needs and the kernel lacks: it was passed over
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,7 @@ class _Reader:
     health: Health = Health()
     end: re.Match[str] | None = None
     ended_at: int = 0
+    lacks: str = ""
 
     def take(self, line: str) -> None:
         for pattern, act in _LINES:
@@ -198,6 +201,9 @@ class _Reader:
         thread = (int(found[1]), unescape(found[2]))
         self.health = replace(self.health, leaked=(*self.health.leaked, thread))
 
+    def on_lacks(self, found: re.Match[str]) -> None:
+        self.lacks = found[1]
+
     def on_bail_out(self, found: re.Match[str]) -> None:
         self.gave_up = found[1]
 
@@ -212,7 +218,7 @@ class _Reader:
                 f"unexpected result line {found[0][:80]!r} after {len(self.steps)} steps"
             )
         self.steps.append(self._step(found, skipped))
-        self.output, self.end, self.health = [], None, Health()
+        self.output, self.end, self.health, self.lacks = [], None, Health(), ""
 
     def _step(self, found: re.Match[str], skipped: bool) -> StepResult:
         passed: State = "passed" if found[1] == "ok" else "failed"
@@ -229,6 +235,7 @@ class _Reader:
             values=MappingProxyType(dict(self.values)),
             began=None if skipped else self.began,
             health=self.health,
+            lacks=self.lacks,
         )
 
     def _next_offset(self) -> int:
@@ -245,6 +252,7 @@ _LINES = (
     (_SET, _Reader.on_set),
     (_TAINTED, _Reader.on_tainted),
     (_LEAKED, _Reader.on_leaked),
+    (_LACKS, _Reader.on_lacks),
     (_BEGIN, _Reader.on_begin),
     (_END, _Reader.on_end),
     (_RESULT, _Reader.on_result),

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from vmlab.report import clean
 from vmlab.report.told import Report, Told, natural
-from vmlab.verdict import Verdict, tail
+from vmlab.seen import tail
+from vmlab.verdict import Verdict
 
 # What a verdict is in JUnit's words; failures speak of the kernel or the module, errors of the lab.
 _ELEMENTS = {

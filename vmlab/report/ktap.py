@@ -13,7 +13,7 @@ from vmlab.verdict import Verdict
 
 # What follows a result's hash sign. A directive that a reader does not know leaves `not ok`.
 _DIRECTIVES = {Verdict.SKIPPED: "SKIP", Verdict.TIMEOUT: "TIMEOUT", Verdict.BROKEN: "ERROR"}
-_SKIPPED_STEPS = ("not reached", "not judged")
+_SKIPPED_STEPS = ("not reached", "not judged", "skipped")
 
 
 def text(report: Report) -> str:

@@ -39,11 +39,16 @@ def show(runs: Sequence[Run], console: Console) -> None:
         if run.judgement.verdict not in _FINE:
             console.print(failure(run), soft_wrap=True)
     console.print(fitting(runs, console))
-    for reason, count in Counter(
-        run.judgement.reason for run in runs if run.judgement.verdict is Verdict.SKIPPED
+    for (verdict, reason), count in Counter(
+        (run.judgement.verdict, run.judgement.reason) for run in runs if _fine_with_reason(run)
     ).items():
-        console.print(f"skipped ({count}): {reason}", style="dim", markup=False, soft_wrap=True)
+        console.print(f"{verdict} ({count}): {reason}", style="dim", markup=False, soft_wrap=True)
     console.print(sums(runs))
+
+
+def _fine_with_reason(run: Run) -> bool:
+    """Skipped, or passed but for steps that the kernel has nothing for."""
+    return run.judgement.verdict in _FINE and bool(run.judgement.reason)
 
 
 def failure(run: Run) -> Text:
@@ -123,7 +128,7 @@ def line(run: Run) -> Text:
     verdict = run.judgement.verdict
     text = Text(f"{verdict:<8}", STYLES[verdict])
     text.append(f"{run.scenario} {run.kernel} {run.wall_s:.1f} s", "default")
-    if verdict is not Verdict.PASSED and run.judgement.reason:
+    if run.judgement.reason:
         text.append(": " + run.judgement.reason.partition("\n")[0])
     if run.token:
         text.append(f"  {run.token}", "dim")

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
+from vmlab.scenario import facts, features
 from vmlab.scenario import references as refs
 from vmlab.scenario.known import Known
 from vmlab.scenario.model import BY_VERB, ExpectCrash, Scenario
@@ -25,6 +26,7 @@ def meaning(scenario: Scenario, document: Document, known: Known, stem: str) -> 
         if isinstance(step, ExpectCrash):
             at = document.place(("steps", number, step.verb), key=True)
             yield Problem(*at, "a crash is expected in the last step: none runs after it")
+    yield from _needs(scenario, document)
     expressions = [(("skip_if", n, "kernel"), one.kernel) for n, one in enumerate(scenario.skip_if)]
     if scenario.kernels is not None:
         expressions.append((("kernels",), scenario.kernels))  # type: ignore[arg-type]
@@ -32,6 +34,17 @@ def meaning(scenario: Scenario, document: Document, known: Known, stem: str) -> 
         problem = known.kernel_problem(expression)
         if problem:
             yield Problem(*document.place(path), problem)
+
+
+def _needs(scenario: Scenario, document: Document) -> Iterator[Problem]:
+    """Needs that nothing shows."""
+    known = {**features.FEATURES, **scenario.probes}
+    wanted = [(("needs", n), name) for n, name in enumerate(scenario.needs)]
+    for number, step in enumerate(scenario.steps):
+        wanted += [(("steps", number, "needs", n), name) for n, name in enumerate(step.needs)]  # type: ignore[misc]
+    for path, name in wanted:
+        if name not in known:
+            yield Problem(*document.place(path), unknown("need", name, known))
 
 
 def names(document: Document, known: Known) -> Iterator[Problem]:
@@ -99,7 +112,9 @@ def references(document: Document) -> Iterator[Problem]:
         name = step.get("as")
         if isinstance(name, str):
             place = document.place(("steps", number, "as"))
-            if name in made:
+            if name == facts.NAME:
+                yield Problem(*place, f"name {name!r} is taken: {{fact.NAME}} is a kernel's own")
+            elif name in made:
                 yield Problem(*place, f"name {name!r} is taken by the step in line {made[name]}")
             made.setdefault(name, document.place(("steps", number))[0])
 
@@ -137,6 +152,9 @@ def _reference(
         near = difflib.get_close_matches(name, [*parameters, *made], n=1, cutoff=0.5)
         hint = f"the nearest is {near[0]!r}" if near else "write a brace with a space"
         yield Problem(*place, f"{{{name}}} is no parameter of this scenario; {hint}")
+    elif name == facts.NAME and key is not None:
+        if key not in facts.FACTS:
+            yield Problem(*place, unknown("fact", key, facts.FACTS))
     elif key is not None and name not in made:
         near = difflib.get_close_matches(name, made, n=1, cutoff=0.5)
         hint = f"; the nearest is {near[0]!r}" if near else "; give a step `as: " + name + "`"

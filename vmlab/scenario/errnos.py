@@ -23,7 +23,9 @@ _KERNEL = {
     "EJUKEBOX": 528,
     "EIOCBQUEUED": 529,
 }
-NUMBERS = {name: number for number, name in errno.errorcode.items()} | _KERNEL
+# Python knows one name for a number that has two; the kernel's own source has these.
+_ALSO = {name: getattr(errno, name) for name in ("EOPNOTSUPP", "EAGAIN", "EDEADLK")}
+NUMBERS = {name: number for number, name in errno.errorcode.items()} | _ALSO | _KERNEL
 _NAMES = {number: name for name, number in _KERNEL.items()} | dict(errno.errorcode)
 
 

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vmlab.guest import program
 from vmlab.plain import plain
+from vmlab.scenario import facts, features
 from vmlab.scenario.load import Loaded
 from vmlab.scenario.model import Rmmod, Scenario, Step
 from vmlab.scenario.references import with_parameters
@@ -58,10 +59,27 @@ class Expanded:
         """The steps as the agent reads them."""
         return [
             program.step(
-                one.verb, one.argument, one.step.expect, one.step.capture or "-", one.step.ms
+                one.verb, one.argument, self._expect(one), one.step.capture or "-", one.step.ms
             )
             for one in self.steps
         ]
+
+    def on(self, release: str) -> "Expanded":
+        """The same with a kernel's facts put in."""
+        return replace(self, steps=tuple(_with_facts(one, release) for one in self.steps))
+
+    def _expect(self, one: RunStep) -> str:
+        needs = [*self.scenario.needs, *one.step.needs]
+        return "?".join([one.step.expect, *([",".join(needs)] if needs else [])])
+
+    def probes(self) -> dict[str, bytes]:
+        """The scripts that show in the guest whether what steps need is there, by file name."""
+        wanted = {name for one in self.steps for name in one.step.needs}
+        known = {**features.FEATURES, **self.scenario.probes}
+        return {
+            program.need(name): f"{known[name]}\n".encode()
+            for name in sorted({*wanted, *self.scenario.needs})
+        }
 
     @property
     def modules(self) -> list[str]:
@@ -100,6 +118,11 @@ def _one(loaded: Loaded, values: Mapping[str, str], number: int) -> Expanded:
         for step, line in zip(loaded.scenario.steps, loaded.lines, strict=True)
     )
     return Expanded(loaded.path, loaded.scenario, values, steps, number, loaded.text)
+
+
+def _with_facts(one: RunStep, release: str) -> RunStep:
+    texts = {key: facts.put_in(text, release) for key, text in one.texts.items()}
+    return replace(one, argument=facts.put_in(one.argument, release), texts=texts)
 
 
 def _argument(step: Step, values: Mapping[str, str]) -> str:

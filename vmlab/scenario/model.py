@@ -22,6 +22,9 @@ TIMEOUT_MS = 120_000
 MEMORY_MIB = 192
 
 
+_NEEDS = "what the kernel must have (see Needs); where it lacks it, the step is passed over"
+
+
 class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -31,6 +34,7 @@ class Step(Model):
 
     verb: ClassVar[str]
     action: ClassVar[bool] = True  # a later `console` looks at what was printed since it began
+    needs: list[Title] = Field(default=[], description=_NEEDS)
 
     @property
     def argument(self) -> str:
@@ -268,6 +272,14 @@ class Scenario(Model):
         default=[],
         description="options that the kernel must have been configured with (y or m), as "
         "CONFIG_DETECT_HUNG_TASK; elsewhere it is skipped",
+    )
+    needs: list[Title] = Field(
+        default=[],
+        description="what the kernel must have, probed in the guest (see Needs); elsewhere it is "
+        "skipped",
+    )
+    probes: dict[Title, Text] = Field(
+        default={}, description="needs of its own: a shell command that succeeds where it is met"
     )
     flood: Size | None = Field(
         default=None, description="a guest that prints more is ended: a flood"

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from vmlab.scenario import facts, features
 from vmlab.scenario.crashes import Allowed, Wanted
-from vmlab.scenario.model import STEPS, ExpectCrash, Scenario, SkipIf
+from vmlab.scenario.model import STEPS, ExpectCrash, Scenario, SkipIf, Step
 
 COMMITTED = Path(__file__).with_name("schema.json")
 
@@ -28,6 +29,29 @@ with the schema that `vmlab schema` prints (`vmlab/scenario/schema.json`).
 Every time is guest time. On the virtual clock, which is the default, waiting costs next to nothing.
 """
 
+_NEEDS = """\
+## Needs
+
+Every step takes `needs: [NAME, ...]`, and so does a scenario as a whole. What is needed is looked
+for in the guest, once, just before the first step that needs it. A step whose kernel lacks it is
+passed over: its line in the results says so, and the run is judged by the other steps. Where no
+step is left, or the scenario as a whole needs it, the run is skipped with that reason. A scenario
+has needs of its own with `probes`: a shell command for each, which may use its workloads.
+
+    probes:
+      bound-threads: '! taskset -p 1 $(pgrep kworker)'
+    steps:
+      - run: taskset -p 1 $(pgrep -x ksoftirqd/0)
+        status: nonzero
+        needs: [bound-threads]
+"""
+
+_FACTS = """\
+## Facts
+
+What differs between kernels by their age alone is a fact: the kernel's own value is put in.
+"""
+
 _RULES = """\
 ## References
 
@@ -35,7 +59,7 @@ _RULES = """\
 program, also those it prints later; `status` and each line `key=value` of what a `run` printed;
 `value` (the whole text) and each line `key=value` of what was read. The guest puts them in just
 before a step runs. `{count}` is a parameter of the scenario. `${name}` is left to the shell, and a
-brace with a space after it to whoever reads it.
+brace with a space after it to whoever reads it. `{fact.name}` is a kernel's own (see Facts).
 
 ## Patterns
 
@@ -77,7 +101,7 @@ three of the lab's own: `taint`, `leaked thread` and `flood`.
 | failed | a step did not; no crash as expected; what does not build (reason `build`); a flood |
 | crashed | the kernel is sick (panic, oops, warning, leaked thread), or the results end early |
 | timeout | the steps took longer than `timeout` in guest time, or the run on the host |
-| skipped | `skip_if` says why, the kernel lacks an option of `config`, or is not to be had |
+| skipped | `skip_if` says why; the kernel lacks what it needs (`config`, `needs`) or is not there |
 | broken | the lab itself failed; never counts for or against a kernel |
 """
 
@@ -102,12 +126,32 @@ def markdown() -> str:
         parts += [f"### {step.verb}\n", f"{step.__doc__}\n", _table(step)]
         if step is ExpectCrash:
             parts += ["`expect_crash` has:\n", _table(Wanted)]
-    return "\n".join([*parts, _RULES])
+    return "\n".join([*parts, _needs(), _RULES])
+
+
+def _needs() -> str:
+    shown = [f"| `{name}` | `{probe.replace('|', chr(92) + '|')}` |"
+             for name, probe in features.FEATURES.items()]  # fmt: skip
+    told = [f"| `{{fact.{name}}}` | {one.about} | {_values(one)} | {one.source} |"
+            for name, one in facts.FACTS.items()]  # fmt: skip
+    heads = ["| need | is met where this succeeds |", "|---|---|"]
+    more = ["| reference | what | value | source |", "|---|---|---|---|"]
+    return "\n".join([_NEEDS, *heads, *shown, "", _FACTS, *more, *told, ""])
+
+
+def _values(fact: facts.Fact) -> str:
+    """Each value with the release that it holds from."""
+    texts = [f"`{text.replace('|', chr(92) + '|')}`" for _, text in fact.values]
+    since = [".".join(map(str, number)) for number, _ in fact.values]
+    later = [f"{text} since {number}" for text, number in zip(texts[1:], since[1:], strict=True)]
+    return ", ".join([texts[0], *later])
 
 
 def _table(model: type[BaseModel]) -> str:
     lines = ["| key | default | what |", "|---|---|---|"]
     for name, field in model.model_fields.items():
+        if name in Step.model_fields and issubclass(model, Step):
+            continue  # every step has it: told once
         key = field.alias or name
         lines.append(f"| `{key}` | {_default(model, name)} | {field.description or ''} |")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,5 @@
 """What works on a kernel: two scenarios of the lab's own, run there and compared."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ RUNS = 3
 _HERE = Path(__file__).parent
 _SLEPT_S = 300.0  # of guest time, in the scenario `features`
 _FASTER = 3.0  # than real time, at least, on the virtual clock: a kernel that ticks is slowest
-_FEATURE = re.compile(r"^(\w+)=(yes|no)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def check(artifacts: Artifacts, kernel: Kernel, root: Path) -> Checked:
     runs = [runner.run(known["features"], kernel, number) for number in range(1, RUNS + 1)]
     found = answers(runs)
     found["modules"] = _modules(runner, known["modules"], kernel)
-    return Checked(kernel, found, _features(runs[0]), runs[-1].wall_s)
+    return Checked(kernel, found, _features(known["features"], runs[0]), runs[-1].wall_s)
 
 
 def answers(runs: Sequence[Run]) -> dict[str, Answer]:
@@ -107,9 +105,15 @@ def _modules(runner: Runner, scenario: Expanded, kernel: Kernel) -> Answer:
     return Answer(answer.works, f"{answer.why}\n{seen}".strip())
 
 
-def _features(run: Run) -> dict[str, bool]:
-    outputs = "".join(f"{step.get('output', '')}\n" for step in run.steps)
-    return {name: said == "yes" for name, said in _FEATURE.findall(outputs)}
+def _features(scenario: Expanded, run: Run) -> dict[str, bool]:
+    """What each step of the scenario needed, and whether it was there."""
+    asked = zip(scenario.steps, run.steps, strict=False)
+    return {
+        name: told.get("lacks") != name
+        for step, told in asked
+        if told["state"] in ("passed", "skipped")
+        for name in step.step.needs
+    }
 
 
 def table(checked: Sequence[Checked]) -> str:
@@ -121,7 +125,7 @@ def table(checked: Sequence[Checked]) -> str:
     for name in checked[0].answers:
         rows.append([name, *(_word(one.works(name)) for one in checked)])
     for name in dict.fromkeys(name for one in checked for name in one.features):
-        rows.append([name.replace("_", " "), *(_word(one.features.get(name)) for one in checked)])
+        rows.append([name.replace("-", " "), *(_word(one.features.get(name)) for one in checked)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
              for row in rows]  # fmt: skip

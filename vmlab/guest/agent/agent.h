@@ -68,6 +68,9 @@ int child_run(const char *name, const char *command);
 int child_call(int (*call)(char *argument), char *argument);
 pid_t child_last(void);
 
+/* needs.c: what the kernel lacks of what a step needs. */
+const char *need_lacking(char *names);
+
 /* health.c: whether the kernel is well. */
 void health_start(void);
 void health_loading(pid_t process);

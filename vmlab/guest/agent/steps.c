@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The program's steps, one a line: verb, expected outcome, name, milliseconds, argument, with
- * tabs between them. The first whose outcome is not as expected is the last one that runs.
+ * tabs between them. The first whose outcome is not as expected is the last one that runs. After
+ * the outcome may stand `?` and what the step needs; where the kernel lacks it, it is passed over.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -23,7 +24,7 @@
 #define COMMAND_SIZE 65536
 
 struct step {
-	char *verb, *expect, *name, *argument;
+	char *verb, *expect, *needs, *name, *argument;
 	uint64_t ms;
 };
 
@@ -229,6 +230,9 @@ static int parse(char *line, struct step *step)
 			       .name = field[2],
 			       .ms = strtoull(field[3], NULL, 10),
 			       .argument = captures_resolve(field[4]) };
+	step->needs = strchr(step->expect, '?');
+	if (step->needs)
+		*step->needs++ = 0;
 	return 0;
 }
 
@@ -261,6 +265,7 @@ static void report_step(const char *state, int number, const char *verb, const c
 static int run_step(int number, char *line)
 {
 	struct step step;
+	const char *lacking;
 	char *argument;
 	uint64_t now;
 	int outcome, fine;
@@ -273,15 +278,18 @@ static int run_step(int number, char *line)
 	report("# begin %d at=%llu.%06llu\n", number, (unsigned long long)now / 1000000,
 	       (unsigned long long)now % 1000000);
 	report_output_begin();
-	outcome = act(&step);
+	lacking = step.needs ? need_lacking(step.needs) : NULL;
+	outcome = lacking ? 0 : act(&step);
 	wait_ms(0);
 	report_output_end();
+	if (lacking)
+		report("# lacks %s\n", lacking);
 	health_report();
 	now = now_us();
 	report_mark();
 	report("# uptime=%llu.%06llu printk=%d outcome=%d\n", (unsigned long long)now / 1000000,
 	       (unsigned long long)now % 1000000, klogctl(SYSLOG_SIZE_UNREAD, NULL, 0), outcome);
-	fine = as_expected(step.expect, outcome);
+	fine = lacking || as_expected(step.expect, outcome);
 	report_step(fine ? "ok" : "not ok", number, step.verb, argument);
 	report("\n");
 	free(argument);

@@ -1,0 +1,41 @@
+"""What of a console or an output is looked at, and shown."""
+
+import difflib
+import re
+
+from vmlab.plain import plain
+
+TAIL_LINES = 12
+SHOWN = 300
+"""Characters of a line that are shown."""
+_LONGEST_LINE = 4096
+
+
+def console_lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
+    """The lines of a part of the console, each with the place where it ends.
+
+    A line longer than the kernel's own ever are comes in pieces: nothing of it is left out, and no
+    pattern is tried on megabytes.
+    """
+    lines = []
+    at = begin
+    for raw in console[begin:end].splitlines(keepends=True):
+        for start in range(0, len(raw), _LONGEST_LINE):
+            piece = raw[start : start + _LONGEST_LINE]
+            at += len(piece)
+            lines.append((piece.rstrip(b"\r\n").decode(errors="replace"), at))
+    return lines
+
+
+def nearest(pattern: str, lines: list[tuple[str, int]]) -> str:
+    """The line that is most like a pattern, `nothing` where there is none."""
+    plain = re.sub(r"\\[dwsDWSbB][+*?]?|\.[+*?]|\\", "", pattern)
+    texts = [re.sub(r"^\[\s*\d+\.\d+\] ", "", text) for text, _ in lines[-2000:]]
+    near = difflib.get_close_matches(plain, dict.fromkeys(texts), n=1, cutoff=0.3)
+    return near[0] if near else "nothing like it" if texts else "nothing"
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """The console's last lines."""
+    kept = [line[:SHOWN] for line in text.splitlines() if line.strip()][-lines:]
+    return plain("\n".join(kept)) or "nothing was printed"
