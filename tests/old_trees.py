@@ -33,6 +33,8 @@ class Era:
     hrtimer: str = "new"  # "", "old" (up to 2.6.20: an int, HRTIMER_ABS), "new"
     flags: str = "$(ccflags-y) $(EXTRA_CFLAGS)"  # what its kbuild reads
     kbuild: bool = True  # whether a Kbuild is read, not a Makefile alone
+    legacy: bool = False  # whether kernel_thread() and daemonize() are for modules
+    exact: str = ""  # more that only some have
 
     @property
     def number(self) -> tuple[int, ...]:
@@ -44,15 +46,28 @@ class Era:
         return (major << 16) + (minor << 8) + min(patch, 255)
 
 
+_EXTRA = "$(EXTRA_CFLAGS)"
+_END = "unsigned long *end_of_stack(struct task_struct *task);\n"
+_NO_END = "struct thread_info { int cpu; };\nstruct thread_info *current_thread_info(void);\n"
+_ONCE = """\
+#define READ_ONCE(x) (*(volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, value) (*(volatile __typeof__(x) *)&(x) = (value))
+"""
+_LEGACY = """\
+#define CLONE_FS 0x200
+#define CLONE_FILES 0x400
+int kernel_thread(int (*f)(void *), void *data, unsigned long flags);
+void daemonize(const char *name, ...);
+"""
 _SPLIT = "long state; int exit_state;"
 ERAS = (
-    Era("2.6.8", "#define TASK_ZOMBIE 8", "long state;", True, "", "$(EXTRA_CFLAGS)", False),
-    Era("2.6.9", "#define EXIT_ZOMBIE 16", "long state;", True, "", "$(EXTRA_CFLAGS)", False),
-    Era("2.6.11", "#define EXIT_ZOMBIE 16", _SPLIT, True, "", "$(EXTRA_CFLAGS)"),
-    Era("2.6.20", "#define EXIT_ZOMBIE 16", _SPLIT, False, "old", "$(EXTRA_CFLAGS)"),
-    Era("2.6.32", "#define EXIT_ZOMBIE 16", _SPLIT),
-    Era("3.19.8", "#define EXIT_ZOMBIE 32", _SPLIT),
-    Era("4.4.155", "#define EXIT_ZOMBIE 32", _SPLIT),
+    Era("2.6.8", "#define TASK_ZOMBIE 8", "long state;", True, "", _EXTRA, False, True, _NO_END),
+    Era("2.6.9", "#define EXIT_ZOMBIE 16", "long state;", True, "", _EXTRA, False, True, _NO_END),
+    Era("2.6.11", "#define EXIT_ZOMBIE 16", _SPLIT, True, "", _EXTRA, True, True, _NO_END),
+    Era("2.6.20", "#define EXIT_ZOMBIE 16", _SPLIT, False, "old", _EXTRA, True, True, _NO_END),
+    Era("2.6.32", "#define EXIT_ZOMBIE 16", _SPLIT, legacy=True, exact=_END),
+    Era("3.19.8", "#define EXIT_ZOMBIE 32", _SPLIT, exact=_END),
+    Era("4.4.155", "#define EXIT_ZOMBIE 32", _SPLIT, exact=_END + _ONCE),
 )
 
 _LOCK = """\
@@ -107,6 +122,7 @@ typedef int pid_t;
 #define NULL ((void *)0)
 #define INT_MAX 0x7fffffff
 #define ENOMEM 12
+#define EOPNOTSUPP 95
 #define EINVAL 22
 #define HZ 1000
 #define __init
@@ -162,23 +178,64 @@ struct timer_list { unsigned long expires, data; void (*function)(unsigned long)
 void init_timer(struct timer_list *timer);
 int mod_timer(struct timer_list *timer, unsigned long expires);
 int del_timer_sync(struct timer_list *timer);
+struct completion { int done; };
+void init_completion(struct completion *x);
+void complete(struct completion *x);
+void wait_for_completion(struct completion *x);
+void complete_and_exit(struct completion *x, long code);
+#define time_before(a, b) ((long)((a) - (b)) < 0)
+void preempt_disable(void);
+void preempt_enable(void);
+void local_irq_disable(void);
+void local_bh_disable(void);
+void local_bh_enable(void);
+void cpu_relax(void);
+typedef struct { int slock; } spinlock_t;
+void spin_lock_init(spinlock_t *lock);
+void spin_unlock_bh(spinlock_t *lock);
+#define GFP_KERNEL 0xd0
+void *kmalloc(unsigned long size, int flags);
+void kfree(const void *at);
+unsigned long __get_free_page(unsigned int flags);
+void free_page(unsigned long at);
+void *memset(void *at, int c, unsigned long size);
+struct list_head { struct list_head *next, *prev; };
+#define LIST_HEAD(name) struct list_head name = { &(name), &(name) }
+void list_add(struct list_head *one, struct list_head *head);
+void panic(const char *text, ...);
+#define BUG_ON(x) do { if (x) panic("BUG"); } while (0)
+#define WARN_ON(x) do { if (x) printk("WARNING"); } while (0)
+struct module { void (*exit)(void); };
+extern struct module __this_module;
+#define THIS_MODULE (&__this_module)
+@EXACT@
 struct timeval { long tv_sec, tv_usec; };
 void do_gettimeofday(struct timeval *now);
 #endif
 """
 _HEADERS = [
     "compiler",
+    "completion",
+    "delay",
     "div64",
     "err",
     "errno",
+    "gfp",
     "init",
+    "interrupt",
     "jiffies",
     "kernel",
     "kthread",
+    "list",
+    "mm",
     "module",
     "moduleparam",
+    "preempt",
+    "processor",
     "rcupdate",
     "sched",
+    "slab",
+    "spinlock",
     "string",
     "time",
     "timer",
@@ -190,6 +247,7 @@ _HEADERS = [
 _MAKEFILE = """\
 VERSION = {release}
 EXTRAVERSION =
+export objtree := $(CURDIR)
 modules:
 \t@$(MAKE) --no-print-directory -f scripts/Makefile.build obj=$(M) M=$(M)
 \t@echo {release} >> written-here
@@ -199,10 +257,16 @@ _BUILD = """\
 all: $(patsubst %,$(obj)/%,$(filter %.o,$(obj-m))) $(filter %/,$(obj-m))
 $(obj)/%.o: $(obj)/%.c
 \t$(CC) -Wall -Werror -nostdinc -Iinclude {flags} -DVERMAGIC='"{release}"' -c -o $@ $<
-\tcp $@ $(@:.o=.ko)
+\t$(if $(filter $(notdir $@),$(obj-m)),cp $@ $(@:.o=.ko))
 %/: FORCE
 \t@$(MAKE) --no-print-directory -f scripts/Makefile.build obj=$(obj)/$(@:/=)
 FORCE:
+define whole
+$(obj)/$(1): $(addprefix $(obj)/,$($(1:.o=-objs)))
+\tld -m elf_i386 -r -o $$@ $$^
+\tcp $$@ $$(@:.o=.ko)
+endef
+$(foreach m,$(obj-m),$(if $($(m:.o=-objs)),$(eval $(call whole,$(m)))))
 """
 _EITHER = "include $(if $(wildcard $(obj)/Kbuild),$(obj)/Kbuild,$(obj)/Makefile)"
 
@@ -213,13 +277,14 @@ def tree(era: Era, folder: Path) -> Path:
     linux.mkdir(parents=True)
     (folder / "include/asm").mkdir()
     text = _ALL.replace("@FIELDS@", era.fields).replace("@ZOMBIE@", era.zombie)
+    text = text.replace("@EXACT@", era.exact + (_LEGACY if era.legacy else ""))
     (linux / "mini.h").write_text(text)
     version = f"#define LINUX_VERSION_CODE {era.code}\n"
     version += f'#define UTS_RELEASE "{era.release}"\n'
     version += "#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))\n"
     (linux / "version.h").write_text(version)
     for name in _HEADERS:
-        place = folder / "include/asm" if name == "div64" else linux
+        place = folder / "include/asm" if name in ("div64", "processor") else linux
         (place / f"{name}.h").write_text("#include <linux/mini.h>\n")
     walk = _LOCK if era.lock else ""
     guard = "#ifndef MINI_{0}_H\n#define MINI_{0}_H\n#include <linux/mini.h>\n{1}#endif\n"
@@ -234,7 +299,9 @@ def tree(era: Era, folder: Path) -> Path:
     text = _BUILD.format(include=include, flags=era.flags, release=era.release)
     (folder / "scripts/Makefile.build").write_text(text)
     (folder / "Makefile").write_text(_MAKEFILE.format(release=era.release))
-    (folder / "Module.symvers").write_text("0x00000000\tprintk\tvmlinux\n")
+    exported = ["printk", *(["kernel_thread", "daemonize"] if era.legacy else [])]
+    symvers = "".join(f"0x00000000\t{name}\tvmlinux\n" for name in exported)
+    (folder / "Module.symvers").write_text(symvers)
     (folder / ".config").write_text(CONFIG)
     return folder
 

@@ -8,7 +8,7 @@ import old_trees
 import pytest
 from typer.testing import CliRunner
 
-from vmlab.adding import add
+from vmlab.adding import With, add
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.build import eras, kbuild, whole
@@ -19,7 +19,7 @@ from vmlab.errors import LabError, UsageError
 ROOT = Path(__file__).parent.parent
 OLDEST = old_trees.ERAS[0]
 RECENT = old_trees.ERAS[-1]
-MODULES = ["kthread_monitor", "monitor_client", "lost_wakeup"]
+MODULES = ["kthread_monitor", "monitor_client", "lost_wakeup", "crash_lab"]
 
 
 class Bench:
@@ -36,7 +36,7 @@ class Bench:
         return Artifacts(self.cache, catalog)
 
     def add(self, folder: Path, name: str | None = None, cc: str = "gcc", prefix: str = ""):
-        return add(self.artifacts, self.store, folder, name, "" if prefix else cc, prefix)
+        return add(self.artifacts, self.store, folder, name, With("" if prefix else cc, prefix))
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def test_the_lab_s_modules_build_from_one_source_on_every_era(bench, tmp_path, e
     artifacts = bench.artifacts
     built = artifacts.modules(kernel, whole.Folder(ROOT / "kmod", "apart"), MODULES)
     assert set(built) == set(MODULES)
+    assert (b"daemonize" in built["kthread_monitor"].read_bytes()) == era.legacy
 
 
 @pytest.mark.parametrize("era", old_trees.ERAS, ids=lambda era: era.release)
@@ -251,7 +252,7 @@ def test_version_magic_that_names_the_compiler_is_looked_at(bench, tmp_path, era
     if not refused:
         assert bench.add(box, "old").id == "old"
         return
-    with pytest.raises(UsageError, match=r"built with gcc version 3\.4\.6.*name a gcc 3\.4"):
+    with pytest.raises(UsageError, match=r"built with gcc version 3\.4\.6.*it wants gcc-3\.4"):
         bench.add(box, "old")
 
 

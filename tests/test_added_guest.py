@@ -32,7 +32,7 @@ def kept(tmp_path_factory):
     headers = artifacts.catalog.headers(kernel)
     (box / "build").symlink_to(headers)
     store = added.Store(tmp_path_factory.mktemp("kernels"))
-    adding.add(artifacts, store, box, "report-4711", "gcc")
+    adding.add(artifacts, store, box, "report-4711", adding.With("gcc"))
     artifacts.catalog.added = store.kernels()
     return artifacts, headers, kernel.id
 

@@ -1,11 +1,14 @@
-"""From a user's folder to a kernel of the catalog: looked at, tried with a compiler, kept."""
+"""From what a user brings to a kernel of the catalog: looked at, tried with a compiler, kept."""
 
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmlab.artifacts import Artifacts
-from vmlab.build import eras, kbuild
-from vmlab.catalog import Kernel, added
+from vmlab.build import compilers, eras, kbuild, roots
+from vmlab.cache import content_key
+from vmlab.catalog import Kernel, added, archives, packaged
 from vmlab.catalog.brought import Brought, look
 from vmlab.errors import UsageError
 
@@ -13,68 +16,160 @@ PROBE = Path(__file__).parent / "selfcheck" / "kmod"
 MODULE = "vmlab_probe"
 
 
+@dataclass(frozen=True)
+class With:
+    """The compiler that a user names for a kernel's modules; the lab picks one without."""
+
+    cc: str = ""  # as make's CC
+    cross_compile: str = ""  # as make's CROSS_COMPILE
+    root: Path | None = None  # the directory that holds it as its packages unpack
+
+    def __post_init__(self) -> None:
+        if self.cc and (self.cross_compile or self.root):
+            other = "--cross-compile" if self.cross_compile else "--toolchain-root"
+            raise UsageError(f"--cc and {other} both name a compiler; give one of them")
+
+    @property
+    def named(self) -> bool:
+        return bool(self.cc or self.cross_compile or self.root)
+
+
 def add(
     artifacts: Artifacts,
     store: added.Store,
     folder: Path,
     name: str | None = None,
-    cc: str = "",
-    cross_compile: str = "",
+    compiler: With = With(),
+    release: str | None = None,
 ) -> Kernel:
-    """Adds a folder's kernel, once a small module was built for it.
+    """Adds a folder's kernel, or that of the packages in it, once a small module was built for it.
 
     Raises UsageError with what is wrong with the folder, the compiler or the name.
     """
-    if cc and cross_compile:
-        raise UsageError("--cc and --cross-compile both name a compiler; give one of them")
-    brought = look(folder)
+    if folder.is_dir() and (files := packaged.files(folder)):
+        return add_packages(artifacts, store, files, str(folder.resolve()), name, compiler, release)
+    return _added(artifacts, store, look(folder), name, compiler)
+
+
+def add_archive(
+    artifacts: Artifacts,
+    store: added.Store,
+    archive: archives.Archive,
+    name: str | None = None,
+    compiler: With = With(),
+    release: str | None = None,
+    arch: str | None = None,
+) -> Kernel:
+    """Adds the newest kernel of an apt archive that is meant. Raises UsageError, LabError."""
+    say = artifacts.catalog.say
+    kernels = archives.look(archive, artifacts.cache, say)
+    found = archives.chosen(kernels, archive.name, release, arch)
+    say(f"{found.release} ({found.arch}), of {len(kernels)} kernels there")
+    apt = archive.apt(artifacts.cache, say)
+    with tempfile.TemporaryDirectory(prefix="vmlab-apt-") as work:
+        for package in found.packages:
+            say(f"fetching {Path(package.file).name} ({package.size / 1e6:.1f} MB)")
+            with apt.fetched(package) as file:
+                (Path(work) / file.name).write_bytes(file.read_bytes())
+        files = packaged.files(Path(work))
+        return add_packages(artifacts, store, files, archive.name, name, compiler, found.release)
+
+
+def add_packages(
+    artifacts: Artifacts,
+    store: added.Store,
+    files: Sequence[Path],
+    origin: str,
+    name: str | None,
+    compiler: With,
+    release: str | None,
+) -> Kernel:
+    """Adds the kernel that packages hold; they are kept unpacked beside it."""
+    key = content_key(*(path.read_bytes() for path in files))
+    root = store.part(added.UNPACKED, key, lambda made: packaged.unpacked(files, made))
+    try:
+        box = packaged.lay_out(root, packaged.chosen(packaged.kernels(root), origin, release))
+        brought = replace(look(box), origin=origin)
+        return _added(artifacts, store, brought, name, compiler)
+    except BaseException:
+        store.forget(root)
+        raise
+
+
+def _added(
+    artifacts: Artifacts, store: added.Store, brought: Brought, name: str | None, compiler: With
+) -> Kernel:
     called = name or brought.release
     if any(one.id == called for one in artifacts.catalog.kernels):
         raise UsageError(
             f"there is a kernel {called} already; name this one otherwise with --name, or "
             f"`vmlab kernels remove {called}` where it was added"
         )
-    words = _words(brought, cc, cross_compile)
-    kernel = store.keep(brought, called, words)
+    kernel = store.keep(brought, called, _words(store, brought, compiler))
     if brought.tree:
         try:
-            _try(artifacts, kernel, brought)
+            _try(artifacts, kernel, brought, compiler)
         except BaseException:
             store.remove(kernel)
             raise
     return kernel
 
 
-def _words(brought: Brought, cc: str, cross_compile: str) -> added.Words:
-    if brought.tree is None and not (cc or cross_compile):
+def _words(store: added.Store, brought: Brought, compiler: With) -> added.Words:
+    if brought.tree is None and not compiler.named:
         return added.Words("")
-    found = eras.compiler(cc or f"{cross_compile}gcc", brought.arch, brought.number)
+    found = eras.compiler(_command(store, brought, compiler), brought.arch, brought.number)
     _check_vermagic(brought, found)
-    return added.Words(found.words, cross_compile, found.maps)
+    prefix = "" if compiler.root else compiler.cross_compile
+    return added.Words(found.words, prefix, found.maps)
+
+
+def _command(store: added.Store, brought: Brought, compiler: With) -> str:
+    """The command of the compiler that is named, or of the one here that knows such kernels."""
+    exactly = _exactly(brought)
+    if compiler.root:
+        text = roots.script(compiler.root, compiler.cross_compile, brought.number, exactly)
+
+        def make(directory: Path) -> None:
+            (directory / "gcc").write_text(text)
+            (directory / "gcc").chmod(0o755)
+
+        return str(store.part(added.COMPILERS, content_key(text), make) / "gcc")
+    if compiler.named:
+        return compiler.cc or f"{compiler.cross_compile}gcc"
+    host = compilers.numbers(eras.dump_version("gcc"))
+    return compilers.pick(host, brought.number, exactly, list(compilers.here())) or "gcc"
+
+
+def _exactly(brought: Brought) -> eras.Number:
+    """The version that the compiler must be of: kernels up to 2.6.11 refuse any other's modules."""
+    if brought.number >= eras.NAMES_COMPILER:
+        return ()
+    return tuple(int(part) for part in eras.version_of(brought.built_with))
 
 
 def _check_vermagic(brought: Brought, found: eras.Compiler) -> None:
-    """Kernels up to 2.6.11 refuse what another compiler made."""
-    wanted = eras.version_of(brought.built_with)
-    if brought.number >= eras.NAMES_COMPILER or not wanted:
-        return
-    if wanted != eras.version_of(found.version):
+    exactly = _exactly(brought)
+    if exactly and compilers.numbers(found.version)[: len(exactly)] != exactly:
         raise UsageError(
             f"{brought.folder}: the kernel {brought.release} was built with {brought.built_with}, "
             f"and its version magic names that: it refuses modules of {found.words} "
-            f"({found.version}); name a gcc {'.'.join(wanted)} with --cc or --cross-compile"
+            f"({found.version}); {compilers.wanted(brought.number, exactly)}"
         )
 
 
-def _try(artifacts: Artifacts, kernel: Kernel, brought: Brought) -> None:
+def _try(artifacts: Artifacts, kernel: Kernel, brought: Brought, compiler: With) -> None:
     with tempfile.TemporaryDirectory(prefix="vmlab-probe-") as work:
         try:
             kbuild.build(artifacts.tree(kernel), PROBE, [MODULE], Path(work))
         except kbuild.ModuleBuildError as error:
             made = f"; the kernel was built with {brought.built_with}" if brought.built_with else ""
             used = kernel.added.compiler if kernel.added else "gcc"
+            next_step = compilers.wanted(brought.number, _exactly(brought))
+            if compiler.named:
+                next_step = "name another with --cc, --cross-compile or --toolchain-root"
             raise UsageError(
                 f"{brought.folder}: no module can be built for {kernel.release} with {used}{made}. "
-                "Name that compiler with --cc or --cross-compile. What was said by this one, or by "
-                f"the tree's kbuild:\n{error.said}"
+                f"{next_step[0].upper()}{next_step[1:]}. What was said by this one, or by the "
+                f"tree's kbuild:\n{error.said}"
             ) from error

@@ -26,7 +26,7 @@ class Era:
 
 ERAS = (
     Era((2, 6), (2, 95), (3, 4), "gcc-3.4", "etch",
-        "init/main.c refuses older ones; gcc 4 refuses its casts as lvalues and static after extern"),
+        "gcc 4 refuses casts as lvalues, and static after extern"),
     Era((2, 6, 12), (2, 95), (4, 99), "gcc-4.1", "etch",
         "include/linux/compiler.h knows compiler-gcc2.h to compiler-gcc4.h, and no other"),
     Era((2, 6, 16), (3, 2), (4, 99), "gcc-4.4", "squeeze",
@@ -82,8 +82,8 @@ def wanted(number: Number, exactly: Number) -> str:
     package = f"gcc-{'.'.join(map(str, exactly))}" if exactly else known.package
     why = "its version magic names it" if exactly else known.why
     return (
-        f"it wants {package} ({why}); install that package where your Debian has it, else unpack it "
-        f"and what it depends on (Debian {known.release} had it) into a directory for "
+        f"it wants {package} ({why}); install that package where your Debian has it, else unpack "
+        f"it and what it depends on (Debian {known.release} had it) into a directory for "
         "--toolchain-root, or name a compiler with --cc or --cross-compile"
     )
 

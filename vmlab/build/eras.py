@@ -60,8 +60,13 @@ def compiler(command: str, arch: Arch, number: Number) -> Compiler:
     """A command made to compile for a kernel. Raises UsageError where it cannot."""
     words = _for_arch(shlex.split(command), arch)
     flags = [one.text for one in FLAGS if number < one.until and _takes([*words, one.text])]
-    version = _said([*words, "-dumpversion"]).strip()
+    version = dump_version(*words)
     return Compiler(shlex.join([*words, *flags]), version, _takes([*words, MAP]))
+
+
+def dump_version(*words: str) -> str:
+    """What a compiler says of its version, "3.4.6" or "12"."""
+    return _said([*words, "-dumpversion"]).strip()
 
 
 def version_of(text: str) -> tuple[str, ...]:

@@ -54,10 +54,15 @@ def found(root: Path, prefix: str, number: Number, exactly: Number) -> list[Path
 
 def _plain(root: Path, gcc: Path) -> str:
     """Its own parts are found by where it stands; loader, assembler and linker are the host's."""
-    inner = sorted((root / "usr/lib/gcc").glob("*/*")) or sorted((root / "usr/lib/gcc-lib").glob("*/*"))
+    inner = sorted((root / "usr/lib/gcc").glob("*/*")) or sorted(
+        (root / "usr/lib/gcc-lib").glob("*/*")
+    )
     parts = ":".join(str(path) for path in inner)
-    lines = [f"GCC_EXEC_PREFIX={shlex.quote(f'{root}/usr/lib/gcc/')}", f"COMPILER_PATH={shlex.quote(parts)}"]
-    return f"#!/bin/sh\nexport {' '.join(lines)}\nexec {shlex.quote(str(gcc))} \"$@\"\n"
+    lines = [
+        f"GCC_EXEC_PREFIX={shlex.quote(f'{root}/usr/lib/gcc/')}",
+        f"COMPILER_PATH={shlex.quote(parts)}",
+    ]
+    return f'#!/bin/sh\nexport {" ".join(lines)}\nexec {shlex.quote(str(gcc))} "$@"\n'
 
 
 def _over(root: Path, gcc: Path) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from vmlab.errors import LabError, UsageError
 
 ENVIRONMENT = "VMLAB_KERNELS"
 _KIND = "kernels"
+UNPACKED, COMPILERS = PARTS = ("unpacked", "compilers")
 _RECORD = "kernel.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 # What a built tree holds that no module needs; kbuild's own programs stand in scripts and tools.
@@ -69,8 +71,29 @@ class Store:
         return _read(directory)
 
     def remove(self, kernel: Kernel) -> None:
+        """Takes a kernel away, with the packages and the compiler that no other one uses."""
         assert kernel.added
+        parts = self._parts_of(kernel)
         self._cache.remove(_KIND, kernel.added.directory.name)
+        for part in parts:
+            self.forget(part)
+
+    def part(self, kind: str, key: str, make: Callable[[Path], None]) -> Path:
+        """A directory that kernels are made from: unpacked packages, a compiler's script."""
+        return self._cache.get(kind, key, make)
+
+    def forget(self, part: Path) -> None:
+        """Takes a part away that no kernel uses."""
+        if all(part not in self._parts_of(one) for one in self.kernels()):
+            self._cache.remove(part.parent.name, part.name)
+
+    def _parts_of(self, kernel: Kernel) -> list[Path]:
+        assert kernel.added
+        modules = [one.resolve() for one in kernel.added.directory.glob("lib/modules/*")]
+        words = (kernel.added.tree, *shlex.split(kernel.added.compiler), *modules)
+        text = " ".join(str(word) for word in words)
+        paths = [path for kind in PARTS for path in (self._cache.root / kind).glob("[!.]*")]
+        return [path for path in paths if f"{path}/" in text]
 
 
 def tree(name: str, added: Added) -> Path:
@@ -115,14 +138,17 @@ def _fill(directory: Path, brought: Brought, name: str, words: Words) -> None:
     shutil.copy2(brought.config, boot / f"config-{name}")
     if brought.system_map:
         shutil.copy2(brought.system_map, boot / f"System.map-{name}")
+    if brought.modules:
+        (directory / "lib/modules").mkdir(parents=True)
+        (directory / "lib/modules" / name).symlink_to(brought.modules)
     if brought.copied:
         assert brought.tree
         _copy(brought.tree, directory / "build")
     where = "build" if brought.copied else str(brought.tree.resolve()) if brought.tree else None
     record = {
         "id": name, "arch": brought.arch.name, "release": brought.release,
-        "source": str(brought.folder.resolve()), "tree": where, "compiler": words.compiler,
-        "cross_compile": words.cross_compile, "maps": words.maps,
+        "source": brought.origin or str(brought.folder.resolve()), "tree": where,
+        "compiler": words.compiler, "cross_compile": words.cross_compile, "maps": words.maps,
     }  # fmt: skip
     (directory / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
 

@@ -134,7 +134,8 @@ class Apt:
         self.say(f"fetching the indexes of {', '.join(suites)}")
         with self.cache.workspace("apt", self.root) as root:
             lines = [
-                f"{kind} [signed-by={self.keyring}] {self.mirrors.of(suite)} {suite} {self.component}\n"
+                f"{kind} [signed-by={self.keyring}] {self.mirrors.of(suite)} {suite} "
+                f"{self.component}\n"
                 for suite in suites
                 for kind in (("deb", "deb-src") if sources else ("deb",))
             ]
@@ -177,7 +178,8 @@ class Apt:
 
     def _lists(self, suite: str, kind: str) -> Iterator[Path]:
         lists = self.cache.root / "apt" / self.root / "state" / "lists"
-        return lists.glob(f"*_dists_{suite.replace('/', '_')}_*_{kind}")
+        suite = suite.replace("/", "_")
+        return lists.glob(f"*_dists_{suite}_*_{kind}")
 
 
 def _configure(root: Path, sources: str) -> dict[str, str]:

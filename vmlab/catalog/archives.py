@@ -71,7 +71,9 @@ def offered(found: Sequence[tuple[Package, str]]) -> list[Offered]:
         if key not in index or order(index[key][0].version) < order(package.version):
             index[key] = (package, depends)
     made = {
-        (release, arch.name): Offered(release, arch.name, tuple(_parts(release, arch.debian, index)))
+        (release, arch.name): Offered(
+            release, arch.name, tuple(_parts(release, arch.debian, index))
+        )
         for arch in ARCHES.values()
         for (name, architecture), _ in index.items()
         if architecture == arch.debian and (release := _release(name))
@@ -79,7 +81,9 @@ def offered(found: Sequence[tuple[Package, str]]) -> list[Offered]:
     return sorted(made.values(), key=lambda one: (order(one.release), one.arch), reverse=True)
 
 
-def chosen(kernels: Sequence[Offered], where: str, release: str | None, arch: str | None) -> Offered:
+def chosen(
+    kernels: Sequence[Offered], where: str, release: str | None, arch: str | None
+) -> Offered:
     """The newest that is meant, with headers if one has them. Raises UsageError for none."""
     meant = [
         one for one in kernels

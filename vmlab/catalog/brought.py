@@ -35,6 +35,8 @@ class Brought:
     tree: Path | None  # what modules are built against
     release: str
     arch: Arch
+    origin: str = ""  # where the folder came from, if not from the user
+    modules: Path | None = None  # the kernel's own
 
     @property
     def number(self) -> tuple[int, ...]:
@@ -48,7 +50,10 @@ class Brought:
 
         Packages of headers and trees built with O= name other directories.
         """
-        return self.tree is not None and bool(_WHOLE.search(_text(self.tree / "Makefile")))
+        makefile = self.tree / "Makefile" if self.tree else None
+        if makefile is None or makefile.is_symlink():
+            return False
+        return bool(_WHOLE.search(_text(makefile)))
 
     @property
     def built_with(self) -> str:
@@ -91,8 +96,13 @@ def _parts(folder: Path, image: Path, config: Path) -> Brought:
     tree = folder if (folder / "Makefile").is_file() else folder / "build"
     return Brought(
         folder, image, config, _first(folder, _MAPS), tree if tree.is_dir() else None,
-        bzimage.release(image), arch,
+        bzimage.release(image), arch, modules=_modules(folder),
     )  # fmt: skip
+
+
+def _modules(folder: Path) -> Path | None:
+    found = folder / "modules"
+    return found.resolve() if (found / "kernel").is_dir() else None
 
 
 def _problems(made: Brought) -> list[str]:

@@ -1,5 +1,6 @@
 """A kernel out of its distribution's packages, laid out as a folder that a user would bring."""
 
+import fnmatch
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def kernels(root: Path) -> list[Found]:
     return [Found(release, images[release], _parts(root, release)) for release in sorted(images)]
 
 
-def chosen(found: Sequence[Found], wanted: str | None, where: str) -> Found:
+def chosen(found: Sequence[Found], where: str, release: str | None) -> Found:
     """The kernel that is meant. Raises UsageError where it is none or not told."""
     names = ", ".join(one.release for one in found)
     if not found:
@@ -57,7 +58,7 @@ def chosen(found: Sequence[Found], wanted: str | None, where: str) -> Found:
             f"{where}: the packages hold no kernel's image (boot/vmlinuz-*); the image's package "
             "is needed, and that of its headers"
         )
-    meant = [one for one in found if wanted in (None, one.release)]
+    meant = [one for one in found if fnmatch.fnmatch(one.release, release or "*")]
     if len(meant) != 1:
         raise UsageError(f"{where} holds the kernels {names}; name one of them with --release")
     return meant[0]

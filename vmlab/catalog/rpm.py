@@ -76,7 +76,7 @@ def _header(data: bytes, at: int) -> int:
 
 def _entries(data: bytes) -> Iterator[_Entry]:
     at = 0
-    while data[at : at + 6] in _NEWC:
+    while data[at : at + 6] in _NEWC and len(data) >= at + 110:
         numbers = [int(data[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
         mode, size, length = numbers[1], numbers[6], numbers[11]
         begin = at + 110 + length

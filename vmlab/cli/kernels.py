@@ -11,6 +11,7 @@ from vmlab.cli import common
 
 if TYPE_CHECKING:
     from vmlab.catalog import Catalog, Kernel
+    from vmlab.catalog.archives import Archive
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch and pin kernels.")
 
@@ -66,7 +67,12 @@ def show(id: Annotated[str, typer.Argument(help="A kernel.")]) -> None:
 
 @app.command()
 def add(
-    source: Annotated[Path, typer.Argument(help="A folder (docs/old-kernels.md) or built tree.")],
+    source: Annotated[
+        str, typer.Argument(help="A folder, a built tree, one of .deb or .rpm files, or apt:URL.")
+    ],
+    archive: Annotated[
+        list[str] | None, typer.Argument(help="SUITE COMPONENT of an apt:URL.")
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="What it is called here; its release without.")
     ] = None,
@@ -74,16 +80,49 @@ def add(
     cross_compile: Annotated[
         str, typer.Option(help="The prefix of compiler and linker, as make's CROSS_COMPILE.")
     ] = "",
+    toolchain_root: Annotated[
+        Path | None, typer.Option(help="A directory that holds the compiler as packages unpack.")
+    ] = None,
+    keyring: Annotated[
+        Path | None, typer.Option(help="The public keys of an apt:URL; Debian's without.")
+    ] = None,
+    release: Annotated[
+        str | None, typer.Option(help="Which kernel of an archive or of packages; a glob.")
+    ] = None,
+    arch: Annotated[str | None, typer.Option(help="i386 or x86_64, of an archive.")] = None,
 ) -> None:
     """Add a kernel of your own, once a module could be built for it."""
-    from vmlab.adding import add
+    from vmlab import adding
     from vmlab.catalog.added import Store
 
-    kernel = add(common.artifacts(), Store.default(), source, name, cc, cross_compile)
+    store, compiler = Store.default(), adding.With(cc, cross_compile, toolchain_root)
+    if found := _archive(source, archive or [], keyring):
+        kernel = adding.add_archive(common.artifacts(), store, found, name, compiler, release, arch)
+    else:
+        kernel = adding.add(common.artifacts(), store, Path(source), name, compiler, release)
     assert kernel.added
     how = f"modules by {kernel.added.compiler}" if kernel.for_modules else "no modules: no build/"
     typer.echo(f"{kernel.id}: {kernel.release} for {kernel.arch.name}, {how}")
     typer.echo(f"`vmlab kernels check {kernel.id}` boots it and says what works there")
+
+
+def _archive(source: str, words: list[str], keyring: Path | None) -> "Archive | None":
+    """What an apt:URL SUITE COMPONENT names; None for a folder. Raises UsageError."""
+    from vmlab.catalog import archives
+    from vmlab.errors import UsageError
+
+    if not source.startswith(archives.SCHEME):
+        if words or keyring:
+            raise UsageError(
+                f"{source} is a folder; SUITE, COMPONENT and --keyring go with apt:URL"
+            )
+        return None
+    if len(words) != 2:
+        raise UsageError("an archive is apt:URL SUITE COMPONENT, as in apt:URL bookworm main")
+    url = source.removeprefix(archives.SCHEME).rstrip("/")
+    if keyring:
+        return archives.Archive(url, words[0], words[1], keyring.resolve())
+    return archives.Archive(url, words[0], words[1])
 
 
 @app.command()
