@@ -51,6 +51,9 @@ def run(
     shell_on_fail: Annotated[
         bool, typer.Option("--shell-on-fail", help="Open a shell where the first failure was.")
     ] = False,
+    compare_arch: Annotated[
+        bool, typer.Option("--compare-arch", help="Say where i386 and x86_64 differ.")
+    ] = False,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
     ] = 0,
@@ -85,6 +88,8 @@ def run(
         try:
             with reports.muted(outputs.github):
                 _end(finished, pairs)
+                if compare_arch:
+                    _compare(finished)
         finally:  # files are written where the table cannot be, too
             if json:
                 common.write(json, as_json(finished))
@@ -141,6 +146,12 @@ def _of(run: "Run", pairs: "Sequence[Pair]") -> "Pair":
             pair[0].name != run.scenario, pair[1].id != run.kernel, pair[1].arch.name != run.arch,
         ),
     )  # fmt: skip
+
+
+def _compare(finished: "list[Run]") -> None:
+    from vmlab.report import arches, told
+
+    typer.echo(arches.text(told.of_runs(finished).runs))
 
 
 def _end(finished: "list[Run]", pairs: "Sequence[Pair]") -> None:
