@@ -352,3 +352,30 @@ def test_the_commands(tmp_path, monkeypatch):
     assert "report-4711" not in vmlab("list")
     with pytest.raises(UsageError, match="no kernel 'report-4711' was added"):
         vmlab("remove", "report-4711")
+
+
+def test_a_compiler_in_a_root_of_its_own_is_kept_with_the_kernel(bench, tmp_path):
+    place = tmp_path / "root/usr/bin"
+    place.mkdir(parents=True)
+    clean = "env -u GCC_EXEC_PREFIX -u COMPILER_PATH"
+    (place / "gcc-4.4").write_text(f'#!/bin/sh\nexec {clean} {shutil.which("gcc")} "$@"\n')
+    (place / "gcc-4.4").chmod(0o755)
+    box = old_trees.box(old_trees.ERAS[4], tmp_path / "box")
+    named = With(root=tmp_path / "root")
+    kernel = add(bench.artifacts, bench.store, box, "old", named)
+    script = Path(kernel.added.compiler.split()[0])
+    assert script.is_relative_to(tmp_path / "kernels") and str(place) in script.read_text()
+    folder = whole.Folder(ROOT / "kmod", "apart")
+    assert "monitor_client" in bench.artifacts.modules(kernel, folder, ["monitor_client"])
+    other = add(bench.artifacts, bench.store, box, "other", named)
+    bench.store.remove(kernel)
+    assert script.is_file()  # the other one uses it
+    bench.store.remove(other)
+    assert not script.exists()
+
+
+def test_two_ways_to_name_a_compiler_are_one_too_many(tmp_path):
+    with pytest.raises(UsageError, match="--cc and --toolchain-root both name a compiler"):
+        With("gcc", root=tmp_path)
+    with pytest.raises(UsageError, match="--cc and --cross-compile both name a compiler"):
+        With("gcc", "i486-")

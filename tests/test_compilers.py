@@ -52,6 +52,10 @@ def test_the_host_s_is_picked_else_the_newest_that_fits(number, exactly, picked)
     assert compilers.pick((12, 2), number, exactly, THERE) == picked
 
 
+def test_of_several_the_one_that_made_the_kernel_is_picked():
+    assert compilers.pick((12, 2), (2, 6, 32), (), THERE, (4, 4)) == "gcc-4.4"
+
+
 def test_a_host_without_a_fitting_one_is_told_which_package_brings_it():
     assert compilers.pick((12, 2), (2, 6, 32), (), []) == ""
     told = compilers.wanted((2, 6, 32), ())

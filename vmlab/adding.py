@@ -138,7 +138,9 @@ def _command(store: added.Store, brought: Brought, compiler: With) -> str:
     if compiler.named:
         return compiler.cc or f"{compiler.cross_compile}gcc"
     host = compilers.numbers(eras.dump_version("gcc"))
-    return compilers.pick(host, brought.number, exactly, list(compilers.here())) or "gcc"
+    made_by = compilers.numbers(".".join(eras.version_of(brought.built_with)))
+    there = list(compilers.here())
+    return compilers.pick(host, brought.number, exactly, there, made_by) or "gcc"
 
 
 def _exactly(brought: Brought) -> eras.Number:

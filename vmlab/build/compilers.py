@@ -68,12 +68,20 @@ def here(path: str | None = None) -> Iterator[tuple[Number, str]]:
                 yield numbers(named[1]), file.name
 
 
-def pick(host: Number, number: Number, exactly: Number, there: Sequence[tuple[Number, str]]) -> str:
-    """The host's gcc where that fits, else the newest that does; empty where none does."""
+def pick(
+    host: Number,
+    number: Number,
+    exactly: Number,
+    there: Sequence[tuple[Number, str]],
+    made_by: Number = (),
+) -> str:
+    """The host's gcc where that fits, else the one of the version that the kernel was made by, else
+    the newest that fits; empty where none does."""
     if fits(host, number, exactly):
         return "gcc"
     fitting = [one for one in there if fits(_whole(one[0], exactly), number, exactly)]
-    return max(fitting)[1] if fitting else ""
+    best = max(fitting, key=lambda one: (one[0] == made_by, one[0]), default=((), ""))
+    return best[1]
 
 
 def wanted(number: Number, exactly: Number) -> str:

@@ -65,8 +65,8 @@ def compiler(command: str, arch: Arch, number: Number) -> Compiler:
 
 
 def dump_version(*words: str) -> str:
-    """What a compiler says of its version, "3.4.6" or "12"."""
-    return _said([*words, "-dumpversion"]).strip()
+    """What a compiler says of its version, "3.4.6"; gcc 7 and later say all of it if asked to."""
+    return _said([*words, "-dumpfullversion", "-dumpversion"]).strip()
 
 
 def version_of(text: str) -> tuple[str, ...]:
