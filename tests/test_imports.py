@@ -62,7 +62,8 @@ def test_what_a_run_seldom_needs_is_not_imported_at_its_start():
     loaded = {"vmlab.lab", "vmlab.runner"}
     seldom = {
         "debian", "elftools", "filelock", "jinja2", "pexpect", "rich", "xml",
-        "vmlab.build.shell", "vmlab.catalog.find", "vmlab.catalog.tools", "vmlab.symbols.elf",
+        "vmlab.build.shell", "vmlab.catalog.find", "vmlab.catalog.tools", "vmlab.crash.reader",
+        "vmlab.symbols.elf",
     }  # fmt: skip
     assert loaded <= set(said.stdout.split())
     assert seldom.isdisjoint(said.stdout.split())

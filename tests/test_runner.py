@@ -59,8 +59,9 @@ def run(tmp_path, monkeypatch):
         text = SCENARIO.format(name=name, memory=memory)
         (tmp_path / "scenarios" / f"{name}.yaml").write_text(text)
 
-    def run(backend):
+    def run(backend, meanwhile=lambda: None):
         runner = Runner(project, Artifacts(cache, catalog), backend)
+        runner.meanwhile = meanwhile
         kernel = next(one for one in catalog.kernels if one.arch == ARCHES["i386"])
         pairs = [(one, kernel) for one in load(project, catalog, [], [])]
         runs = list(execute(runner, pairs, 1, lambda pair: None))
@@ -90,6 +91,19 @@ def test_after_a_failed_boot_others_like_it_are_not_tried_and_say_so(run):
 def test_what_says_nothing_of_the_boot_spares_nobody(run, backend):
     assert not [reason for _, reason in run(backend) if "not tried" in reason]
     assert backend.boots == 3
+
+
+def test_what_only_its_end_needs_is_got_ready_once_while_a_guest_runs(run):
+    done = []
+
+    class Polled(Backend):
+        def boot(self, job, stopped):
+            done.append("begins")
+            assert not stopped() and not stopped()
+            return super().boot(job, stopped)
+
+    run(Polled(launch.Ended("off", restored=True), RESULTS), lambda: done.append("ready"))
+    assert done == ["begins", "ready", "begins", "begins"]
 
 
 def test_a_lost_qemu_is_broken_and_says_nothing_of_the_next(run):

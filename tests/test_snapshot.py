@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 
+from vmlab import snapshots
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
@@ -18,6 +19,7 @@ from vmlab.guest.snapshot import (
     Snapshot,
     SnapshotError,
     digest,
+    spare_zeros,
     struck,
     warm,
 )
@@ -50,6 +52,42 @@ def test_a_whole_snapshot_is_whole_also_as_a_copy_without_holes(made, tmp_path):
     for path in (made.ram, made.state, made.sums):
         (copy / path.name).write_bytes(path.read_bytes())
     Snapshot(copy).check()
+
+
+def test_pages_of_zeros_take_no_room(tmp_path):
+    ram = tmp_path / "ram"
+    content = b"x" * 4096 + bytes(1 << 20) + b"y" * 4096
+    ram.write_bytes(content)
+    before, whole = ram.stat().st_blocks, digest(ram)
+    spare_zeros(ram)
+    assert ram.read_bytes() == content
+    assert digest(ram) == whole
+    assert ram.stat().st_blocks * 512 <= 16 * 4096 < before * 512
+
+
+def test_a_qemu_that_is_the_same_file_is_asked_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("VMLAB_CACHE", str(tmp_path / "cache"))
+    asked = []
+
+    def said(program):
+        asked.append(program)
+        return f"QEMU emulator version {len(asked)}"
+
+    monkeypatch.setattr(snapshots, "_said", said)
+
+    def version(path) -> str:
+        snapshots.qemu_version.cache_clear()  # as another process would ask
+        return snapshots.qemu_version(str(path))[-1]
+
+    program, script = tmp_path / "qemu", tmp_path / "script"
+    for path, content in ((program, b"\x7fELF"), (script, b"#!/bin/sh\nexec qemu")):
+        path.write_bytes(content)
+        path.chmod(0o755)
+    assert [version(program), version(program)] == ["1", "1"]
+    program.write_bytes(b"\x7fELF, and newer")
+    assert [version(program), version(program)] == ["2", "2"]
+    assert [version(script), version(script)] == ["3", "4"]
+    snapshots.qemu_version.cache_clear()
 
 
 def flip(path, at):

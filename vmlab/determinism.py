@@ -157,9 +157,9 @@ def compare(
             left = ours[line] if line < len(ours) else b"(the end)"
             right = theirs[line] if line < len(theirs) else b"(the end)"
             if left != right:
-                texts = (plain(text.decode(errors="replace")) for text in (left, right))
+                shown = (plain(text.decode(errors="replace")) for text in (left, right))
                 when = _time_before(ours, line)
-                return Difference(number, name, line + 1, when, *texts, against)
+                return Difference(number, name, line + 1, when, next(shown), next(shown), against)
     return None
 
 

@@ -56,8 +56,8 @@ def each(
         try:
             while True:
                 for task in itertools.islice(waiting, jobs - len(running)):
-                    begun(task)
                     running.add(pool.submit(run, task))
+                    begun(task)
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)

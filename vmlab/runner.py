@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vmlab import story
+from vmlab import crash, story
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, Job
@@ -128,6 +128,9 @@ class Runner:
         self.seed = seed
         self.frames = frames or Frames(project, artifacts)
         self.perturb = perturb  # whether runs are shifted in time, as their seeds say
+        self.meanwhile: Callable[[], object] = lambda: None
+        """Done once, while the first guest runs: to import what only its end needs."""
+        self._idle = True
         self.stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-{next(_NUMBERS)}"
         self._payload = Payload(project, artifacts)
         self._stop = threading.Event()
@@ -141,6 +144,14 @@ class Runner:
     def stop(self) -> None:
         """Ends the guests that run now."""
         self._stop.set()
+
+    def _stopped(self) -> bool:
+        """Asked now and then while a guest runs."""
+        if self._idle:
+            self._idle = False
+            crash.ready()
+            self.meanwhile()
+        return self._stop.is_set()
 
     def run(
         self,
@@ -271,7 +282,7 @@ class Runner:
         """How the guest ended (None: it was not tried), the verdict, and what came back."""
         if spared := self._no_boots.get(job.kind):
             return None, spared, Results(None, (), 0, None)
-        ended = self.backend.boot(job, self._stop.is_set)
+        ended = self.backend.boot(job, self._stopped)
         found = read_results(job.run)
         judged = judge(expanded, job.kernel.release, found, _console(job.run), ended)
         if lost := lost_bytes(job.run, ended):

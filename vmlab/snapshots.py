@@ -13,6 +13,7 @@ from vmlab.guest import qemu, snapshot
 from vmlab.guest.snapshot import BootError, Snapshot, SnapshotError
 
 KIND = "snapshots"
+_ELF = b"\x7fELF"
 
 
 class Snapshots:
@@ -126,9 +127,27 @@ def qemu_identity(program: str) -> str:
 
 @cache
 def qemu_version(program: str) -> str:
-    """The first line that QEMU says of itself; `none` where it is not here."""
+    """The first line that QEMU says of itself; `none` where it is not here.
+
+    A program that is the same file is not asked again: its start takes as long as a guest's. A
+    script is: what it starts may have changed.
+    """
     where = shutil.which(program)
     if where is None:
         return "none"
-    said = subprocess.run([where, "--version"], capture_output=True, text=True, check=False).stdout
-    return said.partition("\n")[0]
+    path = Path(where).resolve()
+    with path.open("rb") as file:
+        if file.read(len(_ELF)) != _ELF:
+            return _said(where)
+    about = path.stat()
+    key = content_key(where, *map(str, (about.st_ino, about.st_size, about.st_mtime_ns)))
+
+    def make(directory: Path) -> None:
+        (directory / "version").write_text(_said(where))
+
+    return (Cache.default().get("probes", f"qemu-{key}", make) / "version").read_text()
+
+
+def _said(program: str) -> str:
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.partition("\n")[0]

@@ -1,7 +1,10 @@
 """`vmlab run`: scenarios on kernels, and the table of verdicts."""
 
+import contextlib
+import functools
 import os
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +14,9 @@ from vmlab.cli import common, reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
+    from rich.status import Status
 
     from vmlab.executor import Pair
     from vmlab.runner import Run, Runner
@@ -109,33 +115,72 @@ def _follow(
     finished: "list[Run]",
     outputs: reports.Outputs,
 ) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
     from vmlab import executor
-    from vmlab.report import table
 
-    console = Console(stderr=True, highlight=False)
-    running: list[Pair] = []
+    runner.meanwhile = _import_report
+    progress = _Progress(finished, len(pairs))
 
-    with console.status("") as status:
+    def begun(pair: "Pair") -> None:
+        outputs.begun(pair)
+        progress.begun(pair)
 
-        def update() -> None:
-            names = [f"{expanded.name} {one.id}" for expanded, one in running]
-            status.update(Text(table.progress(len(finished), len(pairs), names)))
-
-        def begun(pair: "Pair") -> None:
-            running.append(pair)
-            outputs.begun(pair)
-            update()
-
+    with contextlib.closing(progress):
         for run in executor.execute(runner, pairs, jobs, begun):
-            if running:
-                running.remove(_of(run, running))
             finished.append(run)
             outputs.done(run)
-            console.print(table.line(run), soft_wrap=True)
-            update()
+            progress.done(run)
+
+
+def _import_report() -> None:
+    """What prints the table takes as long to import as a guest takes to begin."""
+    from vmlab.report import table  # noqa: F401
+
+
+@dataclass
+class _Progress:
+    """Each run in a line of its own, and on a terminal one below them of what is under way."""
+
+    finished: "list[Run]"
+    total: int
+    running: "list[Pair]" = field(default_factory=list)
+
+    @functools.cached_property
+    def _console(self) -> "Console":
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    @functools.cached_property
+    def _status(self) -> "Status":
+        made = self._console.status("")
+        made.start()
+        return made
+
+    def begun(self, pair: "Pair") -> None:
+        self.running.append(pair)
+        self._update()
+
+    def done(self, run: "Run") -> None:
+        from vmlab.report import table
+
+        if self.running:
+            self.running.remove(_of(run, self.running))
+        self._console.print(table.line(run), soft_wrap=True)
+        self._update()
+
+    def close(self) -> None:
+        if sys.stderr.isatty():
+            self._status.stop()
+
+    def _update(self) -> None:
+        if not sys.stderr.isatty():
+            return
+        from rich.text import Text
+
+        from vmlab.report import table
+
+        names = [f"{expanded.name} {one.id}" for expanded, one in self.running]
+        self._status.update(Text(table.progress(len(self.finished), self.total, names)))
 
 
 def _of(run: "Run", pairs: "Sequence[Pair]") -> "Pair":

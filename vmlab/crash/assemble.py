@@ -6,13 +6,12 @@ from collections.abc import Iterable
 
 from vmlab.crash.kinds import REBOOT, SAID, any_loud, rule_of
 from vmlab.crash.lines import LONGEST, Message
+from vmlab.crash.model import MOST
 from vmlab.crash.report import MANY_STACKS, Report
 from vmlab.crash.rules import ANY_KIND, Rule
 
 FARTHEST = 1200
 """Messages after its first that a report may have: stacks of all processors are long."""
-MOST = 200
-"""Reports of one log that are looked at: a kernel in that state says nothing new."""
 _NEAR = 12  # messages between a line and the WARNING or BUG that it led to
 _OPEN = 4  # reports that may be written at a time
 _HEAD = re.compile(r"-{4,}\[ cut here \]-{4,}|={20,}|8<--- cut here")

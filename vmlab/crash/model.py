@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+MOST = 200
+"""Reports of one log that are looked at: a kernel in that state says nothing new."""
+
 
 @dataclass(frozen=True)
 class Source:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmlab.crash import find
 from vmlab.crash.model import Crash
-from vmlab.crash.parse import find
 from vmlab.errors import UsageError
 
 TYPES = {
