@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A zombie's parent that takes another name at each SIGUSR1. */
+/*
+ * A zombie's parent that takes another name at each SIGUSR1. With --try its status says whether
+ * the kernel lets a process do that (2.6.9).
+ */
 #include <sys/prctl.h>
 
 #include "workload.h"
@@ -10,6 +13,8 @@ int main(int argc, char **argv)
 	pid_t *pids;
 	int number;
 
+	if (argc == 2 && !strcmp(argv[1], "--try"))
+		return prctl(PR_SET_NAME, "tried") != 0;
 	no_options(argc, argv, "a process that changes its name at each SIGUSR1");
 	block_signal(SIGUSR1);
 	pids = fork_children(1);

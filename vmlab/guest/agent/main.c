@@ -15,6 +15,7 @@
 
 #include "agent.h"
 
+#define PANIC_TIMEOUT "/proc/sys/kernel/panic"
 #define PROGRAM_FILE "opt/vmlab/program"
 #define MODE_FILE "opt/vmlab/mode"
 #define DATE_FIRST 1577836800 /* 2020-01-01 UTC */
@@ -70,6 +71,20 @@ static void let_go_of_console(void)
 	dup2(null, 2);
 	if (null > 2)
 		close(null);
+}
+
+/* Kernels before 3.0 take panic=-1 for 0, and would stand there for ever: they reset after 1 s. */
+static void reset_at_panic(void)
+{
+	char text[8] = "";
+	int file = open(PANIC_TIMEOUT, O_RDWR);
+
+	if (file < 0)
+		return;
+	if (read(file, text, sizeof(text) - 1) > 0 && !strcmp(text, "0\n"))
+		if (lseek(file, 0, SEEK_SET) || write(file, "1", 1) != 1)
+			report("# the reset at a panic: %s\n", strerror(errno));
+	close(file);
 }
 
 static char *unpack_program(void)
@@ -157,6 +172,7 @@ int main(void)
 	setenv("PATH", PROGRAM_DIR ":/bin:/sbin:/usr/bin:/usr/sbin", 1);
 	setenv("HOME", "/tmp", 1);
 	uname(&kernel);
+	reset_at_panic();
 	entropy_credit();
 	health_start();
 	mode = read_mode();
