@@ -267,7 +267,7 @@ def test_a_shell_comes_before_the_step_that_crashed(root):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("5.*",), "a shell is in one guest"),
+        (("5.*",), "one kernel is wanted"),
         ((KERNELS[0], "--kernel", KERNELS[1]), "are two kernels: name one"),
         (("--after", "state:9", "--kernel", KERNELS[1]), "steps 1 to 5; there is no step 9"),
         (("--after", "stat", "--kernel", KERNELS[1]), "unknown sc"),

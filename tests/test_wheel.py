@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from test_library import programs
 
 ROOT = Path(__file__).parent.parent
 KERNEL = "6.1.0-50-686"
@@ -89,6 +90,20 @@ def test_all_files_travel_and_the_commands_work(installed, tmp_path):
     schema = (ROOT / "vmlab/scenario/schema.json").read_text()
     assert must(command(vmlab, "schema", cwd=tmp_path)) == schema
     assert f"{KERNEL} " in must(command(vmlab, "kernels", "list", cwd=tmp_path))
+
+
+@pytest.mark.guest
+def test_programs_that_use_it_are_typed(installed, tmp_path):
+    """The pages' programs pass, and one that is wrong does not: py.typed came along."""
+    pages = (ROOT / "docs/library.md", ROOT / "README.md")
+    texts = [text for page in pages for text in programs(page)]
+    for number, text in enumerate([*texts, "from vmlab import Lab\nLab().run(kernels=5)\n"]):
+        (tmp_path / f"program{number}.py").write_text(text)
+    strict = ("-m", "mypy", "--strict", "--python-executable", installed / "bin/python", ".")
+    said = command(sys.executable, *strict, cwd=tmp_path).stdout
+    assert [line.partition(":")[0] for line in said.splitlines() if "error:" in line] == [
+        f"program{len(texts)}.py"
+    ], said
 
 
 @pytest.mark.guest

@@ -17,6 +17,7 @@ from vmlab.guest.session import GuestLost, Session, session
 from vmlab.health import Finding
 from vmlab.project import Project
 from vmlab.qemus import chosen
+from vmlab.scenario import errnos
 from vmlab.scenario.crashes import Allowed
 from vmlab.snapshots import Snapshots
 
@@ -44,8 +45,8 @@ class Guest:
     """One running guest with the project's modules and workloads in it.
 
     Calls raise KernelSick where the kernel is sick after a step, whether it is still there or not,
-    StepFailed where the outcome is not `expect` (an exit status or errno in decimal, `nonzero` or
-    `any`), and GuestLost where the guest is gone.
+    StepFailed where the outcome is not `expect` (an exit status, an errno by name or in decimal,
+    `nonzero` or `any`), and GuestLost where the guest is gone.
     """
 
     def __init__(self, kernel: Kernel, inner: Session) -> None:
@@ -71,20 +72,20 @@ class Guest:
         steps = self._inner.results().steps
         return steps[-1].values if steps else {}
 
-    def run(self, command: str, expect: str = "0", name: str = "-") -> StepResult:
+    def run(self, command: str, expect: str | int = 0, name: str = "-") -> StepResult:
         """Runs a shell command to its end."""
         return self.step("run", command, expect, name)
 
-    def insmod(self, module: str, expect: str = "0") -> StepResult:
+    def insmod(self, module: str, expect: str | int = 0) -> StepResult:
         """Loads a module of the project: its name, then parameters."""
         return self.step("insmod", module, expect)
 
-    def rmmod(self, module: str, expect: str = "0") -> StepResult:
+    def rmmod(self, module: str, expect: str | int = 0) -> StepResult:
         return self.step("rmmod", module, expect)
 
     def spawn(self, command: str, name: str, ready_ms: int = 10_000) -> StepResult:
         """Starts a command and waits until it prints `ready`."""
-        return self.step("spawn", command, "0", name, ready_ms)
+        return self.step("spawn", command, 0, name, ready_ms)
 
     def signal(self, number: str, pid: int | str) -> StepResult:
         return self.step("signal", f"{number} {pid}")
@@ -101,18 +102,19 @@ class Guest:
         return self.step("write", f"{path} {value}")
 
     def step(
-        self, verb: str, argument: str, expect: str = "0", name: str = "-", ms: int = 0
+        self, verb: str, argument: str, expect: str | int = 0, name: str = "-", ms: int = 0
     ) -> StepResult:
         """Any step of a scenario, as the agent knows it."""
         self._steps += 1
+        wanted = str(errnos.NUMBERS.get(str(expect), expect))
         try:
-            result = self._inner.step(program.step(verb, argument, expect, name, ms))
+            result = self._inner.step(program.step(verb, argument, wanted, name, ms))
         except GuestLost:
             self.check()
             raise
         self.check(result.health)
         if result.state != "passed":
-            raise StepFailed(result, expect)
+            raise StepFailed(result, str(expect))
         return result
 
     def check(self, told: Health | None = None) -> None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from vmlab import project as projects
 from vmlab.accel import accelerator
+from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, QemuBackend
-from vmlab.catalog import Catalog
+from vmlab.catalog import Catalog, Kernel
 from vmlab.errors import UsageError
 from vmlab.executor import Pair, matrix
 from vmlab.frames import Frames
@@ -82,6 +83,21 @@ def load(
             + (f" has the tag {', '.join(tags)}" if tags else "; write one, see docs/scenarios.md")
         )
     return projects.expanded(loaded)
+
+
+def one_kernel(catalog: Catalog, expression: str | None, usual: str) -> Kernel:
+    """The one kernel that is meant; without an expression the newest usual one, of x86_64 if any.
+
+    Raises UsageError where an expression means several.
+    """
+    if expression is None:
+        known = catalog.select(usual)
+        return max(known, key=lambda kernel: (kernel.arch is ARCHES["x86_64"], kernel.number))
+    chosen = catalog.select(expression)
+    if len(chosen) != 1:
+        names = ", ".join(kernel.id for kernel in chosen)
+        raise UsageError(f"one kernel is wanted, and {expression!r} means {names}: name one")
+    return chosen[0]
 
 
 def kernel_problem(catalog: Catalog) -> Callable[[str], str | None]:

@@ -59,6 +59,15 @@ class Run:
     environment: Mapping[str, object] = field(default_factory=dict)
     left: "Left | None" = None  # none where the guest came to its end
 
+    @property
+    def verdict(self) -> Verdict:
+        return self.judgement.verdict
+
+    @property
+    def reason(self) -> str:
+        """Why it did not pass, or was skipped; empty where it passed."""
+        return self.judgement.reason
+
     def record(self) -> dict[str, object]:
         """As it stands in JSON."""
         judged = self.judgement

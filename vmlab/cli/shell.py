@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmlab.cli import common
+from vmlab.cli import common, complete
 from vmlab.errors import LabError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ DUMP = ("elf", "kdump")
 
 def shell(
     kernel: Annotated[
-        str | None, typer.Argument(help="One kernel, as --kernel takes it; newest without.")
+        str | None,
+        typer.Argument(
+            help="One kernel; the project's newest without.", autocompletion=complete.kernels
+        ),
     ] = None,
     wanted: Annotated[str | None, typer.Option("--kernel", help="The same.")] = None,
     after: Annotated[
@@ -46,22 +49,18 @@ def shell(
     artifacts, project = common.artifacts(), common.project() if after else common.here()
     if kernel and wanted:
         raise UsageError(f"{kernel!r} and --kernel {wanted!r} are two kernels: name one")
-    expression = kernel or wanted or "newest"
-    chosen = artifacts.catalog.select(expression)
-    if len(chosen) != 1:
-        names = ", ".join(one.id for one in chosen)
-        raise UsageError(f"a shell is in one guest, and {expression!r} means {names}: name one")
+    chosen = lab.one_kernel(artifacts.catalog, kernel or wanted, project.settings.kernels)
     runner = lab.runner(project, artifacts, lab.Options(dump=DUMP))
     if after is None:
-        directory = project.output / runner.stamp / f"shell-{chosen[0].id}"
-        seat = shells.fresh(project, artifacts, chosen[0], directory)
+        directory = project.output / runner.stamp / f"shell-{chosen.id}"
+        seat = shells.fresh(project, artifacts, chosen, directory)
     else:
         name, step = split(after)
         (expanded, *more) = lab.load(project, artifacts.catalog, [name], [])
         if more:
             raise UsageError(f"{name!r} means {len(more) + 1} runs; a shell is after one")
         seat = shells.after(
-            runner, expanded, chosen[0], step,
+            runner, expanded, chosen, step,
             lambda run: table.printer().print(table.line(run), soft_wrap=True),
         )  # fmt: skip
     sys.exit(sit(seat, runner, gdb, console))
