@@ -10,6 +10,7 @@ from vmlab.cli import (
     bench,
     build,
     cache,
+    ci,
     crash,
     determinism,
     doctor,
@@ -27,7 +28,6 @@ from vmlab.errors import VmlabError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,6 +47,7 @@ app.command("explore", short_help="Run scenarios under many seeds, to find races
 app.command("build", short_help="Build modules, and show the command that does it.")(build.build)
 app.command("bench", short_help="Measure guests: from a snapshot, cold, by virtme-ng.")(bench.bench)
 app.command("crash", short_help="Say what crash is in a kernel's log.")(crash.crash)
+app.command("ci", short_help="Write a workflow for GitHub or GitLab.")(ci.ci)
 app.command("doctor", short_help="Look at what the lab needs of this machine.")(doctor.doctor)
 app.command("schema")(schema.schema)
 app.add_typer(kernels.app, name="kernels")
@@ -57,7 +58,13 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"vmlab {version('vmlab')}, Python {sys.version.split()[0]}")
+        from vmlab.arch import ARCHES
+        from vmlab.guest.emulator import host
+        from vmlab.snapshots import qemu_version
+
+        qemu = qemu_version(host(ARCHES["x86_64"]).program)
+        found = "no QEMU" if qemu == "none" else qemu
+        typer.echo(f"vmlab {version('vmlab')}, Python {sys.version.split()[0]}, {found}")
         raise typer.Exit
 
 
@@ -65,10 +72,18 @@ def _version(wanted: bool) -> None:
 def lab(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Show vmlab's version."),
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Show the versions of vmlab, Python and QEMU.",
+        ),
     ] = False,
 ) -> None:
-    """A kernel test lab on QEMU."""
+    """A kernel test lab: builds modules for many kernels, boots each in QEMU, judges what they do.
+
+    In a folder of modules: `vmlab init`, then `vmlab run`. `vmlab doctor` says what is missing.
+    """
 
 
 def main() -> None:

@@ -32,7 +32,22 @@ def show() -> None:
         )
 
 
-@app.command()
+@app.command(short_help="Print names for what CI keeps of the cache.")
+def key(
+    kernel: Annotated[
+        str | None, typer.Option(help="As for `vmlab run`; the project's own without.")
+    ] = None,
+) -> None:
+    """Print names for what CI keeps of the cache: they change with what it is made from."""
+    from vmlab.cli import common
+    from vmlab.cli.ci import keys
+
+    wanted = kernel or common.here().settings.kernels
+    for name, value in keys(common.catalog(), wanted).items():
+        typer.echo(f"{name}={value}")
+
+
+@app.command(short_help="Remove what is cached, by age or all of it.")
 def prune(
     older: Annotated[
         str | None, typer.Option(help="Only what was not used for so long: 30d, 12h.")

@@ -1,0 +1,199 @@
+"""`vmlab ci`: the files are what GitHub and GitLab take, and their commands do what they say."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+from workflows import Machine, github, gitlab
+
+from vmlab.ci import keys
+from vmlab.ci.workflow import requirement
+from vmlab.cli import app
+from vmlab.packages import needed
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE = ROOT / "examples" / "tally"
+PLACES = {"github": ".github/workflows/vmlab.yml", "gitlab": ".gitlab-ci.yml"}
+SCHEMAS = {"github": "vendor.github-workflows", "gitlab": "vendor.gitlab-ci"}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """An outside project in a repository of its own, with no workflow."""
+    place = tmp_path / "project"
+    shutil.copytree(EXAMPLE, place, ignore=shutil.ignore_patterns(".github", "vmlab-out"))
+    subprocess.run(["git", "init", "-q", place], check=True)
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("VMLAB_CACHE", str(tmp_path / "cache"))
+    return place
+
+
+def vmlab(*words: str) -> str:
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def refused(*words: str) -> str:
+    """What a command says that cannot be meant."""
+    done = CliRunner().invoke(app, words)
+    assert getattr(done.exception, "exit_status", 0) == 2, done
+    return str(done.exception)
+
+
+def schema_errors(service: str, file: Path) -> str:
+    pytest.importorskip("check_jsonschema", reason="it brings the schemas: pip install it")
+    words = ["-m", "check_jsonschema", "--builtin-schema", SCHEMAS[service], str(file)]
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("service", PLACES)
+def test_the_file_is_as_the_schema_says_and_a_wrong_one_is_not(project, service):
+    assert vmlab("ci", service).startswith(f"wrote {project / PLACES[service]}\n")
+    file = project / PLACES[service]
+    assert schema_errors(service, file) == ""
+    wrong = project / "wrong.yml"
+    wrong.write_text(file.read_text().replace("[run, report]", "5").replace("runs-on:", "runs:"))
+    assert schema_errors(service, wrong) != ""
+
+
+@pytest.mark.parametrize("service", PLACES)
+def test_nothing_is_overwritten(project, service):
+    file = project / PLACES[service]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("mine")
+    said = refused("ci", service)
+    assert f"{file} is there already, and stays; " in said and "--output" in said
+    assert file.read_text() == "mine"
+    assert vmlab("ci", service, "--output", "other.yml").startswith("wrote other.yml")
+
+
+def test_what_cannot_be_meant_is_refused_and_nothing_is_written(project, monkeypatch):
+    assert "there are github, gitlab" in refused("ci", "jenkins")
+    assert "no kernel is meant by '99'" in refused("ci", "github", "--kernel", "99")
+    monkeypatch.chdir(project.parent)
+    assert "no vmlab.yaml" in refused("ci", "github")
+    assert not (project / ".github").exists()
+
+
+@pytest.mark.parametrize("service", PLACES)
+def test_the_options_arrive(project, service):
+    words = ("--kernel", "6.1.*,5.10*", "--shards", "3", "--install", "it's here")
+    text = vmlab("ci", service, *words, "--output", "-")
+    made = yaml.safe_load(text)
+    shells = text.replace("''", "'") if service == "gitlab" else text
+    assert "\"$HOME/vmlab/bin/pip\" install -q 'it'\"'\"'s here'" in shells
+    if service == "github":
+        assert made["env"]["KERNELS"] == "6.1.*,5.10*"
+        assert made["jobs"]["run"]["strategy"]["matrix"]["shard"] == [1, 2, 3]
+        assert "--shard ${{ matrix.shard }}/3 " in text
+    else:
+        assert made[".vmlab"]["variables"]["KERNELS"] == "6.1.*,5.10*"
+        assert made["vmlab-run"]["parallel"] == 3
+    assert f" {' '.join(needed())}\n" in text
+
+
+@pytest.mark.parametrize("service", PLACES)
+def test_a_project_in_a_folder_of_its_repository(project, service, monkeypatch):
+    folder = project / "a folder"
+    shutil.copytree(EXAMPLE / "scenarios", folder / "scenarios")
+    (folder / "vmlab.yaml").touch()
+    monkeypatch.chdir(folder)
+    vmlab("ci", service)
+    made = yaml.safe_load((project / PLACES[service]).read_text())
+    if service == "github":
+        assert made["defaults"]["run"]["working-directory"] == "a folder"
+        assert made["jobs"]["run"]["steps"][-1]["with"]["path"] == "a folder/vmlab-out"
+    else:
+        assert made[".vmlab"]["before_script"][-1] == "cd 'a folder'"
+        assert made["vmlab-run"]["artifacts"]["paths"] == ["a folder/shards"]
+
+
+def test_the_packages_are_those_of_the_list():
+    lines = (ROOT / "packages.txt").read_text().splitlines()
+    assert needed() == [line for line in lines if line and not line.startswith("#")]
+
+
+def named(*words: str) -> dict[str, str]:
+    return dict(line.split("=") for line in vmlab("cache", "key", *words).splitlines())
+
+
+def test_the_names_of_what_is_kept_change_with_what_it_is_made_from(project, monkeypatch):
+    usual, other = named(), named("--kernel", "6.1.*")
+    assert usual == named() == named("--kernel", "default") and usual.keys() == keys.KINDS.keys()
+    assert usual["kernels"] != other["kernels"] and usual["snapshots"] != other["snapshots"]
+    monkeypatch.setattr("vmlab.snapshots.qemu_version", lambda program: "QEMU 99")
+    newer = named()
+    assert newer["kernels"] == usual["kernels"] and newer["snapshots"] != usual["snapshots"]
+
+
+@pytest.mark.parametrize(
+    ("direct_url", "wanted"),
+    [
+        (None, "vmlab==1.2"),
+        ('{"url": "file:///home/me/vmlab", "dir_info": {"editable": true}}', "vmlab==1.2"),
+        ('{"url": "https://a/b.whl", "archive_info": {}}', "vmlab @ https://a/b.whl"),
+        (
+            '{"url": "https://a/b", "vcs_info": {"vcs": "git", "commit_id": "abc"}}',
+            "vmlab @ git+https://a/b@abc",
+        ),
+    ],
+)
+def test_ci_installs_what_is_installed_here_if_it_can_reach_that(direct_url, wanted):
+    assert requirement("1.2", direct_url) == wanted
+
+
+def test_the_example_s_workflow_is_what_the_command_writes(project):
+    written = (EXAMPLE / PLACES["github"]).read_text()
+    assert vmlab("ci", "github", "--install", "vmlab==0.1.0", "--output", "-") == written
+
+
+@pytest.fixture
+def pipeline(project, wheel, tmp_path, monkeypatch) -> Machine:
+    """The project committed, and the wheel as what is installed; the cache is the usual one."""
+    monkeypatch.delenv("VMLAB_CACHE")
+    subprocess.run(["git", "add", "-A"], cwd=project, check=True)
+    me = ("-c", "user.name=me", "-c", "user.email=me@example.org")
+    subprocess.run(["git", *me, "commit", "-q", "-m", "begin"], cwd=project, check=True)
+    machine = Machine(tmp_path / "machine", project)
+    return machine
+
+
+def shared(text: str) -> str:
+    """The workflow with the lab's usual cache, which has the kernels already."""
+    from vmlab.cache import Cache
+
+    root = str(Cache.default().root)
+    return text.replace("$GITHUB_WORKSPACE/.vmlab-cache", root).replace(
+        "$CI_PROJECT_DIR/.vmlab-cache", root
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.guest
+@pytest.mark.parametrize("service", PLACES)
+def test_its_commands_run_in_a_clean_clone(pipeline, wheel, service):
+    words = ("--shards", "2", "--kernel", "6.1.*", "--install", str(wheel), "--output", "-")
+    text = shared(vmlab("ci", service, *words))
+    machine = pipeline
+    if service == "github":
+        statuses = [github(machine, text, "run", shard) for shard in (1, 2)]
+        statuses.append(github(machine, text, "report"))
+        report, uploads = "report-0", machine.artifacts["vmlab-report"]
+        assert "4 passed" in (machine.folder / "report-0-SUMMARY").read_text()
+    else:
+        statuses = [gitlab(machine, text, "vmlab-run", index) for index in (1, 2)]
+        statuses.append(gitlab(machine, text, "vmlab-report"))
+        report, uploads = "vmlab-report-1", machine.folder / "machine"
+        uploads = machine.folder / "vmlab-report-1"
+    assert statuses == [0, 0, 0], machine.said
+    junit = (uploads / "junit.xml").read_text()
+    assert all(f'name="{name}"' in junit for name in ("counts", "refuses")), machine.said[report]
+    assert junit.count("<testcase") == 4
+    assert (uploads / "report.html").stat().st_size > 10_000
+    assert len({*machine.keys}) == 3  # kernels', and each shard's snapshots

@@ -1,0 +1,37 @@
+"""Names for what CI keeps between its jobs, by the hashes of what it is made from.
+
+Everything in the cache is named by its content, so a name that says too little costs time and
+never makes a result wrong.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vmlab.cache import content_key
+from vmlab.catalog import Catalog, Kernel
+
+KINDS = {
+    "kernels": ("headers", "kernels", "packages", "sources", "tools"),
+    "snapshots": ("busybox", "images", "procps", "programs", "snapshots"),
+}
+"""What is kept under each name: directories of the cache."""
+_PACKAGE = Path(__file__).parent.parent
+
+
+def kernels(catalog: Catalog, chosen: Sequence[Kernel]) -> str:
+    """Of the packages of these kernels and all that guests' userland is built from."""
+    packages = [one for kernel in chosen for one in (*kernel.image, *kernel.headers)]
+    hashes = {one.sha256 for one in (*packages, *catalog.pins.packages)}
+    hashes |= {one.sha256 for one in catalog.pins.sources}
+    return content_key(*sorted(hashes), *[kernel.id for kernel in chosen])
+
+
+def snapshots(catalog: Catalog, chosen: Sequence[Kernel], qemu: str) -> str:
+    """Of the same, the QEMU that made them, and the lab's own part of guests."""
+    files = [
+        path.relative_to(_PACKAGE).as_posix().encode() + path.read_bytes()
+        for folder in ("guest", "images")
+        for path in sorted((_PACKAGE / folder).rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    ]
+    return content_key(kernels(catalog, chosen), qemu, *files)
