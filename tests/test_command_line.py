@@ -27,10 +27,14 @@ def test_each_command_has_h_beside_help(words):
     assert short.stdout == long.stdout and "-h, --help" in short.stdout
 
 
-def test_the_version_is_vmlab_s_and_python_s():
+def test_the_version_is_vmlab_s_python_s_and_qemu_s(monkeypatch):
+    monkeypatch.setattr("vmlab.snapshots.qemu_version", lambda program: "QEMU 99")
     said = CliRunner().invoke(app, ["--version"])
     python = ".".join(map(str, sys.version_info[:3]))
-    assert (said.exit_code, said.stdout) == (0, f"vmlab {version('vmlab')}, Python {python}\n")
+    assert (said.exit_code, said.stdout) == (
+        0,
+        f"vmlab {version('vmlab')}, Python {python}, QEMU 99\n",
+    )
 
 
 def vmlab(folder, output, unbuffered, *words):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmlab.cli import common
+from vmlab.cli import common, complete
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def explore(
-    scenarios: Annotated[list[str], typer.Argument(help="Names, globs or files.")],
+    scenarios: Annotated[
+        list[str], typer.Argument(help="Names, globs or files.", autocompletion=complete.scenarios)
+    ],
     kernel: Annotated[str | None, typer.Option(help="As for `vmlab run`.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How many, for each kernel.")] = 200,
     first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vmlab.catalog import Catalog, Kernel
     from vmlab.catalog.archives import Archive
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch and pin kernels.")
+app = typer.Typer(no_args_is_help=True, help="List, fetch, add and check kernels.")
 
 
 @app.command("list")
@@ -125,7 +125,7 @@ def _archive(source: str, words: list[str], keyring: Path | None) -> "Archive | 
     return archives.Archive(url, words[0], words[1])
 
 
-@app.command()
+@app.command(short_help="Remove a kernel that was added.")
 def remove(id: Annotated[str, typer.Argument(help="A kernel that was added.")]) -> None:
     """Remove a kernel that was added; the folder that it came from stays."""
     from vmlab.catalog.added import Store
@@ -161,7 +161,7 @@ def check(
     sys.exit(0 if all(one.works("agent") for one in found) else 1)
 
 
-@app.command()
+@app.command(short_help="Pin the newest kernels that the archive has.")
 def lock(
     series: Annotated[
         list[str] | None,

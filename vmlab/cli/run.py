@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmlab.cli import common, reports
+from vmlab.cli import common, complete, reports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,20 +26,33 @@ _KERNEL = "ids, globs, arch=i386, newest, oldest, default, all; with commas betw
 
 def run(
     scenarios: Annotated[
-        list[str] | None, typer.Argument(help="Names, globs or files; all without any.")
+        list[str] | None,
+        typer.Argument(
+            help="Names, globs or files; all without any.", autocompletion=complete.scenarios
+        ),
     ] = None,
-    kernel: Annotated[str | None, typer.Option(help=f"Kernels: {_KERNEL}.")] = None,
+    kernel: Annotated[
+        str | None, typer.Option(help=f"Kernels: {_KERNEL}.", autocompletion=complete.kernels)
+    ] = None,
     kernels: Annotated[str | None, typer.Option(hidden=True)] = None,
-    backend: Annotated[str, typer.Option(help="qemu or virtme.")] = "qemu",
-    accel: Annotated[str, typer.Option(help="auto, kvm or tcg.")] = "auto",
-    snapshot: Annotated[bool, typer.Option(help="Begin guests from snapshots.")] = True,
-    seed: Annotated[int | None, typer.Option(help="Derived from the names without.")] = None,
+    backend: Annotated[str, typer.Option(help="qemu, or virtme: through virtme-ng.")] = "qemu",
+    accel: Annotated[str, typer.Option(help="What runs `clock: real`: auto, kvm or tcg.")] = "auto",
+    snapshot: Annotated[
+        bool, typer.Option(help="Begin guests from snapshots, or boot each.")
+    ] = True,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="What chance there is in a run; derived from the names without."),
+    ] = None,
     perturb: Annotated[
-        bool, typer.Option("--perturb", help="As `vmlab explore` does for this seed.")
+        bool,
+        typer.Option(
+            "--perturb", help="Shift runs in time, as `vmlab explore` does for this seed."
+        ),
     ] = False,
     tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
     fetch_debug: Annotated[bool, typer.Option("--fetch-debug", help=common.FETCH_DEBUG)] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the runs to this file.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write all runs as JSON to this file.")] = None,
     html: reports.Html = None,
     junit: reports.Junit = None,
     ktap: reports.Ktap = None,
@@ -55,7 +68,11 @@ def run(
     ] = None,
     no_dump: Annotated[bool, typer.Option("--no-dump", help="No memory images.")] = False,
     shell_on_fail: Annotated[
-        bool, typer.Option("--shell-on-fail", help="Open a shell where the first failure was.")
+        bool,
+        typer.Option(
+            "--shell-on-fail",
+            help="Open a shell in a guest that stands where the first failure was.",
+        ),
     ] = False,
     compare_arch: Annotated[
         bool, typer.Option("--compare-arch", help="Say where i386 and x86_64 differ.")
