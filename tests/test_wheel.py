@@ -1,18 +1,18 @@
 """The project as others get it: a wheel, installed outside the repository."""
 
-import os
 import shutil
-import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaged import ROOT, command, must
 from test_library import programs
 
-ROOT = Path(__file__).parent.parent
+from vmlab.packages import needed
+
 KERNEL = "6.1.0-50-686"
-PARTS = ("LICENSE", "README.md", "pyproject.toml", "vmlab")
 
 
 def run_time_files(package: Path) -> set[str]:
@@ -22,49 +22,6 @@ def run_time_files(package: Path) -> set[str]:
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-
-
-def command(*words: object, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """Runs a command that knows nothing of the repository's own environment."""
-    left_out = ("PYTHONPATH", "VIRTUAL_ENV", "PYTEST_ADDOPTS")
-    environment = {name: value for name, value in os.environ.items() if name not in left_out}
-    return subprocess.run(
-        [*map(str, words)], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-
-
-def must(done: "subprocess.CompletedProcess[str]") -> str:
-    assert done.returncode == 0, (done.args, done.stdout[-2000:], done.stderr[-2000:])
-    return done.stdout
-
-
-def pip(*words: object, cwd: Path, python: object = sys.executable) -> None:
-    """Runs pip; skips where it fails and gets not even what the project's lock file names."""
-    start = ("-m", "pip", "--disable-pip-version-check", "-q")
-    done = command(python, *start, *words, cwd=cwd)
-    if done.returncode:
-        known = ("--dry-run", "--no-deps", "--ignore-installed", "-r", ROOT / "requirements.lock")
-        probe = command(python, *start, "install", *known, cwd=cwd)
-        if probe.returncode:
-            pytest.skip(f"pip reaches no index: {probe.stderr.strip().splitlines()[-1]}")
-    must(done)
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory) -> Path:
-    """An environment with the wheel in it, built from a copy: nothing is left in the tree."""
-    place = tmp_path_factory.mktemp("wheel")
-    source, wheels, venv = place / "source", place / "wheels", place / "venv"
-    source.mkdir()
-    wheels.mkdir()
-    for name in PARTS:
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-        copy(ROOT / name, source / name)
-    pip("wheel", "--no-deps", "-w", wheels, source, cwd=place)
-    must(command(sys.executable, "-m", "venv", venv, cwd=place))
-    (wheel,) = wheels.glob("*.whl")
-    pip("install", wheel, cwd=place, python=venv / "bin/python")
-    return venv
 
 
 def test_package_data_names_each_kind_of_file_that_is_there():
@@ -90,6 +47,11 @@ def test_all_files_travel_and_the_commands_work(installed, tmp_path):
     schema = (ROOT / "vmlab/scenario/schema.json").read_text()
     assert must(command(vmlab, "schema", cwd=tmp_path)) == schema
     assert f"{KERNEL} " in must(command(vmlab, "kernels", "list", cwd=tmp_path))
+    assert must(command(vmlab, "--version", cwd=tmp_path)).startswith(f"vmlab {version('vmlab')}, ")
+    assert (installed / "share/man/man1/vmlab.1").read_text() == (ROOT / "docs/vmlab.1").read_text()
+    (tmp_path / "vmlab.yaml").touch()
+    text = must(command(vmlab, "ci", "github", "--output", "-", cwd=tmp_path))
+    assert f" {' '.join(needed())}\n" in text  # the list of packages came along
 
 
 @pytest.mark.guest
@@ -114,3 +76,15 @@ def test_its_plugin_runs_another_project(installed, tmp_path):
     said = must(command(installed / "bin/python", *words, cwd=project))
     assert f"PASSED scenarios/hello.yaml::hello[{KERNEL}]" in said
     assert "1 passed" in said
+
+
+@pytest.mark.guest
+def test_the_example_works_as_others_get_it(installed, tmp_path):
+    """A clean copy of the project, the wheel in a fresh environment, its README's commands."""
+    project = tmp_path / "tally"
+    shutil.copytree(ROOT / "examples/tally", project)
+    run = (installed / "bin/vmlab", "run", "--kernel", "6.1.*", "-j", "1")
+    assert "4 passed" in must(command(*run, cwd=project))
+    words = ("-m", "pytest", "-q", "-rA", "--vmlab-kernel", KERNEL, "--vmlab-jobs", "1")
+    said = must(command(installed / "bin/python", *words, "tests", cwd=project))
+    assert "2 passed" in said and f"changes_nothing[{KERNEL}]" in said
