@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from packaged import installed, sdist, wheel  # noqa: F401
+from packaged import sdist, wheel  # noqa: F401
 
 from vmlab.guest import confine
 

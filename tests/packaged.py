@@ -1,5 +1,5 @@
-"""The project as others get it, made once for all tests: sdist, the wheel from that, and an
-environment with the wheel in it. All from a copy: nothing is left in the tree."""
+"""The project as others get it, made once for all tests: sdist, and the wheel from
+that. From a copy: nothing is left in the tree."""
 
 import os
 import shutil
@@ -66,13 +66,3 @@ def wheel(sdist, tmp_path_factory) -> Path:
     pip("wheel", "--no-deps", "-w", wheels, sdist, cwd=wheels)
     (made,) = wheels.glob("*.whl")
     return made
-
-
-@pytest.fixture(scope="session")
-def installed(wheel, tmp_path_factory) -> Path:
-    """A fresh environment with the wheel in it."""
-    place = tmp_path_factory.mktemp("installed")
-    venv = place / "venv"
-    must(command(sys.executable, "-m", "venv", venv, cwd=place))
-    pip("install", wheel, cwd=place, python=venv / "bin/python")
-    return venv

@@ -18,7 +18,7 @@ ROOMS = (
     "symbols", "frames", "debug", "runner", "virtme_trees", "virtme", "bench", "measure",
     "executor", "lab", "selfcheck", "shell", "terminal", "determinism", "explore", "archive",
     "replay", "interactive", "report", "library", "packages", "doctor", "init", "ci", "cli",
-    "pytest_plugin",
+    "pytest_plugin", "__main__",
 )  # fmt: skip
 LOW = {
     "crash": {"plain", "errors", "crash"},

@@ -7,12 +7,22 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from packaged import ROOT, command, must
+from packaged import ROOT, command, must, pip
 from test_library import programs
 
 from vmlab.packages import needed
 
 KERNEL = "6.1.0-50-686"
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """A fresh environment with the wheel in it."""
+    place = tmp_path_factory.mktemp("installed")
+    venv = place / "venv"
+    must(command(sys.executable, "-m", "venv", venv, cwd=place))
+    pip("install", wheel, cwd=place, python=venv / "bin/python")
+    return venv
 
 
 def run_time_files(package: Path) -> set[str]:

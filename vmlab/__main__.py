@@ -1,0 +1,5 @@
+"""`python -m vmlab` is `vmlab`."""
+
+from vmlab.cli import main
+
+main()
