@@ -68,6 +68,20 @@ def test_what_a_module_wants_before_it_is_loaded_before_it(tmp_path):
     assert listed(modprobe.files(["sum"], lambda: kernel, {})) == ["sum: base crc32c_generic sum"]
 
 
+def test_algorithms_that_a_module_of_the_project_asks_for_are_there_before_it(tmp_path):
+    """gost-test asks for ecb(magma) and md5 by name, for which the kernel would call modprobe."""
+    algorithms = {
+        f"kernel/crypto/{name}.ko": b"\0alias=" + name.encode() + b"\0alias=crypto-"
+        + name.encode() + b"\0depends=\0" for name in ("ecb", "md5", "cbc")
+    }  # fmt: skip
+    kernel = tree(tmp_path / "6.1.0-50-686", {**PLAIN, **algorithms})
+    asks = b"\0ecb(magma)\0no cbc here\0md5\0crypto_alloc_shash\0depends=base\0"
+    found = modprobe.files(["m"], lambda: kernel, {"m.ko": asks})
+    assert listed(found) == ["m: ecb md5 base m"]
+    deaf = modprobe.files(["m"], lambda: kernel, {"m.ko": asks.replace(b"alloc", b"x")})
+    assert listed(deaf) == ["m: base m"]
+
+
 def test_a_dash_in_a_name_is_an_underscore(kernel):
     found = modprobe.files(["left-side"], lambda: kernel, {})
     assert listed(found) == ["left-side: base left_side"]
@@ -138,6 +152,9 @@ STEPS = """
   - modprobe: unix
   - modprobe: none-such
     errno: ENOENT
+  - kunit: test_user_copy
+  - run: printf '1..2\\nok 1 a\\nok 2 b # SKIP no c\\n'
+    ktap: true
 """
 
 
@@ -149,3 +166,5 @@ def test_a_guest_probes_modules_of_its_kernel(tmp_path, id):
     backend = QemuBackend(Snapshots(cache, print))
     run = stand_in.run(tmp_path, made, backend, 60, STEPS, id)
     assert run.judgement.verdict is Verdict.PASSED, run.judgement
+    tests = {one["name"]: one["state"] for step in run.steps for one in step["tests"]}
+    assert tests == {"test_user_copy": "passed", "a": "passed", "b": "skipped"}

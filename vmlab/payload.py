@@ -1,11 +1,12 @@
 """What a scenario's program carries into the guest: modules and workloads, and their sources."""
 
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vmlab.artifacts import Artifacts
 from vmlab.build import kbuild
+from vmlab.build.kbuild import ModuleBuildError
 from vmlab.catalog import Kernel, Unavailable
 from vmlab.guest import modprobe
 from vmlab.project import Project
@@ -23,7 +24,11 @@ class Payload:
     def files(self, expanded: Expanded, kernel: Kernel) -> dict[str, bytes]:
         """By name. Raises ModuleBuildError, CompileError, Unavailable, LabError."""
         files = self._modules(expanded, kernel)
-        probed = [step.argument.split()[0] for step in expanded.steps if step.verb == "modprobe"]
+        probed = [
+            step.argument.split()[0]
+            for step in expanded.steps
+            if step.verb in ("modprobe", "kunit")
+        ]
         files |= modprobe.files(probed, lambda: self._catalog.modules(kernel), files)
         workloads = self._project.workloads()
         for name in self._workload_names(expanded):
@@ -49,6 +54,7 @@ class Payload:
             if folder.way != "apart":
                 built = modprobe.closure(wanted, built)
             files |= {f"{name}.ko": path.read_bytes() for name, path in built.items()}
+            _check_names(kernel, {name: files[f"{name}.ko"] for name in built})
         if others := expanded.other_modules:
             other = self._catalog.obtain(self._other(kernel))
             built = self._artifacts.modules(other, folder, others)
@@ -79,6 +85,21 @@ class Payload:
             if other.arch == kernel.arch and other.id != kernel.id and other.for_modules:
                 return other
         raise Unavailable(f"{kernel.id} is the only {kernel.arch.name} kernel with headers")
+
+
+def _check_names(kernel: Kernel, modules: Mapping[str, bytes]) -> None:
+    """A file with another name than its module's would be loaded by one and unloaded by none.
+
+    Raises ModuleBuildError.
+    """
+    for name, content in modules.items():
+        own = modprobe.own_name(content)
+        if own and own != name.replace("-", "_"):
+            said = (
+                f"{name}.ko holds a module that calls itself {own}: the kernel knows it by that "
+                f"name alone; call the file {own}.ko, or build it as {name}.o"
+            )
+            raise ModuleBuildError(kernel.id, f"modinfo -F name {name}.ko", said)
 
 
 def modules_of(program: Path, folder: Path) -> dict[str, Path]:

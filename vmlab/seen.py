@@ -9,6 +9,11 @@ TAIL_LINES = 12
 SHOWN = 300
 """Characters of a line that are shown."""
 _LONGEST_LINE = 4096
+_LAST = 4  # lines
+# What the kernel says of every module that comes from outside.
+_ALWAYS = re.compile(
+    r"loading out-of-tree module taints|module verification failed|: module license"
+)
 
 
 def console_lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
@@ -39,3 +44,10 @@ def tail(text: str, lines: int = TAIL_LINES) -> str:
     """The console's last lines."""
     kept = [line[:SHOWN] for line in text.splitlines() if line.strip()][-lines:]
     return plain("\n".join(kept)) or "nothing was printed"
+
+
+def why_not_loaded(console: bytes, begin: int, end: int) -> str:
+    """The kernel's last words of a module that it refused; empty where it said none."""
+    texts = [text for text, _ in console_lines(console, begin, end)]
+    kept = [text[:SHOWN] for text in texts if text.strip() and not _ALWAYS.search(text)]
+    return "\n".join(kept[-_LAST:])

@@ -5,17 +5,20 @@ A step's places in the console are bytes: where it began and ended, and the line
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 from vmlab.guest import qemu
 from vmlab.guest.results import Results, StepResult
 from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.references import with_captures
 from vmlab.seen import console_lines
+from vmlab.subtests import of_step
 from vmlab.verdict import Judgement, Verdict
 
 VERSION = 1
 """Of verdict.json's format. Keys may be added; one that changes its meaning raises it."""
 OUTPUT_LIMIT = 4096  # characters of a step's output; the file `results` holds all that came
+TESTS_LIMIT = 5000  # tests of a step
 _MATCHES = 200  # of one step
 _UNTOLD = (Verdict.BROKEN, Verdict.SKIPPED)  # nothing is said of the steps after these
 
@@ -33,7 +36,10 @@ def steps(expanded: Expanded, results: Results, console: bytes, judged: Judgemen
     ):
         result = results.steps[index] if index < len(results.steps) else None
         made = _step(index, step, result, _state(index, results, judged), before, spans)
+        if result and result.state != "skipped":
+            made["tests"] = _tests(step, result, console)
         if index == len(results.steps) < results.begun:  # it had begun, and never came back
+            made["tests"] = _tests(step, _Unfinished((place, len(console))), console)
             made["console"] = [place, len(console)] if results.placed else None
         told.append(made)
         before, place = (result.uptime, result.console[1]) if result else (None, place)
@@ -65,8 +71,23 @@ def _step(
         "console": list(result.console) if result else None,
         "matches": [list(span) for span in spans],
         "output": result.output[:OUTPUT_LIMIT] if result else "",
+        "tests": [],
         **({"lacks": result.lacks} if result and result.lacks else {}),
     }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Unfinished:
+    """What there is of a step that never came back."""
+
+    console: Span
+    output: str = ""
+
+
+def _tests(step: RunStep, result: StepResult | _Unfinished, console: bytes) -> list[dict[str, str]]:
+    """The tests inside a step; of very many the first."""
+    folded = of_step(step.verb, step.step.folds, result, console)
+    return [asdict(one) for one in folded.tests[:TESTS_LIMIT]] if folded else []
 
 
 def _time(step: RunStep) -> str:

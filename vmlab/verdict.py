@@ -21,8 +21,10 @@ from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.model import Console, ExpectCrash
 from vmlab.scenario.references import found, with_captures
 from vmlab.scenario.values import FLOOD
-from vmlab.seen import SHOWN, console_lines, nearest, tail
+from vmlab.seen import SHOWN, console_lines, nearest, tail, why_not_loaded
+from vmlab.subtests import of_step
 
+LOADS = ("insmod", "modprobe", "kunit")
 CRASH_LINES = 24
 _SILENT = (
     "the kernel came to its program and printed nothing on ttyS0, where its crashes would be seen; "
@@ -212,7 +214,7 @@ def _first_failure(
     for index, (step, result) in enumerate(steps):
         if lacking.passed_over(expanded, step, result):
             continue
-        if failure := _result(expanded, index, result):
+        if failure := _tests(expanded, index, result, console):
             return failure
         if step.step.action:
             since = after = result.console[0]
@@ -227,6 +229,20 @@ def _first_failure(
         elif failure := _no_console(expanded, index, result, console):
             return failure
     return None
+
+
+def _tests(expanded: Expanded, index: int, result: StepResult, console: bytes) -> Judgement | None:
+    """What is wrong with a step and the tests in it; of those that failed before its outcome."""
+    step = expanded.steps[index]
+    folded = of_step(step.verb, step.step.folds, result, console)
+    failure = _result(expanded, index, result)
+    if failure and step.verb in LOADS and (heard := why_not_loaded(console, *result.console)):
+        failure = replace(failure, seen=f"{failure.seen}\n{heard}")
+    if folded is None or (failure and (failure.verdict is not Verdict.FAILED or not folded.failed)):
+        return failure
+    if reason := folded.reason:
+        return _at(expanded, index, Verdict.FAILED, reason, "every test passes", folded.told)
+    return failure
 
 
 def _result(expanded: Expanded, index: int, result: StepResult) -> Judgement | None:

@@ -3,6 +3,7 @@
 import functools
 import gzip
 import lzma
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +14,11 @@ from vmlab.errors import LabError
 DEPENDS = "depends"
 # Where a module has another name by which it is asked for; all modules would be too many to read.
 _ALIASED = ("crypto", "lib")
+
+_ALLOCATES = b"crypto_alloc_"
+_ALGORITHM = re.compile(rb"\0alias=crypto-([\w-]+)\0")
+_STRING = re.compile(rb"\0([a-z][a-z0-9_]*(?:\([a-z0-9_(),-]*\))?)(?=\0)")
+_WORD = re.compile(rb"[a-z][a-z0-9_]*")
 
 
 def files(
@@ -50,6 +56,11 @@ def closure(wanted: Iterable[str], built: Mapping[str, Path]) -> dict[str, Path]
     return found
 
 
+def own_name(module: bytes) -> str:
+    """The name by which a kernel knows a module; empty where it does not say (before 4.13)."""
+    return _info(module, "name")
+
+
 def path_name(path: Path) -> str:
     """A module's name: its file's, without .ko and what it is packed with."""
     return _name(path.name.partition(".ko")[0])
@@ -66,6 +77,7 @@ class _Modules:
     def __init__(self, directory: Callable[[], Path], ours: Mapping[str, bytes]) -> None:
         self.content = {name.removesuffix(".ko"): data for name, data in ours.items()}
         self._files = {_name(one): one for one in self.content}
+        self._ours = frozenset(self.content)
         self._directory = directory
 
     def order(self, name: str) -> list[str]:
@@ -81,7 +93,8 @@ class _Modules:
             if file in order or (file not in self.content and _name(one) in self._builtin):
                 return
             content = self.content.get(file, b"")
-            for other in (*self._soft(content), *_depends(content)):
+            asked = self._algorithms(content) if file in self._ours else []
+            for other in (*self._soft(content), *asked, *_depends(content)):
                 visit(other)
             order.append(file)
 
@@ -108,6 +121,27 @@ class _Modules:
                 found.append(name)
             elif alias := self._aliased(name):
                 found.append(alias)
+        return found
+
+    def _algorithms(self, module: bytes) -> list[str]:
+        """The modules of algorithms that a module asks the kernel for by name while it runs.
+
+        No guest has a modprobe that the kernel could call then. They are looked for among the
+        strings of modules that allocate some: `ecb(aes)`, `md5`.
+        """
+        if _ALLOCATES not in module:
+            return []
+        words = {word.decode() for text in _STRING.findall(module) for word in _WORD.findall(text)}
+        return sorted({one for word in words if (one := self._crypto.get(word))})
+
+    @functools.cached_property
+    def _crypto(self) -> dict[str, str]:
+        """The modules of algorithms that are for every processor, by the algorithms' names."""
+        found: dict[str, str] = {}
+        for name, path in self._paths.items():
+            if path.parent.name == "crypto" and path.parent.parent.name == "kernel":
+                for alias in _ALGORITHM.findall(_unpacked(path)):
+                    found.setdefault(alias.decode(), name)
         return found
 
     def _aliased(self, name: str) -> str | None:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from vmlab.report import clean
-from vmlab.report.told import Report, Told, natural
+from vmlab.report.told import Report, Subtest, Told, natural
 from vmlab.seen import tail
 from vmlab.verdict import Verdict
 
@@ -17,6 +17,7 @@ _ELEMENTS = {
     Verdict.FAILED: "failure", Verdict.CRASHED: "failure", Verdict.TIMEOUT: "failure",
     Verdict.BROKEN: "error", Verdict.SKIPPED: "skipped",
 }  # fmt: skip
+_TESTS = {"failed": "failure", "skipped": "skipped"}  # those inside a step
 _CONSOLE_LINES = 200  # of a run that went wrong
 
 
@@ -26,22 +27,31 @@ def xml(report: Report) -> str:
     for kernel in sorted({run.kernel for run in report.runs}, key=natural):
         runs = [run for run in report.runs if run.kernel == kernel]
         suite = ET.SubElement(root, "testsuite", {"name": _text(kernel), **_counts(runs)})
-        suite.set("skipped", str(sum(run.verdict is Verdict.SKIPPED for run in runs)))
+        suite.set("skipped", str(_elements(runs).count("skipped")))
         _properties(suite, report, runs[0])
         seen: Counter[str] = Counter()
         for run in runs:
             seen[run.scenario] += 1
             _case(suite, run, seen[run.scenario])
+            for step in run.steps:
+                for test in step.tests:
+                    _test(suite, run, test)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"
 
 
 def _counts(runs: Sequence[Told]) -> dict[str, str]:
-    elements = [_ELEMENTS.get(run.verdict) for run in runs]
+    elements = _elements(runs)
     return {
-        "tests": str(len(runs)), "failures": str(elements.count("failure")),
+        "tests": str(len(elements)), "failures": str(elements.count("failure")),
         "errors": str(elements.count("error")), "time": f"{sum(run.wall_s for run in runs):.3f}",
     }  # fmt: skip
+
+
+def _elements(runs: Sequence[Told]) -> list[str | None]:
+    """What each case holds: a run's, and those of the tests in its steps."""
+    tests = [one for run in runs for step in run.steps for one in step.tests]
+    return [_ELEMENTS.get(run.verdict) for run in runs] + [_TESTS.get(one.state) for one in tests]
 
 
 def _properties(suite: ET.Element, report: Report, run: Told) -> None:
@@ -65,6 +75,16 @@ def _case(suite: ET.Element, run: Told, again: int) -> None:
     if not run.fine and (console := run.content("console")):
         out = ET.SubElement(case, "system-out")
         out.text = _text(tail(console.decode(errors="replace"), _CONSOLE_LINES))
+
+
+def _test(suite: ET.Element, run: Told, test: Subtest) -> None:
+    """A test inside a step is a case of its own, after its scenario's."""
+    name = _text(f"{run.scenario}: {test.name}")
+    case = ET.SubElement(suite, "testcase", classname=_text(run.kernel), name=name, time="0")
+    if element := _TESTS.get(test.state):
+        message = clean.line(test.why.partition("\n")[0])
+        made = ET.SubElement(case, element, message=message, type=_text(test.state))
+        made.text = _text(test.why)
 
 
 def details(run: Told) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from vmlab.report import clean
 from vmlab.report.junit import details
-from vmlab.report.told import FINE, Report, Told, natural
+from vmlab.report.told import FINE, Report, Step, Told, natural
 from vmlab.verdict import Verdict
 
 # What follows a result's hash sign. A directive that a reader does not know leaves `not ok`.
@@ -42,10 +42,23 @@ def _kernel(kernel: str, runs: Sequence[Told]) -> Iterator[str]:
 def _scenario(run: Told) -> Iterator[str]:
     yield from _head(run.scenario, len(run.steps))
     for number, step in enumerate(run.steps, start=1):
+        if step.tests:
+            yield from _indented(_tests(step))
         yield from _diagnostics(step.output)
         directive = "SKIP" if step.state in _SKIPPED_STEPS else ""
         fine = bool(directive) or step.state == "passed"
         yield _result(fine, number, step.label, directive, step.state if directive else "")
+
+
+def _tests(step: Step) -> Iterator[str]:
+    """The tests inside a step."""
+    yield from _head(step.label, len(step.tests))
+    for number, test in enumerate(step.tests, start=1):
+        skipped = test.state == "skipped"
+        yield from _diagnostics("" if skipped else test.why)
+        directive = "SKIP" if skipped else ""
+        why = test.why.partition("\n")[0] if skipped else ""
+        yield _result(test.state != "failed", number, test.name, directive, why)
 
 
 def _head(name: str, count: int) -> list[str]:

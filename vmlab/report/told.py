@@ -40,6 +40,14 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class Subtest(Model):
+    """One test inside a step."""
+
+    name: str
+    state: str = ""
+    why: str = ""
+
+
 class Step(Model):
     """One step; places in the console are bytes, times guest seconds."""
 
@@ -54,6 +62,7 @@ class Step(Model):
     console: tuple[int, int] | None = None
     matches: list[tuple[int, int]] = []
     output: str = ""
+    tests: list[Subtest] = []
 
     @property
     def label(self) -> str:

@@ -56,6 +56,11 @@ class Step(Model):
         """Guest milliseconds that the agent is given."""
         return 0
 
+    @property
+    def folds(self) -> bool:
+        """Whether its output is made of tests."""
+        return bool(getattr(self, "ktap", False))
+
     def skips(self, outcome: int) -> bool:
         """Whether an outcome says that this guest has nothing for the step."""
         return getattr(self, "or_skip", None) == str(outcome)
@@ -74,6 +79,10 @@ _OR_SKIP = (
 _AS = "a name for what it gives; later steps write `{name.key}`"
 _OUTPUT = "a pattern that its output must match"
 _NO_OUTPUT = "a pattern that its output must not match"
+_KTAP = (
+    "its output is TAP or KTAP: each test in it is told of by itself, and one that fails fails the "
+    "step"
+)
 _STATUS = "the exit status that it must end with, `nonzero` or `any`"
 
 ErrnoField = Annotated[Errno | None, Field(description=_ERRNO)]
@@ -81,6 +90,7 @@ OrSkipField = Annotated[Errno | None, Field(description=_OR_SKIP)]
 AsField = Annotated[Name | None, Field(alias="as", description=_AS)]
 OutputField = Annotated[Text | None, Field(description=_OUTPUT)]
 NoOutputField = Annotated[Text | None, Field(description=_NO_OUTPUT)]
+KtapField = Annotated[bool, Field(description=_KTAP)]
 StatusField = Annotated[Status, Field(description=_STATUS)]
 
 
@@ -115,6 +125,18 @@ class Modprobe(Step):
     or_skip: OrSkipField = None
 
 
+class Kunit(Step):
+    """Loads a module that tests, as `modprobe` does, and folds what it prints into tests."""
+
+    verb = "kunit"
+    kunit: Text = Field(
+        description="`NAME parameter=value ...`, of the project or of the kernel's own; KUnit's "
+        "KTAP is read, and the words of the kernel's `test_*`; that none is told of is a failure"
+    )
+    errno: ErrnoField = None
+    or_skip: OrSkipField = None
+
+
 class Run(Step):
     """Runs a shell command to its end."""
 
@@ -123,6 +145,7 @@ class Run(Step):
     status: StatusField = "0"
     output: OutputField = None
     no_output: NoOutputField = None
+    ktap: KtapField = False
     as_: AsField = None
 
 
@@ -182,6 +205,7 @@ class Read(Step):
     errno: ErrnoField = None
     output: OutputField = None
     no_output: NoOutputField = None
+    ktap: KtapField = False
     as_: AsField = None
 
 
@@ -233,7 +257,7 @@ class ExpectCrash(Step):
 
 
 STEPS: tuple[type[Step], ...] = (
-    Insmod, Rmmod, Modprobe, Spawn, Run, Signal, Sleep, Write, Read, Console, NoConsole,
+    Insmod, Rmmod, Modprobe, Kunit, Spawn, Run, Signal, Sleep, Write, Read, Console, NoConsole,
     ExpectCrash,
 )  # fmt: skip
 BY_VERB = {step.verb: step for step in STEPS}
@@ -292,6 +316,7 @@ class Scenario(Model):
         Insmod
         | Rmmod
         | Modprobe
+        | Kunit
         | Spawn
         | Run
         | Signal

@@ -67,9 +67,9 @@ Patterns are Python regular expressions, searched in each line of the console or
 output (`^` and `$` match at every line there). Captures are put in literally.
 
 A `console` step looks at what the kernel printed since the last action began (insmod, rmmod,
-modprobe, run, spawn, signal, write) and after the match of a `console` step before it, until its
-own window has passed. So what an action prints at once is seen, several `console` steps in a row
-assert an order, and a message from before the action is no proof. `no_console` looks at its own
+modprobe, kunit, run, spawn, signal, write) and after the match of a `console` step before it, until
+its own window has passed. So what an action prints at once is seen, several `console` steps in a
+row assert an order, and a message from before the action is no proof. `no_console` looks at its own
 window only.
 
 ## Sick kernels

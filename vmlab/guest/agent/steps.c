@@ -189,6 +189,7 @@ static const struct {
 	int (*act)(struct step *step);
 } verbs[] = {
 	{ "insmod", do_insmod },   { "rmmod", do_rmmod },  { "modprobe", do_modprobe },
+	{ "kunit", do_modprobe },
 	{ "run", do_run },	   { "spawn", do_spawn },  { "signal", do_signal },
 	{ "sleep", do_wait },	   { "write", do_write },  { "read", do_read },
 	{ "console", do_wait },	   { "no_console", do_wait }, { "expect_crash", do_wait },
