@@ -40,6 +40,11 @@ MODULES = {
         GPL,
     ),
 }
+for one in ("first", "second"):
+    MODULES[f"exports-{one}"] = (
+        "return 0;", f"int both_have_it(void);\nint both_have_it(void) {{ return 1; }}\n"
+        f"EXPORT_SYMBOL(both_have_it);\n{GPL}",
+    )  # fmt: skip
 WORKLOADS = {
     "segfaults": "int main(void) { *(volatile int *)0 = 1; return 0; }",
     "no-main": "int mine(void) { return 0; }",
@@ -48,6 +53,11 @@ SCENARIOS = {
     **{name: f"modules: [{name}]\nsteps:\n  - insmod: {name}\n" for name in MODULES},
     **{name: f"steps:\n  - spawn: {name}\n" for name in WORKLOADS},
 }
+SCENARIOS["exports-second"] = (
+    "modules: [exports-first, exports-second]\n"
+    "steps:\n  - insmod: exports-first\n  - insmod: exports-second\n"
+)
+SCENARIOS["renamed"] = "modules: [renamed]\nsteps:\n  - insmod: renamed\n"
 SCENARIOS["forgets-its-timer"] += "  - rmmod: forgets_its_timer\n"
 
 
@@ -60,6 +70,7 @@ def runs(tmp_path_factory):
         folder.mkdir(parents=True)
         (folder / "Kbuild").write_text(f"obj-m += {name}.o\n")
         (folder / f"{name}.c").write_text(MODULE.format(body=body, licence=licence))
+    renamed(root / "kmod" / "renamed")
     workloads = root / "scenarios" / "workloads"
     workloads.mkdir(parents=True)
     for name, text in WORKLOADS.items():
@@ -73,6 +84,16 @@ def runs(tmp_path_factory):
     runner, pairs = lab.prepare(Project(root, Settings()), artifacts, [], [], wanted, options)
     done = execute(runner, pairs, stand_in.share_of_cores(), lambda pair: None)
     return {(run.scenario, run.kernel.partition(".0-")[0]): run for run in done}
+
+
+def renamed(folder: Path) -> None:
+    """A module whose Kbuild gives its file another name afterwards."""
+    folder.mkdir(parents=True)
+    (folder / "named.c").write_text(MODULE.format(body="return 0;", licence=GPL))
+    (folder / "Kbuild").write_text(
+        "obj-m += named.o\nalways-y += renamed.ko\n$(obj)/renamed.ko: $(obj)/named.o\n"
+        "\tcp $(src)/named.o $@ && printf '\\0name=named\\0' >> $@\n"
+    )
 
 
 @pytest.mark.guest
@@ -90,6 +111,10 @@ def runs(tmp_path_factory):
         ("no-main", "6.1", "failed", "build", "undefined reference to `main'"),
         ("noisy", "5.10", "broken", "holds the results' mark", ""),
         ("noisy", "6.1", "broken", "holds the results' mark", ""),
+        ("exports-second", "5.10", "failed", "ENOEXEC", "duplicate symbol both_have_it .owned by"),
+        ("exports-second", "6.1", "failed", "ENOEXEC", "duplicate symbol both_have_it .owned by"),
+        ("renamed", "5.10", "failed", "build", "renamed.ko holds a module that calls itself named"),
+        ("renamed", "6.1", "failed", "build", "renamed.ko holds a module that calls itself named"),
         ("forgets-its-timer", "5.10", "crashed", "page fault", ""),
         ("forgets-its-timer", "6.1", "crashed", "page fault", ""),
     ],

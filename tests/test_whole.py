@@ -1,5 +1,6 @@
 """Folders built as a whole, against a kernel tree that takes no compiler."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from vmlab.arch import ARCHES
 from vmlab.build import kbuild, makefile, whole
 from vmlab.build.kbuild import ModuleBuildError
+from vmlab.build.sandbox import HERE
 
 # Stands for kbuild: a module's file is its source with what the build was given.
 KERNEL = """\
@@ -101,6 +103,45 @@ def test_patches_and_what_is_run_before_a_build_are_honoured(built, tmp_path):
         built("dkms", {"duck.c": "another\n"})
 
 
+NEST = "PACKAGE_NAME=nest\nPACKAGE_VERSION=2\nBUILT_MODULE_NAME=nest\n"
+
+
+def beside(source: Path, name: str = "nest-2") -> None:
+    folder = source.parent / name
+    folder.mkdir(parents=True)
+    (folder / "dkms.conf").write_text(NEST)
+    (folder / "Makefile").write_text("obj-m := nest.o\n$(shell touch $(M)/Module.symvers)\n")
+    (folder / "nest.c").write_text("straw\n")
+
+
+def test_packages_that_one_depends_on_are_built_before_it(built, tmp_path):
+    beside(tmp_path / "source")
+    made = built("dkms", {
+        "dkms.conf": f"{CONF}BUILD_DEPENDS[0]=nest\n",
+        "Makefile": "obj-m := duck.o\n$(shell echo $(KBUILD_EXTRA_SYMBOLS) >> $(M)/duck.c)\n",
+        "duck.c": "quack\n",
+    })  # fmt: skip
+    assert sorted(made) == ["duck", "nest"]
+    assert "nest/2/build/Module.symvers" in made["duck"]
+
+
+def test_a_package_that_one_depends_on_is_part_of_its_name(tree, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "dkms.conf").write_text(f"{CONF}BUILD_DEPENDS=nest\n")
+    beside(source)
+    folder = whole.Folder(source, "dkms")
+    before = whole.key(tree, folder, folder.files(), "cc")
+    (tmp_path / "nest-2" / "nest.c").write_text("more straw\n")
+    assert whole.key(tree, folder, folder.files(), "cc") != before
+
+
+def test_without_a_package_that_one_depends_on_it_is_skipped(built):
+    with pytest.raises(whole.NotForKernel, match="BUILD_DEPENDS=nest, and there is no nest-VERS"):
+        built("dkms", {"dkms.conf": f"{CONF}BUILD_DEPENDS[0]=nest\n", "Kbuild": "obj-m := duck.o\n",
+                       "duck.c": "quack\n"})  # fmt: skip
+
+
 def test_a_kernel_that_cannot_have_a_module_is_told_from_a_bad_build(built, tree, tmp_path):
     source = tmp_path / "source"
     conf = CONF + "BUILD_EXCLUSIVE_CONFIG=CONFIG_ACPI\n"
@@ -133,6 +174,18 @@ def test_a_failed_build_shows_the_line(built):
     bad = "obj-m := duck.o\n$(error duck.c:7:3: error: no pond)\n"
     with pytest.raises(ModuleBuildError, match=r"duck.c:7:3: error: no pond"):
         built("dkms", {"Makefile": bad, "dkms.conf": CONF, "duck.c": ""})
+
+
+@pytest.mark.parametrize("ask", ["read -p 'which kernel? ' answer", "read answer < /dev/tty"])
+def test_a_build_that_asks_its_user_gets_no_answer_and_does_not_wait(built, ask):
+    lines = ("obj-m := duck.o", f"ifeq ($(shell {ask} && echo told),)", "$(error nobody said)")
+    with pytest.raises(ModuleBuildError, match="nobody said"):
+        built("kbuild", {"Makefile": "\n".join([*lines, "endif", ""]), "duck.c": "quack\n"})
+
+
+def test_a_build_has_no_terminal_of_its_caller_s(tmp_path):
+    alone = "import os; print(os.getsid(0) == os.getpid(), os.isatty(0))"
+    assert HERE.run([sys.executable, "-c", alone], tmp_path).stdout == "True False\n"
 
 
 def test_what_builds_left_and_links_that_lead_out_are_not_copied(tmp_path):

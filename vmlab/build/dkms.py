@@ -1,5 +1,6 @@
 """What a dkms.conf says for one kernel. It is read, not run: see `vmlab.build.shell`."""
 
+import glob
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Conf:
     pre_build: str
     patches: tuple[str, ...]
     excluded: str | None  # why the kernel is not for it
+    depends: tuple[str, ...] = ()  # other packages that are built before it
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,20 @@ def listed(folder: Path) -> list[Listed]:
     if not found and (name := shell.value("PACKAGE_NAME")):
         found = [Listed(name, "", True)]
     return found
+
+
+def depends(folder: Path) -> tuple[str, ...]:
+    """The packages that it may need on some kernel. Raises ConfError."""
+    return _depends(_followed(folder, Shell(Files({".": folder}), _uname("", ""), every=True)))
+
+
+def beside(folder: Path, name: str) -> Path | None:
+    """The folder of another package, where it is beside this one as in /usr/src: NAME-VERSION."""
+    above = folder.resolve().parent
+    for path in sorted((*above.glob(f"{glob.escape(name)}-[0-9]*"), above / name), reverse=True):
+        if (path / FILE).is_file():
+            return path
+    return None
 
 
 def read(folder: Path, target: Target) -> Conf:
@@ -124,7 +140,7 @@ def _conf(shell: Shell, target: Target) -> Conf:
     )
     return Conf(
         name, version, built, _make(shell, target, name, version), shell.value("PRE_BUILD") or "",
-        _patches(shell, target.kernel), _excluded(shell, target),
+        _patches(shell, target.kernel), _excluded(shell, target), _depends(shell),
     )  # fmt: skip
 
 
@@ -147,6 +163,13 @@ def _patches(shell: Shell, kernel: str) -> tuple[str, ...]:
         for index, name in shell.array("PATCH").items()
         if name and re.search(matches.get(index, ""), kernel)
     )
+
+
+def _depends(shell: Shell) -> tuple[str, ...]:
+    names = [
+        name for text in shell.array("BUILD_DEPENDS").values() for name in (text or "").split()
+    ]
+    return tuple(dict.fromkeys(names))
 
 
 def _excluded(shell: Shell, target: Target) -> str | None:

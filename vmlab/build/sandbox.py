@@ -7,6 +7,7 @@ the lab runs as root, the build runs as a user that owns nothing but that direct
 import functools
 import os
 import shutil
+import signal
 import stat
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -135,10 +136,18 @@ def _tool(path: Path) -> list[str]:
 
 
 def _ran(words: Sequence[str], env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=env,
-        errors="replace",
-    )  # fmt: skip
+    """In a session of its own: what asks a question finds no terminal, and does not wait."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=env,
+        errors="replace", start_new_session=True,
+    ) as started:  # fmt: skip
+        try:
+            out, err = started.communicate()
+        except BaseException:  # Ctrl-C does not reach the session, nor what make started in it
+            os.killpg(started.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(words, started.returncode, out, err)
 
 
 class _Lent:

@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -40,7 +40,10 @@ class Folder:
 
 
 def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -> str:
-    """The name of a build. It holds all modules of the folder, whichever are wanted."""
+    """The name of a build. It holds all modules of the folder, whichever are wanted.
+
+    Raises what `needs` raises.
+    """
     recipe = (
         tree.version,
         compiler,
@@ -50,6 +53,9 @@ def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -
     )
     modes = [str((folder.path / name).stat().st_mode & 0o111) for name in sorted(files)]
     parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
+    for path in needs(tree, folder) if folder.way == "dkms" else ():
+        other = replace(folder, path=path).files()
+        parts += [part for name in sorted(other) for part in (name.encode(), other[name])]
     return f"{tree.id}-{content_key(_RECIPE, *recipe, *modes, *parts)}"
 
 
@@ -99,16 +105,63 @@ def _kbuild(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
 
 
 def _dkms(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
+    """What others it needs first (BUILD_DEPENDS), then the folder itself."""
+    named = {
+        one.name
+        for path in needs(place.tree, folder)
+        for one in _dkms_one(place, replace(folder, path=path), None)
+    }
+    named |= {one.name for one in _dkms_one(place, folder, files)}
+    for path in place.directory.rglob("*.ko"):
+        if path.stem not in named:  # DKMS would not install it
+            path.unlink()
+
+
+def needs(tree: Tree, folder: Folder) -> list[Path]:
+    """The folders of the packages that are built before one, in their order.
+
+    Raises NotForKernel where one of them is not there.
+    """
     from vmlab.build import dkms
 
+    order: list[Path] = []
+    begun: set[Path] = set()
+
+    def visit(path: Path) -> None:
+        if path in begun:
+            return
+        begun.add(path)
+        for name in conf_of(replace(folder, path=path), tree).depends:
+            other = dkms.beside(path, name)
+            if other is None:
+                raise NotForKernel(
+                    f"{tree.id}: dkms.conf: BUILD_DEPENDS={name}, and there is no {name}-VERSION "
+                    f"with a {dkms.FILE} beside {path.name}"
+                )
+            visit(other)
+        order.append(path)
+
+    visit(folder.path.resolve())
+    return order[:-1]
+
+
+def _dkms_one(
+    place: _Place, folder: Folder, files: dict[str, bytes] | None
+) -> "tuple[dkms.Built, ...]":
+    from vmlab.build import dkms
+
+    files = folder.files() if files is None else files
     tree, directory = place.tree, place.directory
     target = target_of(tree)
     conf = conf_of(folder, tree)
     if conf.excluded:
         raise NotForKernel(f"{tree.id}: {conf.excluded}")
+    symbols = " ".join(map(str, sorted(directory.rglob("Module.symvers"))))
     work = directory / conf.name / conf.version / "build"
     copies.copy(folder.path, files, work)
     env = {**dkms.variables(conf, directory, target), "MAKEFLAGS": _makeflags(tree, work)}
+    if symbols:
+        env["KBUILD_EXTRA_SYMBOLS"] = symbols
     for patch in conf.patches:
         place.run(["patch", "-p1", "--batch", "-i", f"patches/{patch}"], work, {})
     makefile.settle(work, target.kernel, target.machine, target.headers)
@@ -116,10 +169,7 @@ def _dkms(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
         place.run(["bash", "-c", f"./{conf.pre_build}"], work, env)
     command = dkms.placed(conf.make, directory, target)
     place.run(["bash", "-c", command], work, env)
-    named = {one.name for one in conf.built}
-    for path in directory.rglob("*.ko"):
-        if path.stem not in named:  # DKMS would not install it
-            path.unlink()
+    return conf.built
 
 
 def conf_of(folder: Folder, tree: Tree) -> "dkms.Conf":
