@@ -124,6 +124,31 @@ def test_parts_of_one_module_are_put_together(tmp_path):
     assert [one.name for one in found.modules] == ["duck_module"]
 
 
+MESON = """\
+project('pond', 'c')
+# custom_target('old', output: 'old.ko', input: 'duck.c')
+parts = files('src/duck_main.c', 'src/wings.c')
+custom_target('module', input: parts, output: 'duck.ko',
+  command: ['make', '-C', kernel, 'M=' + meson.current_source_dir()])
+executable('quack', 'quack.c')
+shared_module('egg', ['egg.c'])
+"""
+
+
+def test_targets_of_meson_get_a_kbuild(tmp_path):
+    files = {
+        "meson.build": MESON, "egg.c": DUCK, "src/duck_main.c": DUCK, "src/wings.c": "int flap;\n",
+        "quack.c": "int main(void) { return 0; }\n", "duck.c": "rubbish\n",
+    }  # fmt: skip
+    folder = put(tmp_path, files)
+    found = look(folder)
+    assert (found.read, [one.name for one in found.modules]) == ("meson.build", ["duck", "egg"])
+    write(found)
+    assert (folder / "Kbuild").read_text() == (
+        "obj-m += duck.o\nduck-y := src/duck_main.o src/wings.o\nobj-m += egg.o\n"
+    )
+
+
 def test_a_dkms_conf_that_is_not_read_is_said_and_the_kbuild_taken(tmp_path):
     conf = f"PACKAGE_NAME=p\nPACKAGE_VERSION=1\ntouch {tmp_path}/seen\n"
     found = look(put(tmp_path, {**KBUILD, "dkms.conf": conf}))

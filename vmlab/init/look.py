@@ -7,12 +7,14 @@ from pathlib import Path
 from vmlab.build import dkms, makefile
 from vmlab.build.whole import Way
 from vmlab.errors import UsageError
+from vmlab.init import meson
 from vmlab.init.csource import Sources, is_module, is_program, sources
 from vmlab.init.order import order
 
 _NOTHING = """\
-no kernel module was found in {folder}: no dkms.conf, no Kbuild or Makefile with obj-m, and no C \
-file with MODULE_LICENSE; go to the folder that holds the module's sources"""
+no kernel module was found in {folder}: no dkms.conf, no Kbuild or Makefile with obj-m, no \
+meson.build with a target of one, and no C file with MODULE_LICENSE; go to the folder that holds \
+the module's sources"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class _Found:
 def look(folder: Path) -> Understood:
     """Raises UsageError where there is no module to be found."""
     notes: list[str] = []
-    found = _dkms(folder, notes) or _kbuild(folder) or _plain(folder)
+    found = _dkms(folder, notes) or _kbuild(folder) or _meson(folder) or _plain(folder)
     if found is None:
         raise UsageError("\n".join([*notes, _NOTHING.format(folder=folder)]))
     known = {name: sources(found.paths.get(name, ())) for name, _ in found.names}
@@ -90,6 +92,8 @@ def _dkms(folder: Path, notes: list[str]) -> _Found | None:
             paths[name] = (found,)
     lost = [name for name, _ in names if name not in paths]
     told = [f"no Kbuild file read here says what {', '.join(lost)} is made of"] if lost else []
+    if wanted := dkms.depends(folder):
+        told.append(f"needs {', '.join(wanted)} (BUILD_DEPENDS), looked for beside this folder")
     return _Found("dkms", dkms.FILE, names, paths, told)
 
 
@@ -115,6 +119,26 @@ def _named(folder: Path, name: str) -> Path | None:
 
 def _file(folder: Path, where: Path) -> Path:
     return next(where / name for name in makefile.FILES if (folder / where / name).is_file())
+
+
+def _meson(folder: Path) -> _Found | None:
+    """Targets of meson.build, for which a Kbuild is written: meson itself is not run."""
+    found = meson.targets(folder)
+    if not found:
+        return None
+    kbuild, paths, notes = "", {}, []
+    for one in found:
+        files = [path.relative_to(folder) for path in one.sources]
+        # kbuild knows no module that is named as one of its several files are.
+        clash = len(files) > 1 and f"{one.name}.c" in map(str, files)
+        name = f"{one.name}_module" if clash else one.name
+        kbuild += f"obj-m += {name}.o\n"
+        if [str(path) for path in files] != [f"{name}.c"]:
+            kbuild += f"{name}-y := {' '.join(str(path.with_suffix('.o')) for path in files)}\n"
+        paths[name] = one.sources
+        notes.append(f"{name} is made of {_listed([str(path) for path in files])}")
+    names = [(name, True) for name in paths]
+    return _Found("kbuild", meson.FILE, names, paths, notes, kbuild)
 
 
 def _plain(folder: Path) -> _Found | None:
