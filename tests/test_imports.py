@@ -63,6 +63,7 @@ ROOMS = (
     "packages",
     "doctor",
     "init",
+    "survey",
     "ci",
     "cli",
     "pytest_plugin",

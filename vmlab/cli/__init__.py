@@ -23,6 +23,7 @@ from vmlab.cli import (
     run,
     schema,
     shell,
+    survey,
 )
 from vmlab.errors import VmlabError
 
@@ -45,6 +46,9 @@ app.command("verify-determinism", short_help="Run scenarios many times; no byte 
 )
 app.command("explore", short_help="Run scenarios under many seeds, to find races.")(explore.explore)
 app.command("build", short_help="Build modules, and show the command that does it.")(build.build)
+app.command("survey", short_help="Take folders of modules, or -dkms packages, as they are.")(
+    survey.survey
+)
 app.command("bench", short_help="Measure guests: from a snapshot, cold, by virtme-ng.")(bench.bench)
 app.command("crash", short_help="Say what crash is in a kernel's log.")(crash.crash)
 app.command("ci", short_help="Write a workflow for GitHub or GitLab.")(ci.ci)

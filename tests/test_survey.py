@@ -1,0 +1,82 @@
+"""`vmlab survey`: many folders of modules, one table."""
+
+import subprocess
+
+import pytest
+from test_init import DUCK, put
+from typer.testing import CliRunner
+
+from vmlab import survey
+from vmlab.cli import app
+from vmlab.errors import LabError, UsageError
+from vmlab.runner import Run
+from vmlab.verdict import Judgement, Verdict
+
+
+def run(scenario: str, kernel: str, verdict: Verdict, reason: str = "", seen: str = "") -> Run:
+    return Run(
+        scenario, kernel, "i386", "qemu", Judgement(verdict, reason, seen=seen), 1.0, 1.0, "d"
+    )
+
+
+BUILD = "building for 6.1:\nduck.c:3:1: error: no 'egg' | here\nagain by hand: make"
+
+
+def test_the_table_has_a_row_for_each_and_tells_why():
+    text = survey.table(
+        [
+            survey.Surveyed("duck-1.0", [
+                run("load", "5.10", Verdict.PASSED),
+                run("load", "6.1", Verdict.FAILED, "build", BUILD),
+                run("each(m=a)", "5.10", Verdict.PASSED), run("each(m=b)", "5.10", Verdict.PASSED),
+                run("each(m=c)", "5.10", Verdict.SKIPPED, "5.10: duck builds no c"),
+            ]),
+            survey.Surveyed("egg-2", [run("load", "6.1", Verdict.PASSED)]),
+        ]
+    )  # fmt: skip
+    assert text.splitlines() == [
+        "| folder | scenario | 5.10 | 6.1 |",
+        "|---|---|---|---|",
+        "| duck-1.0 | load | passed | failed |",
+        "| duck-1.0 | each | 2 passed, 1 skipped |  |",
+        "| egg-2 | load |  | passed |",
+        "",
+        "- duck-1.0, load: failed: duck.c:3:1: error: no 'egg' \\| here (6.1)",
+        "- duck-1.0, each: skipped: duck builds no c (5.10)",
+    ]
+
+
+def test_a_project_is_made_of_a_copy_with_what_is_there_of_its_name(tmp_path):
+    source = put(tmp_path / "duck-1.0", {"Kbuild": "obj-m := duck.o\n", "duck.c": DUCK})
+    more = put(tmp_path / "more", {"duck/use.yaml": "name: use\n", "egg/no.yaml": "name: no\n"})
+    before = sorted(source.rglob("*"))
+    for _ in range(2):  # a later survey begins anew
+        made = survey.project(source, tmp_path / "work", more)
+        names = sorted(path.stem for path in made.scenario_files())
+        assert names == ["load", "use"]
+        (made.root / "scenarios" / "old.yaml").write_text("name: old\n")
+    assert sorted(source.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("duck-1.0", "duck"), ("dm-writeboost-2.2.17", "dm-writeboost"),
+                       ("linux-apfs-rw-0.3.0-1", "linux-apfs-rw"), ("duck", "duck")],
+)  # fmt: skip
+def test_a_folder_is_known_without_its_version(name, stem):
+    assert survey.stem(name) == stem
+
+
+def test_a_package_without_modules_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"no dkms\.conf in usr/src"):
+        survey.packages(tmp_path)
+
+
+def test_a_name_that_is_neither_folder_nor_package_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.CompletedProcess([], 100, "", "E: Unable to locate package no-duck\n")
+    monkeypatch.setattr(subprocess, "run", lambda *words, **more: done)
+    got = CliRunner().invoke(app, ["survey", "no-duck"])
+    assert isinstance(got.exception, LabError)
+    assert "no-duck is no folder, and `apt-get download -q no-duck` says: E: Unable" in str(
+        got.exception
+    )

@@ -1,0 +1,110 @@
+"""Folders of modules taken as they are: of each a project, of all their runs one table."""
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab.build import copies
+from vmlab.errors import UsageError
+from vmlab.init import look, write
+from vmlab.project import FILE, Project, find
+from vmlab.runner import Run
+from vmlab.verdict import Verdict
+
+_VERSION = re.compile(r"-v?\d")
+_SHORT = 100  # characters of a reason
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A folder and what came of its runs."""
+
+    name: str
+    runs: Sequence[Run]
+
+
+def project(source: Path, work: Path, more: Path | None = None) -> Project:
+    """A project of a copy of a folder, below `work`; that of an earlier survey is replaced.
+
+    Scenarios and workloads in `more`, under the folder's name with or without its version, are put
+    to it. Raises UsageError where there is no module.
+    """
+    folder = work / source.resolve().name
+    shutil.rmtree(folder, ignore_errors=True)
+    copies.copy(source, copies.contents(source), folder)
+    if not (folder / FILE).exists():
+        write(look(folder))
+    made = find(folder)
+    for name in (source.resolve().name, stem(source.resolve().name)):
+        if more and (more / name).is_dir():
+            scenarios = folder / made.settings.scenarios
+            shutil.copytree(more / name, scenarios, dirs_exist_ok=True)
+            break
+    return made
+
+
+def stem(name: str) -> str:
+    """`duck` of `duck-1.0`, as DKMS names its folders."""
+    return _VERSION.split(name, maxsplit=1)[0]
+
+
+def packages(unpacked: Path) -> list[Path]:
+    """The folders of modules in an unpacked package of Debian's. Raises UsageError without any."""
+    found = sorted(path.parent for path in unpacked.glob("usr/src/*/dkms.conf"))
+    if not found:
+        raise UsageError(f"{unpacked.name}: no dkms.conf in usr/src/*; name a -dkms package")
+    return found
+
+
+def table(surveyed: Iterable[Surveyed]) -> str:
+    """Markdown: a row for each scenario of each folder, and why what did not pass did not."""
+    found = list(surveyed)
+    kernels = list(dict.fromkeys(run.kernel for one in found for run in one.runs))
+    lines = [
+        f"| folder | scenario | {' | '.join(kernels)} |",
+        "|---" * (len(kernels) + 2) + "|",
+    ]
+    for one in found:
+        for scenario in dict.fromkeys(_scenario(run) for run in one.runs):
+            cells = [_cell(one.runs, scenario, kernel) for kernel in kernels]
+            lines.append(f"| {one.name} | {scenario} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_reasons(found)]).rstrip() + "\n"
+
+
+def _scenario(run: Run) -> str:
+    """Runs of one scenario with different parameters are told of together."""
+    return run.scenario.partition("(")[0]
+
+
+def _cell(runs: Sequence[Run], scenario: str, kernel: str) -> str:
+    verdicts = Counter(
+        run.judgement.verdict for run in runs if (_scenario(run), run.kernel) == (scenario, kernel)
+    )
+    if sum(verdicts.values()) == 1:
+        return str(next(iter(verdicts)))
+    return ", ".join(f"{verdicts[one]} {one}" for one in Verdict if verdicts[one])
+
+
+def _reasons(found: Sequence[Surveyed]) -> list[str]:
+    """Each once, with the kernels."""
+    whys: dict[tuple[str, str], dict[str, None]] = {}
+    for one in found:
+        for run in one.runs:
+            if run.judgement.verdict is not Verdict.PASSED:
+                key = (f"{one.name}, {_scenario(run)}: {run.judgement.verdict}", _why(run))
+                whys.setdefault(key, {})[run.kernel] = None
+    return [f"- {what}: {why} ({', '.join(kernels)})" for (what, why), kernels in whys.items()]
+
+
+def _why(run: Run) -> str:
+    """A build's first error, else the reason, and of a refused module the kernel's last word."""
+    judged = run.judgement
+    lines = judged.seen.splitlines()
+    if judged.reason == "build":
+        said = next((line for line in lines if re.search(r"\b[Ee]rror\b", line)), judged.reason)
+    else:
+        said = judged.reason.partition("\n")[0].replace(f"{run.kernel}: ", "")
+    return said.strip()[:_SHORT].replace("|", "\\|")
