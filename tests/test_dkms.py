@@ -27,7 +27,7 @@ def read(tmp_path, target):
 
 def test_without_a_command_the_kernel_s_own_build_is_meant(read, target, tmp_path):
     conf = read("")
-    assert dkms.placed(conf.make, tmp_path / "work", target) == (
+    assert dkms.placed(conf.make, tmp_path / "work", target, conf, tmp_path) == (
         f"make KERNELRELEASE=6.1.0-50-686 -C {target.headers} M={tmp_path}/work/duck/1.0/build"
     )
     assert (conf.built, conf.excluded) == ((dkms.Built("duck", ""),), None)
@@ -35,9 +35,25 @@ def test_without_a_command_the_kernel_s_own_build_is_meant(read, target, tmp_pat
 
 def test_a_command_is_for_where_things_really_are(read, target, tmp_path):
     conf = read("MAKE='make -C /lib/modules/6.1.0-50-686/build M=x'\" $kernelver ${arch}\"")
-    assert dkms.placed(conf.make, tmp_path, target) == (
+    assert dkms.placed(conf.make, tmp_path, target, conf, tmp_path) == (
         f"make KERNELRELEASE=6.1.0-50-686 -C {target.headers} M=x 6.1.0-50-686 i686"
     )
+
+
+def test_sources_that_a_command_names_as_installed_are_the_copy_s(read, target, tmp_path):
+    conf = read("MAKE='cd /usr/src/duck-1.0 && cp /usr/src/nest-2/x . && mv y /var/lib/dkms/duck'")
+    made = dkms.placed(conf.make, tmp_path / "work", target, conf, tmp_path / "src" / "duck-1.0")
+    work = f"{tmp_path}/work"
+    assert made == (f"cd {work}/duck/1.0/build && cp {tmp_path}/src/nest-2/x . && mv y {work}/duck")
+
+
+def test_packages_that_are_installed_beside_it_are_seen(tmp_path, target):
+    folder = tmp_path / "src" / "duck-1.0"
+    folder.mkdir(parents=True)
+    (tmp_path / "src" / "nest-2").mkdir()
+    text = "BUILT_MODULE_NAME=$(find /usr/src -maxdepth 1 -name 'nest-*' | cut -d/ -f4)\n"
+    (folder / "dkms.conf").write_text(CONF + text)
+    assert [one.name for one in dkms.read(folder, target).built] == ["nest-2"]
 
 
 def test_the_last_command_whose_kernels_fit_is_taken(read):

@@ -40,6 +40,9 @@ SETTINGS = {
     "cases": "for v in 2.6.8 5.10 7; do case $v in 2.4.* | 2.6.*) R=$R.old ;; 5*) R=$R.5\n;; "
     "*) R=$R.new; esac; done",
     "names": "R=$(basename /a/b.c .c)$(dirname /a/b.c)",
+    "awk": "R=$(echo a b c | awk '{print $2}')$(printf 'a:b\\nc:d\\n' | awk -F: '/c/ {print $NF}')",
+    "counted": "R=$(printf 'a\\nb c\\n' | wc -l)$(printf 'a\\nb c\\n' | wc -w)",
+    "expr": "R=$(expr 3 + 4)$(expr v5.10 : 'v\\([0-9]*\\)')$(expr 2 = 3)",
     "an empty variable": "if [ -f $NO ]; then R=$R.one; fi; if [ -n $NO ]; then R=$R.two; fi",
 }  # fmt: skip
 
@@ -53,7 +56,25 @@ def test_settings_come_out_as_a_shell_has_them(text):
     assert shell.value("R") == bash.stdout != ""
 
 
+def test_files_are_listed_and_found_where_they_may_be_seen(tmp_path):
+    for name in ("nest-1/dkms.conf", "nest-2/dkms.conf", "nest-2/deep/egg.c", "duck.c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    shell = Shell(Files({"/usr/src": tmp_path}), {"-m": "i686"})
+    shell.follow(
+        "A=$(find /usr/src -maxdepth 1 -type d -name 'nest-*' -print | sort | tail -1)\n"
+        "B=$(ls /usr/src | head -n 1)$(ls /etc | wc -l)\nC=$(find /etc -name 'pass*')\n"
+        "D=$(getconf LONG_BIT)$(dpkg --print-architecture)\n"
+    )
+    values = [shell.value(name) for name in "ABCD"]
+    assert values == ["/usr/src/nest-2", "duck.c0", "", "32i386"]
+
+
 REFUSED = {
+    "find . -delete": "line 1: runs find -delete",
+    "find . -exec touch {} +": "line 1: runs find -exec",
+    "echo x | awk '{system(1)}'": "line 1: runs awk with more",
+    "dpkg --purge duck": "line 1: runs dpkg --purge",
     "X=$(curl http://there)": "line 1: runs 'curl'",
     "\nrm -rf build": "line 2: runs 'rm'",
     "echo x > file": "line 1: writes to file",

@@ -11,6 +11,7 @@ from vmlab.build.shell.commands import version_key
 from vmlab.errors import UsageError
 
 FILE = "dkms.conf"
+_SOURCES = "/usr/src"
 _TREE = "/vmlab-dkms"  # stands for the directory that DKMS builds below, until there is one
 _CONFIG = re.compile(r"^(CONFIG_\w+)=(.*)$", re.MULTILINE)
 
@@ -104,12 +105,12 @@ def read(folder: Path, target: Target) -> Conf:
     """What is built for a kernel, and how. Raises ConfError."""
     files = Files(
         {target.build: target.headers, f"/lib/modules/{target.kernel}/source": target.headers,
-         str(target.headers): target.headers, ".": folder}
+         str(target.headers): target.headers, ".": folder, **_installed(folder)}
     )  # fmt: skip
     shell = Shell(files, _uname(target.kernel, target.machine))
     given = {
         "kernelver": target.kernel, "kernel_source_dir": str(target.headers),
-        "arch": target.machine, "dkms_tree": _TREE, "source_tree": "/usr/src",
+        "arch": target.machine, "dkms_tree": _TREE, "source_tree": _SOURCES,
     }  # fmt: skip
     for name, value in given.items():
         shell.set(name, value)
@@ -206,12 +207,31 @@ def _uname(kernel: str, machine: str) -> dict[str, str]:
     return {"-r": kernel, "-m": machine, "-p": machine, "-s": "Linux"}
 
 
-def placed(text: str, tree: Path, target: Target) -> str:
-    """A command with the directories where things really are."""
+def _installed(folder: Path) -> dict[str, Path]:
+    """Where packages' sources are on an installed system, if this one is among its like."""
+    above = folder.resolve().parent
+    return {_SOURCES: above} if above.name == "src" else {}
+
+
+def placed(text: str, tree: Path, target: Target, conf: Conf, folder: Path) -> str:
+    """A command with the directories where things really are.
+
+    Its own sources are those that are built, which are a copy.
+    """
+    work = tree / conf.name / conf.version / "build"
+    own = f"{_SOURCES}/{conf.name}-{conf.version}"
+    above = folder.resolve().parent
+    for name, place in ((own, work), (_SOURCES, above), ("/var/lib/dkms", tree)):
+        text = _moved(text, name, str(place))
     real = text.replace(_TREE, str(tree))
     for name in ("build", "source"):
         real = real.replace(f"/lib/modules/{target.kernel}/{name}", str(target.headers))
     return real
+
+
+def _moved(text: str, before: str, after: str) -> str:
+    """With another name for a directory, where it is one of its own and no part of a longer."""
+    return re.sub(rf"(?<![\w/.-]){re.escape(before)}(?=/|\b)", lambda _: after, text)
 
 
 def variables(conf: Conf, tree: Path, target: Target) -> dict[str, str]:

@@ -167,7 +167,7 @@ def _dkms_one(
     makefile.settle(work, target.kernel, target.machine, target.headers)
     if conf.pre_build:
         place.run(["bash", "-c", f"./{conf.pre_build}"], work, env)
-    command = dkms.placed(conf.make, directory, target)
+    command = dkms.placed(conf.make, directory, target, conf, folder.path)
     place.run(["bash", "-c", command], work, env)
     return conf.built
 

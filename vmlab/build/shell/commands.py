@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from vmlab.build.shell.conditions import test
 from vmlab.build.shell.errors import Refused
 from vmlab.build.shell.files import Files
+from vmlab.build.shell.lookers import LOOKERS
 from vmlab.build.shell.patterns import compiled
 
 
@@ -208,5 +209,5 @@ COMMANDS: Mapping[str, Callable[[Given], Done]] = {
     "false": lambda given: (1, ""),
     "echo": _echo, "printf": _printf, "grep": _grep, "egrep": _grep, "sed": _sed, "sort": _sort,
     "cut": _cut, "cat": _cat, "head": _ends, "tail": _ends, "tr": _tr, "uname": _uname,
-    "basename": _path, "dirname": _path,
+    "basename": _path, "dirname": _path, **LOOKERS,
 }  # fmt: skip
