@@ -23,6 +23,7 @@ ROOMS = (
     "images",
     "artifacts",
     "adding",
+    "sources",
     "guest",
     "qemus",
     "scenario",

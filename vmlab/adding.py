@@ -48,7 +48,7 @@ def add(
     """
     if folder.is_dir() and (files := packaged.files(folder)):
         return add_packages(artifacts, store, files, str(folder.resolve()), name, compiler, release)
-    return _added(artifacts, store, look(folder), name, compiler)
+    return keep(artifacts, store, look(folder), name, compiler)
 
 
 def add_archive(
@@ -90,21 +90,27 @@ def add_packages(
     try:
         box = packaged.lay_out(root, packaged.chosen(packaged.kernels(root), origin, release))
         brought = replace(look(box), origin=origin)
-        return _added(artifacts, store, brought, name, compiler)
+        return keep(artifacts, store, brought, name, compiler)
     except BaseException:
         store.forget(root)
         raise
 
 
-def _added(
+def check_free(artifacts: Artifacts, name: str) -> None:
+    """Raises UsageError where a kernel is called so already."""
+    if any(one.id == name for one in artifacts.catalog.kernels):
+        raise UsageError(
+            f"there is a kernel {name} already; name this one otherwise with --name, or "
+            f"`vmlab kernels remove {name}` where it was added"
+        )
+
+
+def keep(
     artifacts: Artifacts, store: added.Store, brought: Brought, name: str | None, compiler: With
 ) -> Kernel:
+    """Adds what was looked at, as `add` does."""
     called = name or brought.release
-    if any(one.id == called for one in artifacts.catalog.kernels):
-        raise UsageError(
-            f"there is a kernel {called} already; name this one otherwise with --name, or "
-            f"`vmlab kernels remove {called}` where it was added"
-        )
+    check_free(artifacts, called)
     kernel = store.keep(brought, called, _words(store, brought, compiler))
     if brought.tree:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from vmlab.arch import ARCHES
+from vmlab.arch import ARCHES, Arch
 from vmlab.cache import Cache, content_key
 from vmlab.catalog.brought import Brought
 from vmlab.catalog.records import Added, Kernel, Unavailable
@@ -54,21 +54,20 @@ class Store:
     def kernels(self) -> tuple[Kernel, ...]:
         """All of them, by name. Raises LabError for one that cannot be read."""
         paths = sorted((self._cache.root / _KIND).glob(f"[!.]*/{_RECORD}"))
-        return tuple(_read(path.parent) for path in paths)
+        return tuple(read(path.parent) for path in paths)
 
     def find(self, name: str) -> Kernel | None:
         return next((one for one in self.kernels() if one.id == name), None)
 
     def keep(self, brought: Brought, name: str, words: Words) -> Kernel:
         """Copies what the lab needs of a kernel. Raises UsageError for a name that is no good."""
-        if not _NAME.fullmatch(name):
-            raise UsageError(f"a kernel's name is letters, digits and . _ + -; {name!r} is none")
+        check_name(name)
         directory = self._cache.get(
             _KIND,
             f"{name}-{_content(brought, words)}",
             lambda path: _fill(path, brought, name, words),
         )
-        return _read(directory)
+        return read(directory)
 
     def remove(self, kernel: Kernel) -> None:
         """Takes a kernel away, with the packages and the compiler that no other one uses."""
@@ -94,6 +93,12 @@ class Store:
         text = " ".join(str(word) for word in words)
         paths = [path for kind in PARTS for path in (self._cache.root / kind).glob("[!.]*")]
         return [path for path in paths if f"{path}/" in text]
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError for a name that is none."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"a kernel's name is letters, digits and . _ + -; {name!r} is none")
 
 
 def tree(name: str, added: Added) -> Path:
@@ -145,9 +150,17 @@ def _fill(directory: Path, brought: Brought, name: str, words: Words) -> None:
         assert brought.tree
         _copy(brought.tree, directory / "build")
     where = "build" if brought.copied else str(brought.tree.resolve()) if brought.tree else None
+    origin = brought.origin or str(brought.folder.resolve())
+    write_record(directory, name, brought.arch, brought.release, origin, where, words)
+
+
+def write_record(
+    directory: Path, name: str, arch: Arch, release: str, source: str, where: str | None,
+    words: Words,
+) -> None:  # fmt: skip
+    """Makes a directory with boot/ and a tree (`where`) what `read` takes for a kernel."""
     record = {
-        "id": name, "arch": brought.arch.name, "release": brought.release,
-        "source": brought.origin or str(brought.folder.resolve()), "tree": where,
+        "id": name, "arch": arch.name, "release": release, "source": source, "tree": where,
         "compiler": words.compiler, "cross_compile": words.cross_compile, "maps": words.maps,
     }  # fmt: skip
     (directory / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
@@ -164,7 +177,8 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, symlinks=True, ignore=left_out)
 
 
-def _read(directory: Path) -> Kernel:
+def read(directory: Path) -> Kernel:
+    """A kernel from its directory. Raises LabError where that is none."""
     try:
         record = json.loads((directory / _RECORD).read_text())
         where = record["tree"]

@@ -96,12 +96,17 @@ class Catalog:
 
     def config(self, kernel: Kernel) -> frozenset[str] | None:
         """The options that are y or m in a kernel; None where its packages do not tell."""
+        path = self.config_file(kernel)
+        lines = path.read_text().splitlines() if path else []
+        return frozenset(one[:-2] for one in lines if one[-2:] in ("=y", "=m")) if path else None
+
+    def config_file(self, kernel: Kernel) -> Path | None:
+        """A kernel's whole configuration; None where its packages hold none."""
         tree = self._tree(kernel)
         places = ("lib/modules", "usr/lib/modules")
         for path in (f"boot/config-{kernel.id}", *(f"{one}/{kernel.id}/config" for one in places)):
             if (tree / path).is_file():
-                lines = (tree / path).read_text().splitlines()
-                return frozenset(one[:-2] for one in lines if one[-2:] in ("=y", "=m"))
+                return tree / path
         return None
 
     def _tree(self, kernel: Kernel) -> Path:
@@ -166,6 +171,36 @@ class Catalog:
             if source.name == name:
                 return self._source(source)
         raise LabError(f"the lock file pins no source {name}")
+
+    def linux_source(self, wanted: str) -> tuple[Package, Path]:
+        """A kernel's source as Debian has it, patched and unpacked: of a series or a version.
+
+        Another version of the series where the archive has the pinned one no longer; `say` is told.
+        Raises Unavailable where it has none.
+        """
+        from vmlab.catalog import linux_source
+
+        pinned = linux_source.pinned(self.pins.packages, wanted)
+        if pinned is None:
+            package = linux_source.find(self._apt(), wanted)[0]
+            return package, self._linux_source(package)
+        try:
+            return pinned, self._linux_source(pinned)
+        except Gone as gone:
+            for near in linux_source.near(self._apt(), pinned):
+                with contextlib.suppress(Gone):
+                    tree = self._linux_source(near)
+                    self.say(f"{pinned.name} {pinned.version}: {gone}; using {near.version}")
+                    return near, tree
+            raise Unavailable(f"{gone}, and no other version of it is there") from gone
+
+    def _linux_source(self, package: Package) -> Path:
+        from vmlab.catalog import linux_source
+
+        return self.cache.get(
+            linux_source.KIND, package.key,
+            lambda directory: self._download_to(package, directory, linux_source.unpack),
+        )  # fmt: skip
 
     def tool(self, name: str) -> Path:
         """The directory that a pinned tool's packages are unpacked into, as on an installed system.

@@ -57,6 +57,7 @@ HOST_LIBC = "2.36"  # of the oldest Debian that the lab runs on
 LIBRARIES = ("libc6", "libelf1t64", "libzstd1", "zlib1g")
 LIBRARY_SUITES = ("forky", "sid")
 _LIBRARIES = re.compile("|".join(LIBRARIES))
+_LINUX_SOURCE = re.compile(r"linux-source-\d+\.\d+")
 _IMAGE, _KBUILD = "linux-image-", "linux-kbuild-"
 _HEADERS_PARTS = ("linux-headers-", _KBUILD)
 _LIBC = re.compile(r"\blibc6 \(>= ([^)]+)\)")
@@ -134,7 +135,20 @@ class Finder:
             for arch in ARCHES.values()
         )
         found = [next(self._apt.sources(LIBC_SUITE, name)) for name in EXTRA_SOURCES]
-        return packages, tuple(found)
+        return (*packages, *self.linux_sources()), tuple(found)
+
+    def linux_sources(self) -> tuple[Package, ...]:
+        """The newest linux-source package of each series, of the first suite that has one."""
+        newest: dict[str, Package] = {}
+        for channel in CHANNELS:
+            self._update(channel.suites)
+            for suite in channel.suites:
+                found = (one for one, _ in self._apt.packages(suite, _LINUX_SOURCE))
+                for package in _newest_first(found):
+                    series = package.name.removeprefix("linux-source-")
+                    if f"{series}.".startswith(f"{channel.series}."):
+                        newest.setdefault(package.name, package)
+        return tuple(newest.values())
 
     def _update(self, suites: Sequence[str]) -> None:
         if not self._updated.issuperset(suites):

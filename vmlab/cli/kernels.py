@@ -68,7 +68,11 @@ def show(id: Annotated[str, typer.Argument(help="A kernel.")]) -> None:
 @app.command()
 def add(
     source: Annotated[
-        str, typer.Argument(help="A folder, a built tree, one of .deb or .rpm files, or apt:URL.")
+        str,
+        typer.Argument(
+            help="A folder, a built tree, one of .deb or .rpm files, apt:URL, "
+            "git:REPOSITORY@REVISION, debian-source:6.1."
+        ),
     ],
     archive: Annotated[
         list[str] | None, typer.Argument(help="SUITE COMPONENT of an apt:URL.")
@@ -89,17 +93,66 @@ def add(
     release: Annotated[
         str | None, typer.Option(help="Which kernel of an archive or of packages; a glob.")
     ] = None,
-    arch: Annotated[str | None, typer.Option(help="i386 or x86_64, of an archive.")] = None,
+    arch: Annotated[
+        str | None, typer.Option(help="i386 or x86_64, of an archive or a source.")
+    ] = None,
 ) -> None:
     """Add a kernel of your own, once a module could be built for it."""
     from vmlab import adding
     from vmlab.catalog.added import Store
+    from vmlab.sources import is_source
 
+    if is_source(source):
+        build(source, arch or "x86_64", name=name, cc=cc, cross_compile=cross_compile)
+        return
     store, compiler = Store.default(), adding.With(cc, cross_compile, toolchain_root)
     if found := _archive(source, archive or [], keyring):
         kernel = adding.add_archive(common.artifacts(), store, found, name, compiler, release, arch)
     else:
         kernel = adding.add(common.artifacts(), store, Path(source), name, compiler, release)
+    _tell(kernel)
+
+
+@app.command(short_help="Build a kernel from its source and add it.")
+def build(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="git:REPOSITORY@REVISION, debian-source:6.1, or a kernel's source directory."
+        ),
+    ],
+    arch: Annotated[str, typer.Option(help="i386 or x86_64.")] = "x86_64",
+    config: Annotated[
+        str, typer.Option(help="tiny, distro (Debian's, no modules), or a file.")
+    ] = "tiny",
+    fragment: Annotated[
+        list[str] | None,
+        typer.Option(help="kasan, lockdep, kmemleak, kcsan, ubsan, debug-info, gcov, or a file."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What it is called here.")] = None,
+    cc: Annotated[str, typer.Option(help="The compiler, as make's CC.")] = "",
+    cross_compile: Annotated[
+        str, typer.Option(help="The prefix of compiler and linker, as make's CROSS_COMPILE.")
+    ] = "",
+    allow_dropped: Annotated[
+        bool, typer.Option("--allow-dropped", help="Go on without options that kconfig drops.")
+    ] = False,
+) -> None:
+    """Build a kernel from its source and add it (docs/kernels-from-source.md)."""
+    from vmlab import sources
+    from vmlab.arch import ARCHES
+    from vmlab.catalog.added import Store
+    from vmlab.errors import UsageError
+    from vmlab.sources.build import Options, add
+
+    if arch not in ARCHES:
+        raise UsageError(f"there is no architecture {arch!r}; there are {', '.join(ARCHES)}")
+    options = Options(ARCHES[arch], config, tuple(fragment or ()), cc, cross_compile, allow_dropped)
+    _tell(add(common.artifacts(), Store.default(), sources.parse(source), options, name))
+
+
+def _tell(kernel: "Kernel") -> None:
+    """What was added, and what is next."""
     assert kernel.added
     how = f"modules by {kernel.added.compiler}" if kernel.for_modules else "no modules: no build/"
     typer.echo(f"{kernel.id}: {kernel.release} for {kernel.arch.name}, {how}")

@@ -1,0 +1,126 @@
+"""A directory's source files, copied into the lab's own; what does not differ keeps its time."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab.build.environment import environment
+from vmlab.errors import LabError
+
+_TREE, _KNOWN, _EMPTY = "tree", "known.json", "empty.git"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a file without reading it, and the hash that it had then."""
+
+    stat: tuple[int, int, int]  # bytes, time in ns, mode
+    digest: str
+
+
+def tree(place: Path) -> Path:
+    return place / _TREE
+
+
+def update(directory: Path, place: Path) -> str:
+    """Makes `tree(place)` what the directory's source files are now; returns what names them.
+
+    A file is taken for unchanged where its size, time and mode are. Raises LabError where a file
+    cannot be read.
+    """
+    target, known = tree(place), _known(place)
+    (place / _KNOWN).unlink(missing_ok=True)  # a copy that is killed is looked at anew
+    if not known:
+        shutil.rmtree(target, ignore_errors=True)
+    names = list(files(directory, place))
+    for name in known.keys() - set(names):
+        (target / name).unlink(missing_ok=True)
+    found: dict[str, Seen] = {}
+    for name in names:
+        seen = known.get(name)
+        stat = _stat(directory / name)
+        if seen is None or seen.stat != stat:
+            seen = Seen(stat, _copied(directory / name, target / name, seen))
+        found[name] = seen
+    records = {name: [*seen.stat, seen.digest] for name, seen in found.items()}
+    (place / _KNOWN).write_text(json.dumps(records))
+    return _name(found)
+
+
+def files(directory: Path, place: Path) -> Iterator[str]:
+    """The source files: git's where it is a clone's, else all that its .gitignore does not name.
+
+    The order is that of the names.
+    """
+    own = (directory / ".git").exists()
+    which = ["--cached", "--others"] if own else ["--others"]
+    words = ["git", *_where(directory, place, own), "ls-files", "-z", *which, "--exclude-standard"]
+    try:
+        done = subprocess.run(
+            words, capture_output=True, check=False, env=environment(GIT_OPTIONAL_LOCKS="0"),
+            cwd=directory,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        raise LabError("git was not found: `apt-get install git`") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip()
+        raise LabError(f"listing the source files of {directory}: {said}")
+    for name in sorted(set(os.fsdecode(done.stdout).split("\0")) - {""}):
+        path = directory / name
+        if path.is_symlink() or path.is_file():  # git lists what was removed and not committed
+            yield name
+
+
+def _where(directory: Path, place: Path, own: bool) -> list[str]:
+    if own:
+        return ["-C", str(directory)]
+    empty = place / _EMPTY
+    if not (empty / "HEAD").exists():
+        subprocess.run(["git", "init", "-q", "--bare", str(empty)], check=True, env=environment())
+    return ["--git-dir", str(empty), "-c", "core.bare=false", "--work-tree", str(directory)]
+
+
+def _known(place: Path) -> dict[str, Seen]:
+    try:
+        records = json.loads((place / _KNOWN).read_text())
+        return {name: Seen((one[0], one[1], one[2]), one[3]) for name, one in records.items()}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _stat(path: Path) -> tuple[int, int, int]:
+    found = path.lstat()
+    return found.st_size, found.st_mtime_ns, found.st_mode
+
+
+def _copied(source: Path, target: Path, before: Seen | None) -> str:
+    """The file's hash. One whose content is as before keeps its time; others are new files, for
+    the old one may be linked to."""
+    link = source.is_symlink()
+    content = os.fsencode(os.readlink(source)) if link else source.read_bytes()
+    digest = hashlib.sha1(content, usedforsecurity=False).hexdigest()
+    same_mode = before is not None and before.stat[2] == source.lstat().st_mode
+    if before is not None and before.digest == digest and same_mode and os.path.lexists(target):
+        return digest
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    if link:
+        target.symlink_to(os.readlink(source))
+    else:
+        target.write_bytes(content)
+        target.chmod(source.stat().st_mode & 0o777 | 0o200)
+    return digest
+
+
+def _name(found: dict[str, Seen]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(found):
+        seen = found[name]
+        executable = bool(seen.stat[2] & 0o100)
+        digest.update(f"{name}\0{seen.digest}\0{executable}\0".encode(errors="surrogateescape"))
+    return f"tree-{digest.hexdigest()[:16]}"

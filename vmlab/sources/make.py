@@ -1,0 +1,100 @@
+"""Runs a kernel's own make, out of tree, so that equal inputs give equal files."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from vmlab.arch import Arch
+from vmlab.build import kbuild
+from vmlab.build.environment import environment
+from vmlab.build.eras import Compiler
+from vmlab.errors import UsageError, VmlabError
+
+# Else time, user, host and the number of builds so far stand in the kernel's banner.
+REPRODUCIBLE = {
+    "KBUILD_BUILD_TIMESTAMP": "2020-01-01 00:00:00 UTC",
+    "KBUILD_BUILD_USER": "vmlab",
+    "KBUILD_BUILD_HOST": "vmlab",
+    "KBUILD_BUILD_VERSION": "1",
+}
+_NUMBERS = ("VERSION", "PATCHLEVEL", "SUBLEVEL")
+_CCACHE_SIZE = "5G"
+
+
+class KernelBuildError(VmlabError):
+    """The tree does not build; the message has the first error with its line."""
+
+    def __init__(self, what: str, by_hand: str, said: str) -> None:
+        self.said = said
+        super().__init__(f"building {what}:\n{said}\nagain by hand: {by_hand}")
+
+
+@dataclass(frozen=True)
+class Make:
+    """One tree, one directory that is built in, one compiler."""
+
+    tree: Path
+    out: Path
+    arch: Arch
+    compiler: Compiler
+    cross_compile: str
+    ccache: Path | None  # where its files are, if it is here
+    local: str = ""  # what the release ends in
+    held: tuple[int, ...] = ()  # descriptors that say, while they are open, that it is at work
+
+    def words(self, *targets: str) -> list[str]:
+        """The command, fit to be pasted."""
+        cc = f"ccache {self.compiler.words}" if self.ccache else self.compiler.words
+        given = {
+            "O": str(self.out),
+            "ARCH": self.arch.name,
+            "CC": cc,
+            "HOSTCC": "gcc",
+            **({"CROSS_COMPILE": self.cross_compile} if self.cross_compile else {}),
+            **REPRODUCIBLE,
+            "LOCALVERSION": self.local,
+        }
+        pairs = [f"{name}={value}" for name, value in given.items()]
+        return ["make", "-C", str(self.tree), *pairs, f"-j{os.cpu_count() or 1}", *targets]
+
+    def run(self, what: str, *targets: str) -> str:
+        """Returns what make said. Raises KernelBuildError with its first error."""
+        words = self.words(*targets)
+        done = subprocess.run(
+            words, capture_output=True, text=True, errors="replace", check=False,
+            stdin=subprocess.DEVNULL, env=environment(**self._environment()), pass_fds=self.held,
+        )  # fmt: skip
+        log = self.out.with_name("build.log")
+        log.write_text(f"{shlex.join(words)}\n{done.stdout}{done.stderr}")
+        if done.returncode:
+            said = kbuild.message(done.stdout, done.stderr, self.tree)
+            raise KernelBuildError(what, shlex.join(words), said)
+        return done.stdout
+
+    def _environment(self) -> dict[str, str]:
+        if not self.ccache:
+            return {}
+        return {
+            "CCACHE_DIR": str(self.ccache),
+            "CCACHE_MAXSIZE": _CCACHE_SIZE,
+            "CCACHE_BASEDIR": str(self.ccache.parent.parent),
+            "CCACHE_NOHASHDIR": "1",
+        }
+
+
+def ccache() -> bool:
+    return shutil.which("ccache") is not None
+
+
+def number(tree: Path) -> tuple[int, ...]:
+    """The release's numbers, from the tree's Makefile. Raises UsageError where it names none."""
+    makefile = tree / "Makefile"
+    text = makefile.read_text(errors="replace") if makefile.is_file() else ""
+    found = [re.search(rf"^{name}\s*=\s*(\d+)\s*$", text, re.MULTILINE) for name in _NUMBERS]
+    if found[0] is None:
+        raise UsageError(f"{tree} is no kernel's source: its Makefile has no line VERSION = NUMBER")
+    return tuple(int(one[1]) for one in found if one)
