@@ -25,6 +25,9 @@ int lab_use_after_free(void);
 int lab_list(void);
 int lab_refcount(void);
 int lab_oom(void);
+int lab_out_of_bounds(void);
+int lab_leak(void);
+int lab_shift(void);
 
 /* hangs.c: the processor does not come back, or comes back wrong. */
 int lab_soft_lockup(void);
@@ -32,6 +35,7 @@ int lab_hard_lockup(void);
 int lab_rcu_stall(void);
 int lab_atomic(void);
 int lab_unlock(void);
+int lab_lock_order(void);
 int lab_printk(void);
 
 /* threads.c: threads that stay, and a module that does. */

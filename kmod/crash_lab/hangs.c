@@ -76,6 +76,24 @@ noinline int lab_unlock(void)
 	return 0;
 }
 
+/* In one order, then in the other: two who did so at once would wait for each other for ever. */
+noinline int lab_lock_order(void)
+{
+	static spinlock_t first, second;
+
+	spin_lock_init(&first);
+	spin_lock_init(&second);
+	spin_lock(&first);
+	spin_lock(&second);
+	spin_unlock(&second);
+	spin_unlock(&first);
+	spin_lock(&second);
+	spin_lock(&first);
+	spin_unlock(&first);
+	spin_unlock(&second);
+	return 0;
+}
+
 noinline int lab_printk(void)
 {
 	unsigned long end = jiffies + msecs_to_jiffies(ms);

@@ -37,7 +37,9 @@ static const struct {
 	{ "rcu_stall", lab_rcu_stall },	      { "atomic", lab_atomic },
 	{ "unlock", lab_unlock },	      { "printk", lab_printk },
 	{ "hung_task", lab_hung_task },	      { "thread", lab_thread },
-	{ "no_exit", lab_no_exit },
+	{ "no_exit", lab_no_exit },	      { "out_of_bounds", lab_out_of_bounds },
+	{ "leak", lab_leak },		      { "lock_order", lab_lock_order },
+	{ "shift", lab_shift },
 };
 
 static int __init list_words(void)

@@ -69,6 +69,41 @@ noinline int lab_list(void)
 	return 0;
 }
 
+/* Beside the object, and yet in the allocator's memory for it: only KASAN sees that. */
+noinline int lab_out_of_bounds(void)
+{
+	char *volatile bytes = kmalloc(SIZE - 1, GFP_KERNEL);
+
+	if (!bytes)
+		return -ENOMEM;
+	*(volatile char *)(bytes + SIZE - 1) = LETTER;
+	kfree(bytes);
+	return 0;
+}
+
+/* What nothing points to any more; several, for an old pointer may stand on some stack. */
+noinline int lab_leak(void)
+{
+	int i;
+
+	for (i = 0; i < OTHERS; i++) {
+		kept = kmalloc(SIZE, GFP_KERNEL);
+		if (!kept)
+			return -ENOMEM;
+	}
+	kept = NULL;
+	return 0;
+}
+
+/* UBSAN says what C leaves to the processor. */
+noinline int lab_shift(void)
+{
+	volatile int by = 8 * sizeof(int) + 1, one = 1;
+
+	printk(KERN_INFO LOG "1 << %d is %d\n", by, one << by);
+	return 0;
+}
+
 noinline int lab_refcount(void)
 {
 #ifdef VMLAB_HAS_REFCOUNT
