@@ -9,6 +9,8 @@ NOTED = "blake2b"
 """How an image's content is noted beside it; part of an image's name."""
 # Fields of the setup header: Documentation/arch/x86/boot.rst ("Details of Header Fields").
 _MAGIC = 0x202, b"HdrS"
+_PROTOCOL = 0x206
+_PROTOCOL_OF_2_6_31 = 0x20A
 _LOAD_FLAGS = 0x236
 _FOR_64_BITS = 1  # XLF_KERNEL_64; not known of files older than 3.8
 
@@ -35,6 +37,23 @@ def problem(kernel: Path, image: Path, arch: Arch) -> str | None:
     except OSError:
         pass  # who boots it says so
     return None
+
+
+def resets_at_once(kernel: Path) -> bool:
+    """Whether a kernel takes panic=-1 for a reset at once; ones before 3.0 take it for none.
+
+    By the protocol of its setup header, which was raised last in 2.6.31 before that; what is older
+    than 3.0 all the same is told by the agent.
+    """
+    try:
+        with kernel.open("rb") as file:
+            head = file.read(_PROTOCOL + 2)
+    except OSError:
+        return True
+    at, magic = _MAGIC
+    if head[at : at + len(magic)] != magic:
+        return True
+    return int.from_bytes(head[_PROTOCOL:], "little") >= _PROTOCOL_OF_2_6_31
 
 
 def _for_64_bits(kernel: Path) -> bool:

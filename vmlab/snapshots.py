@@ -111,6 +111,7 @@ def name(boot: qemu.Boot) -> str:
         qemu_identity(boot.runs_in.program),
         *(str(path.parent.name) + path.name for path in (boot.kernel.parent, boot.initramfs)),
         boot.kernel.name, *qemu.recipe(machine), str(snapshot.FORMAT), str(snapshot.MARGIN_NS),
+        *([] if qemu.append(boot) == boot.append else [qemu.append(boot)]),
     )  # fmt: skip
     return f"{boot.kernel.name}-{content_key(*parts)}"
 

@@ -142,7 +142,7 @@ def _no_crash(expanded: Expanded, results: Results, console: bytes, ended: Ended
     text, last = _text(console), len(expanded.steps) - 1
     failure = _first_failure(expanded, results, console)
     judged = failure or _whole(expanded, results, text, ended)
-    if judged.verdict in (Verdict.FAILED, Verdict.BROKEN):
+    if judged.verdict in (Verdict.FAILED, Verdict.BROKEN, Verdict.SKIPPED):
         return judged
     reason = f"the kernel did not crash: {judged.reason or 'all steps came to their end'}"
     where = last if judged.step is None else judged.step - 1

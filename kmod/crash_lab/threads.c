@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Threads that stay where they are, and a module that cannot be unloaded. */
 #include <linux/err.h>
+#include <linux/errno.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/kthread.h>
@@ -8,6 +9,7 @@
 #include <linux/sched.h>
 
 #include "../include/vmlab/compiler.h"
+#include "../include/vmlab/module.h"
 #include "crash_lab.h"
 
 static struct task_struct *waiting;
@@ -49,10 +51,13 @@ noinline int lab_thread(void)
 /* As if it had been written without a function for its end. */
 noinline int lab_no_exit(void)
 {
-#ifdef CONFIG_MODULE_UNLOAD
+#ifdef VMLAB_MODULES_MAY_LACK_EXIT
 	THIS_MODULE->exit = NULL;
-#endif
 	return 0;
+#else
+	printk(KERN_ERR LOG "what=no_exit: this kernel tells such modules otherwise\n");
+	return -EOPNOTSUPP;
+#endif
 }
 
 void lab_threads_stop(void)

@@ -43,10 +43,10 @@ FAULTS = (
         "slab: double free detected|(?:kfree_debugcheck|verify_redzone_free): ",
         "slab corruption in {function}",
     ),
-    rule("out of memory", ".{1,16} invoked oom-killer: ", "out of memory"),
+    rule("out of memory", "(?:.{1,16} invoked )?oom-killer: ", "out of memory"),  # alone in 2.6.8
     rule(
         "out of memory",
-        "Out of memory|Memory cgroup out of memory",
+        "Out of [Mm]emory|Memory cgroup out of memory",
         "out of memory",
         after=("out of memory",),
     ),
@@ -184,7 +184,7 @@ FAULTS = (
     rule("BUG", r"BUG: Entry point to a function \w+|PAX: ", "{line}"),
     rule(
         "invalid opcode",
-        r"(?:Oops: )?invalid opcode: \d+",
+        r"(?:Oops: )?invalid op(?:code|erand): \d+",  # operand: i386 of 2.6.8
         "invalid opcode in {function}",
         after=_BUG_OF,
     ),

@@ -94,4 +94,7 @@ def _family(name: str) -> str | None:
 
 
 def _reliable(frames: Iterable[Frame]) -> Iterable[str]:
-    return (bare(frame.function) for frame in frames if frame.reliable)
+    """Where none is (no frame pointers), those in modules: few stray ones are there."""
+    found = list(frames)
+    kept = [one for one in found if one.reliable] or [one for one in found if one.module]
+    return (bare(frame.function) for frame in kept)

@@ -175,7 +175,7 @@ WAITING = (
     r"_*wait_on_(?:bit|buffer|page|folio|rcu_gp)\w*|_*wait_rcu_gp|folio_wait_bit\w*",
     r"prepare_to_wait\w*|finish_wait|rt_mutex_schedule|freezer_\w+|try_to_freeze\w*|msleep\w*",
     r"usleep_range\w*|_*down_common|_*synchronize_(?:hardirq)|swake_\w+|_*mutex_\w*lock\w*",
-    r"context_tracking_\w+|finish_task_switch",
+    r"context_tracking_\w+|finish_task_switch|process_timeout",
 )  # fmt: skip
 """What a task does that waits: who called it is meant."""
 

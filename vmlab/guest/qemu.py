@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vmlab import bootable
 from vmlab.arch import Arch
 from vmlab.guest.emulator import Emulator, host
 from vmlab.perturb import Perturbation
@@ -226,8 +227,15 @@ def _kernel_args(boot: Boot) -> list[str]:
     """A snapshot's RAM holds the kernel; its state knows the ROM that QEMU adds for -kernel."""
     if boot.memory and boot.memory.state:
         return ["-option-rom", "linuxboot_dma.bin"]
-    append = f"{boot.append} {APPEND_SMP}" if boot.machine.several else boot.append
-    return ["-kernel", str(boot.kernel), "-initrd", str(boot.initramfs), "-append", append]
+    return ["-kernel", str(boot.kernel), "-initrd", str(boot.initramfs), "-append", append(boot)]
+
+
+def append(boot: Boot) -> str:
+    """The kernel's command line. It hangs on the kernel's header: old ones reset after a second."""
+    words = f"{boot.append} {APPEND_SMP}" if boot.machine.several else boot.append
+    if bootable.resets_at_once(boot.kernel):
+        return words
+    return words.replace("panic=-1", "panic=1")
 
 
 def _tape_option(boot: Boot) -> str:
