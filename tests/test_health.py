@@ -139,3 +139,11 @@ def test_reports_past_those_that_are_looked_at_are_not_taken_for_allowed():
     assert sick and sick.kind == "flood" and "not looked at" in sick.title
     few = one * (crash.MOST - 1)
     assert health.first(health.findings(results(step(0, 9)), few), allowed) is None
+
+
+def test_a_line_of_an_old_console_begins_after_the_return_that_follows_the_newline():
+    """Up to 2.6.8 lines end in newline and return; the return is still the step's before."""
+    one = b"crash_lab: what=thread\n\r"
+    second = step(len(one), len(one) + 200)
+    both = results(step(0, len(one)), second)
+    assert found(both, one + WARNING) == [("warning", 1)]

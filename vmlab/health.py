@@ -113,8 +113,8 @@ def step_of(results: Results, at: int) -> int:
 
 
 def _line_begin(console: bytes, number: int) -> int:
-    """Where a line begins; lines count from 1."""
+    """Where a line begins; lines count from 1. Up to 2.6.8 the return comes after the newline."""
     at = 0
     for _ in range(number - 1):
         at = console.find(b"\n", at) + 1
-    return at
+    return at + 1 if console[at : at + 1] == b"\r" else at
