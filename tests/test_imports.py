@@ -113,7 +113,7 @@ def test_what_a_run_seldom_needs_is_not_imported_at_its_start():
     seldom = {
         "debian", "elftools", "filelock", "jinja2", "pexpect", "rich", "xml",
         "vmlab.build.shell", "vmlab.catalog.find", "vmlab.catalog.tools", "vmlab.crash.reader",
-        "vmlab.symbols.elf",
+        "vmlab.guest.corefile", "vmlab.guest.kdumpfile", "vmlab.symbols.elf",
     }  # fmt: skip
     assert loaded <= set(said.stdout.split())
     assert seldom.isdisjoint(said.stdout.split())

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from vmlab.errors import LabError
-from vmlab.guest import corefile, kdumpfile
-from vmlab.guest.corefile import Core
 from vmlab.guest.monitor import Monitor
 from vmlab.guest.qemu import Boot, Machine
 
@@ -111,11 +109,13 @@ def _silent(monitor: Monitor) -> str:
 
 def _written(formats: Sequence[str], monitor: Monitor, pid: int, boot: Boot) -> Iterator[Image]:
     """The images, each when it is whole."""
+    from vmlab.guest import corefile, kdumpfile  # few runs leave any
+
     folder, long = boot.run.path.absolute(), boot.machine.arch.name == "x86_64"
     elf, kdump = (folder / FORMATS[name] for name in ("elf", "kdump"))
     with _whole(elf):
         _dump(monitor, pid, elf, {})
-        with Core(elf) as core:
+        with corefile.Core(elf) as core:
             told = kdumpfile.vmcoreinfo(core) if "kdump" in formats else b""
             elf_class = core.elf_class
         if "elf" in formats:
@@ -134,6 +134,8 @@ def _written(formats: Sequence[str], monitor: Monitor, pid: int, boot: Boot) -> 
 
 def write_elf(monitor: Monitor, pid: int, path: Path, machine: Machine) -> None:
     """A standing guest's memory at virtual addresses. Raises LabError, and OSError."""
+    from vmlab.guest import corefile
+
     with _whole(path):
         _dump(monitor, pid, path, {})
         corefile.to_virtual(path, machine.arch.name == "x86_64")
