@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -6,9 +7,11 @@ from time import sleep
 from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from vmlab.arch import ARCHES
 from vmlab.catalog import Kernel
+from vmlab.cli import app
 from vmlab.cli.determinism import line, total
 from vmlab.determinism import Outcome, compare, rounds, verify
 from vmlab.runner import Run
@@ -160,3 +163,26 @@ def test_all_of_it_is_said_in_a_line_that_names_what_is_not_so():
     assert total([fine, bad, Outcome("l", 0, 0, None, skipped="old", scenario="x")]) == (
         "16 of 18 identical, 2 scenarios on kernels (1 more skipped); not so: y on k"
     )
+
+
+@pytest.mark.parametrize(("odd", "status"), [(b"same", 0), (b"other", 1)])
+def test_one_command_tells_of_all_of_them(tmp_path, monkeypatch, odd, status):
+    runner = Runner(tmp_path, b"same", b"same", b"same", odd)
+    runner.backend = SimpleNamespace(forget=lambda: None)
+    asked = []
+
+    def prepare(project, artifacts, names, tags, kernels, options):
+        asked.append((names, kernels))
+        return runner, [(X, KERNEL), (Y, OTHER)]
+
+    monkeypatch.setattr("vmlab.lab.prepare", prepare)
+    monkeypatch.setattr("vmlab.cli.common.project", lambda: None)
+    monkeypatch.setattr("vmlab.cli.common.artifacts", lambda: None)
+    monkeypatch.setattr("vmlab.determinism.busy_core", nullcontext)
+    done = CliRunner().invoke(app, ["verify-determinism", "--runs", "4", "--kernel", "all"])
+    assert asked == [([], "all")]
+    count = 4 if status == 0 else 3
+    assert f"6.1.0-50-686: x: {count} of 4 identical" in done.output
+    assert f"6.1.0-50-amd64: y: {count} of 4 identical" in done.output
+    assert f"{2 * count} of 8 identical, 2 scenarios on kernels" in done.output
+    assert done.exit_code == status
