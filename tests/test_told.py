@@ -1,5 +1,7 @@
 """What was found is told, whatever happens to the one who tells it."""
 
+from types import SimpleNamespace
+
 import pytest
 from typer.testing import CliRunner
 
@@ -7,7 +9,6 @@ from vmlab import executor, explore, lab
 from vmlab.cli import app
 from vmlab.errors import LabError, VmlabError
 from vmlab.explore import Found
-from vmlab.project import Project, Settings
 from vmlab.runner import Run
 from vmlab.verdict import Judgement, Verdict
 
@@ -20,7 +21,7 @@ def command(request, tmp_path, monkeypatch):
     """One that has one failed run to tell of, and then `after`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vmlab.yaml").write_text("")
-    monkeypatch.setattr(lab, "prepare", lambda *given: (Project(tmp_path, Settings()), []))
+    monkeypatch.setattr(lab, "prepare", lambda *given: (SimpleNamespace(), []))
     after: list[Exception] = []
 
     def runs(*given):
