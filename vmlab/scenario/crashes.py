@@ -14,7 +14,7 @@ _TITLE = "a pattern that its title or its first line must match"
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Wanted(_Model):

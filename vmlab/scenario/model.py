@@ -26,7 +26,8 @@ _NEEDS = "what the kernel must have (see Needs); where it lacks it, the step is 
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # Built when it is first used: a scenario has few of the verbs.
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
 class Step(Model):
