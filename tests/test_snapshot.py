@@ -87,6 +87,9 @@ def test_a_qemu_that_is_the_same_file_is_asked_once(tmp_path, monkeypatch):
     program.write_bytes(b"\x7fELF, and newer")
     assert [version(program), version(program)] == ["2", "2"]
     assert [version(script), version(script)] == ["3", "4"]
+    program.write_bytes(b"\x7fELF, and there is no cache")
+    monkeypatch.setenv("VMLAB_CACHE", "/dev/null/none")
+    assert [version(program), version(program)] == ["5", "6"]
     snapshots.qemu_version.cache_clear()
 
 

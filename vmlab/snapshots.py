@@ -144,9 +144,15 @@ def qemu_version(program: str) -> str:
     key = content_key(where, *map(str, (about.st_ino, about.st_size, about.st_mtime_ns)))
 
     def make(directory: Path) -> None:
-        (directory / "version").write_text(_said(where))
+        said = _said(where)
+        if not said:
+            raise LabError(f"{where} --version says nothing")
+        (directory / "version").write_text(said)
 
-    return (Cache.default().get("probes", f"qemu-{key}", make) / "version").read_text()
+    try:
+        return (Cache.default().get("probes", f"qemu-{key}", make) / "version").read_text()
+    except (LabError, OSError):  # nothing that can be remembered, or nowhere to
+        return _said(where)
 
 
 def _said(program: str) -> str:
