@@ -92,6 +92,23 @@ def test_for_a_module_that_the_kernel_does_not_have_the_guest_is_asked(kernel):
     assert (listed(found), set(found)) == (["none_such: none_such"], {"depends"})
 
 
+ALIASES = {
+    "kernel/fs/disk/disk.ko": b"\0alias=fs-disk\0depends=base\0",
+    "kernel/drivers/char/mouse.ko": b"\0alias=pci:v00001234d*sv*\0alias=char-major-10-1\0depends=",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "loaded"),
+    [("fs-disk", "base disk"), ("pci:v00001234d0000beefsv0", "mouse"), ("char-major-10-1", "mouse"),
+     ("fs-kern", ""), ("fs-none", "fs_none"), ("disk-fs", "disk_fs"), ("pci:v1", "pci:v1")],
+)  # fmt: skip
+def test_a_module_is_found_by_the_names_that_a_kernel_asks_for(tmp_path, name, loaded):
+    kernel = tree(tmp_path / "6.1.0-50-686", {**PLAIN, **ALIASES})
+    (kernel / "modules.builtin.modinfo").write_bytes(b"in_kernel.alias=fs-kern\0in_kernel.file=x\0")
+    assert listed(modprobe.files([name], lambda: kernel, {})) == [f"{name}: {loaded}".strip()]
+
+
 def test_for_a_module_that_is_built_in_there_is_nothing_to_load(kernel):
     assert listed(modprobe.files(["in_kernel"], lambda: kernel, {})) == ["in_kernel:"]
 
@@ -150,6 +167,9 @@ STEPS = """
   - run: ls /sys/class/net
     output: ^dummy2$
   - modprobe: unix
+  - modprobe: fs-xfs
+  - run: cut -d' ' -f1 /proc/modules
+    output: ^xfs$
   - modprobe: none-such
     errno: ENOENT
   - kunit: test_user_copy

@@ -1,5 +1,6 @@
 """What a `modprobe` step needs in the program: modules, and the order in which they are loaded."""
 
+import fnmatch
 import functools
 import gzip
 import lzma
@@ -15,7 +16,15 @@ DEPENDS = "depends"
 # Where a module has another name by which it is asked for; all modules would be too many to read.
 _ALIASED = ("crypto", "lib")
 
+# Names by which a kernel asks for a module, and where modules with such names are.
+_ASKED = {
+    "fs-": ("fs",), "crypto-": ("crypto", "lib"), "net-": ("net",), "nf": ("net",), "ip": ("net",),
+    "rtnl-link-": ("net", "drivers"), "tcp_": ("net",), "dm-": ("drivers",),
+    "char-major-": (), "block-major-": (), "devname:": (),
+}  # fmt: skip
+_DEVICE = re.compile(r"[a-z0-9_]+:")  # pci:v00008086d..., of any bus
 _ALLOCATES = b"crypto_alloc_"
+_ALIAS = re.compile(rb"\0alias=([^\0]+)")
 _ALGORITHM = re.compile(rb"\0alias=crypto-([\w-]+)\0")
 _STRING = re.compile(rb"\0([a-z][a-z0-9_]*(?:\([a-z0-9_(),-]*\))?)(?=\0)")
 _WORD = re.compile(rb"[a-z][a-z0-9_]*")
@@ -98,8 +107,34 @@ class _Modules:
                 visit(other)
             order.append(file)
 
-        visit(name)
+        visit(self._named(name))
         return order
+
+    def _named(self, name: str) -> str:
+        """The module that is meant: the name itself, else the one that has it as an alias."""
+        known = _name(name) in self._files or _name(name) in (self._paths.keys() | self._builtin)
+        prefix = next((one for one in _ASKED if name.startswith(one)), None)
+        if known or (prefix is None and not _DEVICE.match(name)):
+            return name
+        places = _ASKED.get(prefix or "", ())
+        for own, alias in self._builtin_aliases:
+            if fnmatch.fnmatchcase(name, alias):
+                return own
+        for one, path in sorted(self._paths.items()):
+            if places and not self._is_in(path, places):
+                continue
+            texts = (text.decode(errors="replace") for text in _ALIAS.findall(_unpacked(path)))
+            if any(fnmatch.fnmatchcase(name, text) for text in texts):
+                return one
+        return name
+
+    @functools.cached_property
+    def _builtin_aliases(self) -> list[tuple[str, str]]:
+        """What is built in, by its other names; kernels tell since 5.2."""
+        path = self._directory() / "modules.builtin.modinfo"
+        texts = path.read_bytes().split(b"\0") if path.exists() else []
+        pairs = (text.decode(errors="replace").partition(".alias=") for text in texts)
+        return [(_name(own), alias) for own, found, alias in pairs if found]
 
     def _file(self, name: str) -> str:
         """The name of a module's file; its content is there then, where somebody has it."""
@@ -139,7 +174,7 @@ class _Modules:
         """The modules of algorithms that are for every processor, by the algorithms' names."""
         found: dict[str, str] = {}
         for name, path in self._paths.items():
-            if path.parent.name == "crypto" and path.parent.parent.name == "kernel":
+            if path.relative_to(self._directory()).parts[:-1] == ("kernel", "crypto"):
                 for alias in _ALGORITHM.findall(_unpacked(path)):
                     found.setdefault(alias.decode(), name)
         return found
@@ -150,9 +185,13 @@ class _Modules:
         names = [
             one
             for one, path in self._paths.items()
-            if set(path.parts) & set(_ALIASED) and any(text in _unpacked(path) for text in wanted)
+            if self._is_in(path, _ALIASED) and any(text in _unpacked(path) for text in wanted)
         ]
         return min(names, key=lambda one: ("generic" not in one, one), default=None)
+
+    def _is_in(self, path: Path, places: Iterable[str]) -> bool:
+        """Whether a module is in one of these folders of a kernel's."""
+        return not set(path.relative_to(self._directory()).parts[:-1]).isdisjoint(places)
 
     @functools.cached_property
     def _paths(self) -> dict[str, Path]:

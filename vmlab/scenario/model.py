@@ -120,7 +120,7 @@ class Modprobe(Step):
     verb = "modprobe"
     modprobe: Text = Field(
         description="`NAME parameter=value ...`; success if loaded or built in already, "
-        "ENOENT if the kernel lacks it"
+        "ENOENT if the kernel lacks it; NAME may be an alias, as `fs-ext4` or `pci:v00008086d...`"
     )
     errno: ErrnoField = None
     or_skip: OrSkipField = None
