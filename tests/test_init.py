@@ -90,6 +90,15 @@ def test_the_project_that_is_written_is_a_good_one(tmp_path):
     assert "duck feathers= (int): how many it has" in load.text
 
 
+@pytest.mark.parametrize(("count", "memory"), [(16, 192), (17, 384)])
+def test_many_modules_get_more_memory(tmp_path, count, memory):
+    names = [f"duck{number}" for number in range(count)]
+    made = " ".join(f"{name}.o" for name in names)
+    folder = put(tmp_path, {"Kbuild": f"obj-m := {made}\n", **{f"{n}.c": POND for n in names}})
+    write(look(folder))
+    assert [one.scenario.memory for one in loaded(folder)[1]] == [memory]
+
+
 def test_what_only_some_kernels_have_gets_a_run_for_each(tmp_path):
     conf = "PACKAGE_NAME=p\nPACKAGE_VERSION=1\nBUILT_MODULE_NAME[0]=duck\n"
     conf += 'if [ -n "$X" ]; then BUILT_MODULE_NAME[1]=po-nd; BUILT_MODULE_NAME[2]=reed; fi\n'

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def built(tmp_path, tree):
     """Builds files; returns what is left by name."""
     rounds = iter(range(9))
 
-    def built(way: whole.Way, files: dict[str, str]) -> dict[str, str]:
+    def built(way: whole.Way, files: dict[str, str], sizes: bool = False) -> dict[str, Any]:
         source, directory = tmp_path / "source", tmp_path / f"built{next(rounds)}"
         for name, text in files.items():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +48,9 @@ def built(tmp_path, tree):
         directory.mkdir()
         whole.build(tree, folder, folder.files(), directory)
         assert sorted(source.rglob("*")) == before
+        if sizes:
+            found = kbuild.modules(directory)
+            return {name: path.stat().st_size for name, path in found.items()}
         return {name: path.read_text() for name, path in kbuild.modules(directory).items()}
 
     return built
@@ -174,6 +178,18 @@ def test_a_failed_build_shows_the_line(built):
     bad = "obj-m := duck.o\n$(error duck.c:7:3: error: no pond)\n"
     with pytest.raises(ModuleBuildError, match=r"duck.c:7:3: error: no pond"):
         built("dkms", {"Makefile": bad, "dkms.conf": CONF, "duck.c": ""})
+
+
+def test_a_very_large_module_loses_its_debug_information(built):
+    """A guest of 192 MiB has no room for it; the stand-in is no ELF file, and stays as it is."""
+    words = "obj-m := duck.o\n$(shell echo 'int duck;' | gcc -g -xc -c - -o $(M)/goose.o)\n"
+    pad = "$(shell head -c 9000000 /dev/zero > $(M)/pad; cd $(M); objcopy {} goose.o goose.ko)\n"
+    lost = {}
+    for section in (".debug_pad", ".data_pad"):
+        more = pad.format(f"--add-section {section}=pad")
+        made = built("kbuild", {"Kbuild": words + more, "duck.c": "quack\n"}, sizes=True)
+        lost[section] = made["goose"] < 1 << 20
+    assert lost == {".debug_pad": True, ".data_pad": False}
 
 
 @pytest.mark.parametrize("ask", ["read -p 'which kernel? ' answer", "read answer < /dev/tty"])

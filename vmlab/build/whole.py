@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Way = Literal["apart", "kbuild", "dkms"]
 _MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
-_RECIPE = "whole: settled, and of a dkms.conf only what it names"  # part of each name
+_STRIPPED = 8 << 20  # bytes; larger modules lose their debug information, as with DKMS all do
+_RECIPE = f"whole: settled, of a dkms.conf only what it names; strip {_STRIPPED}"  # of each name
 _KEPT = (".ko", "build.log", "Module.symvers")
 
 
@@ -86,6 +87,9 @@ def build(
     Raises NotForKernel, and ModuleBuildError with the compiler's words.
     """
     {"kbuild": _kbuild, "dkms": _dkms}[folder.way](_Place(tree, directory, builder), folder, files)
+    for path in directory.rglob("*.ko"):
+        if path.stat().st_size > _STRIPPED:
+            builder.run(["objcopy", "--strip-debug", str(path)], directory)
     for path in sorted(directory.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
             if not any(path.iterdir()):

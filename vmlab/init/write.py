@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vmlab.init.look import Module, Understood
 
+_MANY = 16  # modules that a guest of the usual size holds
 _FOLDERS = ("scenarios", "vmlab-scenarios")
 _LIST = """\
   # What is there before. Numbers at the end are left out: those of devices go on counting.
@@ -94,10 +95,15 @@ def _load(modules: list[Module]) -> str:
     listed = "".join(f"  - {name}\n" for name in names)
     return (
         f"name: load\nabout: {what} {loads} again, and the second time is like the first\n"
-        f"modules:\n{listed}steps:\n"
+        f"modules:\n{listed}{_memory(modules)}steps:\n"
         f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{up}{_AGAIN}{down}{_STILL_GONE}"
         f"{_parameters(modules)}"
     )
+
+
+def _memory(modules: list[Module]) -> str:
+    """Many modules need room: the guest holds their files and what is loaded of them."""
+    return "memory: 384M\n" if len(modules) > _MANY else ""
 
 
 def _or_skip(module: Module) -> str:
