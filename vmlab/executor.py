@@ -68,8 +68,11 @@ def each(
 
 
 def exit_status(runs: Sequence[Run]) -> int:
-    """0 where all passed or were skipped; 1 where something failed; 3 where the lab broke."""
-    verdicts = {run.judgement.verdict for run in runs}
+    """0 where all passed, were skipped or are known to fail; 1 where something failed, or passed
+    that must not; 3 where the lab broke."""
+    verdicts = {run.judgement.verdict for run in runs if not run.held}
+    if any(run.held and run.held.counts for run in runs):
+        return 1
     if verdicts <= {Verdict.PASSED, Verdict.SKIPPED}:
         return 0
     return 1 if verdicts - {Verdict.PASSED, Verdict.SKIPPED, Verdict.BROKEN} else 3

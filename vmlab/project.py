@@ -8,7 +8,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vmlab.build.whole import Folder, Way
+from vmlab.cache import content_key
 from vmlab.errors import UsageError
+from vmlab.known_failures import KnownFailure
 from vmlab.scenario import Expanded, Known, Loaded, ScenarioError, expand, load
 from vmlab.scenario.check import unknown
 from vmlab.scenario.positions import read
@@ -23,6 +25,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    name: str = Field(default="", description="the project's name; its directory's without")
     modules: str = Field(default="kmod", description="one directory for each module")
     build: Way = Field(
         default="apart",
@@ -33,6 +36,9 @@ class Settings(BaseModel):
     scenarios: str = Field(default="scenarios", description="the scenario files")
     workloads: str = Field(default="scenarios/workloads", description="C files, one a program")
     kernels: str = Field(default="default", description="what runs use without --kernel")
+    known_failures: list[KnownFailure] = Field(
+        default=[], description="failures that are not held against it until a day"
+    )
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,17 @@ class Project:
     def output(self) -> Path:
         """Where run directories are made."""
         return self.root / "vmlab-out"
+
+    @property
+    def name(self) -> str:
+        return self.settings.name or self.root.resolve().name
+
+    @property
+    def identity(self) -> str:
+        """The same in every checkout: of its settings, but for what is known to fail, and of the
+        names of its scenarios."""
+        settings = self.settings.model_dump_json(exclude={"known_failures", "name"})
+        return content_key(settings, *(path.stem for path in self.scenario_files()))
 
     def module_names(self) -> frozenset[str]:
         if self.settings.build != "apart":
@@ -143,7 +160,8 @@ def _settings(path: Path) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         line, column = document.place(first["loc"], key=True)
-        names = ", ".join(Settings.model_fields)
+        inner = KnownFailure if len(first["loc"]) > 2 else Settings
+        names = ", ".join(inner.model_fields)
         key = ".".join(str(part) for part in first["loc"])
         raise UsageError(
             f"{path}:{line}:{column}: {key}: {first['msg'].lower()}; there are {names}"

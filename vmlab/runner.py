@@ -26,6 +26,7 @@ from vmlab.guest.images import Kept
 from vmlab.guest.results import Results
 from vmlab.guest.results import read as read_results
 from vmlab.inputs import inputs, output_key
+from vmlab.known_failures import Held, held
 from vmlab.payload import Payload
 from vmlab.perturb import perturbation
 from vmlab.project import Project
@@ -58,6 +59,7 @@ class Run:
     steps: Sequence[Mapping[str, object]] = ()
     environment: Mapping[str, object] = field(default_factory=dict)
     left: "Left | None" = None  # none where the guest came to its end
+    held: Held | None = None  # what it is taken for, where the project knows of its failure
 
     @property
     def verdict(self) -> Verdict:
@@ -84,6 +86,7 @@ class Run:
             "inputs": dict(self.inputs), "file": self.file,
             "environment": dict(self.environment), "steps": [dict(step) for step in self.steps],
             **(self.left.record() if self.left else {}),
+            **({"known": self.held.record()} if self.held else {}),
         }  # fmt: skip
 
 
@@ -240,7 +243,8 @@ class Runner:
                 time.monotonic() - began, guest_s, str(job.run.path), made, prepared.inputs,
                 self._file(expanded),
                 story.steps(expanded, found, _console(job.run), judgement),
-                story.environment(job.machine, job.runs_in.program, bool(ended and ended.restored)),
+                story.environment(job.machine, job.runs_in.program, bool(ended and ended.restored))
+                | ({"worker": ended.worker} if ended and ended.worker else {}),
                 self.left(job, ended.kept) if ended and ended.kept else None,
             )
         )  # fmt: skip
@@ -318,6 +322,8 @@ class Runner:
 
     def _told(self, run: Run) -> Run:
         """Leaves the verdict in the run's directory, where there is one."""
+        known = self.project.settings.known_failures
+        run = replace(run, held=held(known, run.scenario, run.kernel, run.judgement))
         directory = Path(run.dir)
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -326,7 +332,7 @@ class Runner:
         except OSError as error:
             if run.judgement.verdict is Verdict.PASSED:
                 reason = f"its verdict could not be written: {error}"
-                return replace(run, judgement=Judgement(Verdict.BROKEN, reason))
+                return replace(run, judgement=Judgement(Verdict.BROKEN, reason), held=None)
         return run
 
 

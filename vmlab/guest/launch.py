@@ -65,6 +65,7 @@ class Ended:
     detail: str = ""
     restored: bool = False  # it began from a snapshot: its kernel has booted once
     kept: Kept | None = None  # what is left of a guest that died in QEMU's hands
+    worker: str = ""  # on another machine, the worker's name
 
     @property
     def starved(self) -> bool:

@@ -29,6 +29,8 @@ def annotations(report: Report, root: Path, workspace: Path) -> Iterator[str]:
 def _annotation(run: Told, root: Path, workspace: Path) -> str:
     step = f"step {run.step}: {run.label}: " if run.step is not None else ""
     message = clean.short(f"{step}{run.headline}", 1000)
+    if run.known:
+        message += "\n" + clean.short(run.known.text, 1000)
     if run.wanted:
         message += clean.short(f"\nwanted: {run.wanted}\nseen: {run.seen}", 1000)
     if run.token:
@@ -36,7 +38,7 @@ def _annotation(run: Told, root: Path, workspace: Path) -> str:
     title = f"{run.verdict}: {run.scenario} on {run.kernel}"
     known = {"file": _file(run, root, workspace), "line": str(run.line or ""), "title": title}
     parts = (f"{key}={clean.github_property(value)}" for key, value in known.items() if value)
-    kind = _KINDS.get(run.verdict, "error")
+    kind = "notice" if run.excused else _KINDS.get(run.verdict, "error")
     return f"::{kind} {','.join(parts)}::{clean.github_data(message)}"
 
 

@@ -51,7 +51,12 @@ def _counts(runs: Sequence[Told]) -> dict[str, str]:
 def _elements(runs: Sequence[Told]) -> list[str | None]:
     """What each case holds: a run's, and those of the tests in its steps."""
     tests = [one for run in runs for step in run.steps for one in step.tests]
-    return [_ELEMENTS.get(run.verdict) for run in runs] + [_TESTS.get(one.state) for one in tests]
+    return [_element(run) for run in runs] + [_TESTS.get(one.state) for one in tests]
+
+
+def _element(run: Told) -> str | None:
+    """What is known to fail is skipped for who reads it: it must not turn a build red."""
+    return "skipped" if run.excused else _ELEMENTS.get(run.verdict)
 
 
 def _properties(suite: ET.Element, report: Report, run: Told) -> None:
@@ -67,9 +72,9 @@ def _case(suite: ET.Element, run: Told, again: int) -> None:
         suite, "testcase", classname=_text(run.kernel), name=_text(name),
         time=f"{run.wall_s:.3f}",
     )  # fmt: skip
-    if (element := _ELEMENTS.get(run.verdict)) is None:
+    if (element := _element(run)) is None:
         return
-    message = clean.line(run.headline)
+    message = clean.line(run.known.text if run.known else run.headline)
     made = ET.SubElement(case, element, message=message, type=str(run.verdict))
     made.text = _text(details(run))
     if not run.fine and (console := run.content("console")):

@@ -36,13 +36,17 @@ def printer() -> Console:
 def show(runs: Sequence[Run], console: Console) -> None:
     """Prints failures, the table and the sums."""
     for run in runs:
-        if run.judgement.verdict not in _FINE:
+        if run.judgement.verdict not in _FINE and not (run.held and run.held.state == "known"):
             console.print(failure(run), soft_wrap=True)
     console.print(fitting(runs, console))
     for (verdict, reason), count in Counter(
         (run.judgement.verdict, run.judgement.reason) for run in runs if _fine_with_reason(run)
     ).items():
         console.print(f"{verdict} ({count}): {reason}", style="dim", markup=False, soft_wrap=True)
+    for run in runs:
+        if run.held:
+            line = f"{run.scenario} on {run.kernel} {run.held.text}"
+            console.print(line, style="yellow", markup=False, soft_wrap=True)
     console.print(sums(runs))
 
 
