@@ -1,11 +1,27 @@
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 from packaged import sdist, wheel  # noqa: F401
 
 from vmlab.guest import confine
+
+_DATA = Path(tempfile.gettempdir()) / f"vmlab-tests-{os.getpid()}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """What tests run is not kept in the user's history."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VMLAB_DATA", str(_DATA))
+        return (yield)
+
+
+def pytest_sessionfinish():
+    shutil.rmtree(_DATA, ignore_errors=True)
 
 
 @pytest.fixture

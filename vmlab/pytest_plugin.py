@@ -17,6 +17,7 @@ from vmlab.errors import UsageError, VmlabError
 
 if TYPE_CHECKING:
     from vmlab.catalog import Kernel
+    from vmlab.history.recorder import Recorder
     from vmlab.interactive import Guest
     from vmlab.runner import Run, Runner
     from vmlab.scenario import Expanded
@@ -151,13 +152,17 @@ class ScenarioItem(pytest.Item):
     def runtest(self) -> None:
         from vmlab.verdict import Verdict
 
-        run = self.config.stash[_LAB].result(self)
+        lab = self.config.stash[_LAB]
+        run = lab.result(self)
+        lab.keep(self.runner, run)
         verdict = run.judgement.verdict
         self.user_properties += [
             ("kernel", run.kernel), ("verdict", str(verdict)), ("dir", run.dir),
         ]  # fmt: skip
         if verdict is Verdict.SKIPPED and not self.config.option.vmlab_strict_skips:
             pytest.skip(run.judgement.reason)
+        if run.held and run.held.state != "expired":  # pytest looks for it after the test, too
+            self.add_marker(pytest.mark.xfail(reason=run.held.text, strict=run.held.counts))
         if verdict is not Verdict.PASSED:
             if run.judgement.seen:
                 self.add_report_section("call", "seen", run.judgement.seen)
@@ -191,6 +196,7 @@ class _Lab:
     pool: ThreadPoolExecutor | None = None
     runs: "dict[str, Future[Run]]" = field(default_factory=dict)
     bad: set[Path] = field(default_factory=set)  # roots of projects that cannot be read
+    recorders: "dict[Path, Recorder]" = field(default_factory=dict)
     stderr: int = field(default_factory=lambda: os.dup(2))  # as it was before tests' is captured
 
     def say(self, line: str) -> None:
@@ -249,7 +255,18 @@ class _Lab:
                     other.runner.run, other.expanded, other.kernel
                 )
 
+    def keep(self, runner: "Runner", run: "Run") -> None:
+        """Keeps a run in the project's history."""
+        from vmlab.history.recorder import Recorder
+
+        root = runner.project.root
+        if root not in self.recorders:
+            self.recorders[root] = Recorder(root, "pytest", self.say)
+        self.recorders[root].add(run)
+
     def close(self) -> None:
+        for recorder in self.recorders.values():
+            recorder.close()
         for runner in self.runners.values():
             runner.stop()
         if self.pool:

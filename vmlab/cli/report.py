@@ -35,7 +35,7 @@ def report(
     annotated = reports.on_github(github)
     if not files.wanted() and not annotated:
         files = reports.Files(html=_beside(found))
-    files.write(found)
+    files.write(reports.with_past(found, common.here().root))
     if annotated:
         reports.annotate(found, common.here().root)
     written = [str(path) for path in files.wanted().values() if path != reports.STDOUT]

@@ -60,6 +60,26 @@ class Files:
                 common.write(path, text)
 
 
+def with_past(report: "Report", root: Path) -> "Report":
+    """With what became of earlier runs of the same; a history that cannot be read is said."""
+    from dataclasses import replace
+
+    from vmlab.history.store import Store, place
+    from vmlab.report.trend import BARS, trend
+
+    path = place(root)
+    if not path.exists():
+        return report
+    try:
+        with Store(path, common.say) as store:
+            keys = dict.fromkeys(run.key for run in report.runs)
+            trends = {key: trend(store.recent(*key, BARS)) for key in keys}
+    except LabError as error:
+        common.say(str(error))
+        return report
+    return replace(report, past={key: one for key, one in trends.items() if one})
+
+
 def place_for(path: Path, option: str) -> None:
     """Raises UsageError where a file's directory is not there or it is no file."""
     if path == STDOUT:
@@ -147,7 +167,7 @@ class Outputs:
         from vmlab.report.told import of_runs
 
         report = of_runs(runs)
-        self._files.write(report)
+        self._files.write(with_past(report, self._root))
         if self.github:
             annotate(report, self._root)
 

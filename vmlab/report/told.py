@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -14,14 +14,17 @@ from vmlab.runner import Run
 from vmlab.story import VERSION
 from vmlab.verdict import Verdict
 
+if TYPE_CHECKING:
+    from vmlab.report.trend import Trend
+
 FINE = (Verdict.PASSED, Verdict.SKIPPED)
 WORST_FIRST = (
     Verdict.CRASHED, Verdict.FAILED, Verdict.TIMEOUT, Verdict.BROKEN, Verdict.SKIPPED,
     Verdict.PASSED,
 )  # fmt: skip
 _STAMP = re.compile(r"\d{8}-\d{6}")
-_VERDICT = "verdict.json"
-_RUN_HAS = (_VERDICT, "console", "argv")  # one that was stopped has no verdict
+VERDICT = "verdict.json"
+_RUN_HAS = (VERDICT, "console", "argv")  # one that was stopped has no verdict
 
 
 def _text(value: Any) -> Any:
@@ -140,6 +143,16 @@ class Crash(Model):
         return [frame for frame in self.frames if frame.reliable] or self.frames
 
 
+class Known(Model):
+    """What a project knows of its failure (`known_failures:`)."""
+
+    state: str = ""  # known, expired, passes
+    reason: str = ""
+    until: str = ""
+    text: str = ""  # all of it, in one line
+    counts: bool = True  # whether the command's status is 1 for it
+
+
 class Told(Model):
     """One run."""
 
@@ -165,6 +178,7 @@ class Told(Model):
     environment: dict[str, Loose] = {}
     steps: list[Step] = []
     crash: Crash | None = None
+    known: Known | None = None
     place: Path | None = Field(default=None, exclude=True)  # where its files are
 
     @property
@@ -174,6 +188,11 @@ class Told(Model):
     @property
     def fine(self) -> bool:
         return self.verdict in FINE
+
+    @property
+    def excused(self) -> bool:
+        """Whether it went wrong as the project knows that it does."""
+        return bool(self.known and self.known.state == "known")
 
     @property
     def headline(self) -> str:
@@ -195,6 +214,7 @@ class Report:
 
     name: str
     runs: Sequence[Told]
+    past: "Mapping[tuple[str, str], Trend]" = field(default_factory=dict)  # by scenario and kernel
 
     def worst_first(self) -> list[Told]:
         return sorted(self.runs, key=lambda run: WORST_FIRST.index(run.verdict))
@@ -203,6 +223,14 @@ class Report:
         """How many runs have each verdict, worst first; those that none has are left out."""
         verdicts = [run.verdict for run in self.runs]
         return {one: verdicts.count(one) for one in WORST_FIRST if one in verdicts}
+
+    @property
+    def exit_status(self) -> int:
+        """As of the command that ran them, see `executor.exit_status`."""
+        if any(run.known and run.known.counts for run in self.runs):
+            return 1
+        bad = {run.verdict for run in self.runs if not (run.known or run.fine)}
+        return 0 if not bad else 3 if bad == {Verdict.BROKEN} else 1
 
     def sums(self) -> str:
         """`1 failed, 3 passed`."""
@@ -221,14 +249,14 @@ def of_directory(path: Path) -> Report:
 
     Raises UsageError where it is none of these.
     """
-    if (path / _VERDICT).is_file():
-        return Report(path.name, [_of_file(path / _VERDICT)])
+    if (path / VERDICT).is_file():
+        return Report(path.name, [_of_file(path / VERDICT)])
     if not _is_command(path):
         commands = [one for one in path.glob("*/") if _STAMP.match(one.name) and _is_command(one)]
         if not commands:
             raise UsageError(_no_runs(path))
         path = max(commands, key=lambda one: (*_STAMP.findall(one.name)[:1], one.stat().st_mtime))
-    runs = [_of_file(file) for file in sorted(path.glob(f"*/{_VERDICT}"))]
+    runs = [_of_file(file) for file in sorted(path.glob(f"*/{VERDICT}"))]
     return Report(path.resolve().name, sorted(runs, key=lambda run: tuple(map(natural, run.key))))
 
 
@@ -236,19 +264,19 @@ def _is_command(path: Path) -> bool:
     """Whether a directory has runs and is a command's: by its name, or as it holds nothing else."""
     runs = {file.parent for name in _RUN_HAS for file in path.glob(f"*/{name}")}
     own = _STAMP.match(path.resolve().name) or runs.issuperset(path.glob("*/"))
-    return bool(own) and any(path.glob(f"*/{_VERDICT}"))
+    return bool(own) and any(path.glob(f"*/{VERDICT}"))
 
 
 def _no_runs(path: Path) -> str:
     """What was looked for, what is there, and what to do."""
     if path.is_dir():
-        held = len(list(path.glob(f"*/{_VERDICT}")))
+        held = len(list(path.glob(f"*/{VERDICT}")))
         found = counted(len(list(path.glob("*/"))), "directory", "directories")
-        found += f", {held} of them with a {_VERDICT}" if held else ""
+        found += f", {held} of them with a {VERDICT}" if held else ""
     else:
         found = "a file" if path.exists() else "nothing of that name"
     return (
-        f"no runs in {path}: looked for one run's {_VERDICT}, for the directories of runs and no "
+        f"no runs in {path}: looked for one run's {VERDICT}, for the directories of runs and no "
         f"others, and for those of commands (DATE-TIME-PID-N); found {found}; name a directory "
         "below vmlab-out, or run scenarios first (`vmlab run`)"
     )
