@@ -125,7 +125,7 @@ wrong = os.environ.get("VMLAB_FAKE", "")
 
 def main() -> None:
     if "--version" in sys.argv:
-        print("QEMU emulator version 7.2.22")
+        print(f"QEMU emulator version {os.environ.get('VMLAB_FAKE_VERSION', '7.2.22')}")
         return
     guest = Guest()
     guest.printk("[    0.0] Linux version 6.1")

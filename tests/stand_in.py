@@ -1,6 +1,7 @@
 """A project whose kernels and images are not there, for runs whose guests are stand-ins."""
 
 import os
+import threading
 from pathlib import Path
 
 from vmlab.artifacts import Artifacts
@@ -40,7 +41,10 @@ def nothing(cache: Cache) -> Path:
     """A file that stands for a kernel and for an image."""
     file = cache.root / "stand-in"
     cache.root.mkdir(exist_ok=True)
-    file.write_text("no kernel, no image")
+    if not file.exists():  # several threads read it
+        made = file.with_name(f"stand-in-{threading.get_ident()}")
+        made.write_text("no kernel, no image")
+        made.rename(file)
     return file
 
 

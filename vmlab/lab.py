@@ -1,5 +1,6 @@
 """From a project and what was asked for to the runs to do; nothing is built before all is valid."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,9 +14,11 @@ from vmlab.errors import UsageError
 from vmlab.executor import Pair, matrix
 from vmlab.frames import Frames
 from vmlab.guest.images import FORMATS, Keeper
-from vmlab.project import Project
+from vmlab.known_failures import unmeant
+from vmlab.project import FILE, Project
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
+from vmlab.scenario.check import unknown
 from vmlab.snapshots import Snapshots
 from vmlab.virtme import VirtmeBackend
 
@@ -37,6 +40,7 @@ class Options:
     perturb: bool = False  # whether the seed shifts runs in time too
     fetch_debug: bool = False  # whether a crashed kernel's debug package may be fetched
     dump: tuple[str, ...] = ()  # the formats of the memory images that dead guests leave
+    cluster: str | None = None  # the address of a scheduler, whose workers run the guests
 
 
 def prepare(
@@ -50,6 +54,7 @@ def prepare(
     """The runner and what it is to run. Raises UsageError with everything that is wrong."""
     catalog = artifacts.catalog
     chosen = catalog.select(kernels or project.settings.kernels)
+    _check_known(project)
     made = runner(project, artifacts, options)
     scenarios = load(project, catalog, names, tags)
     pairs = matrix(made, scenarios, chosen)
@@ -65,6 +70,17 @@ def runner(project: Project, artifacts: Artifacts, options: Options) -> Runner:
     backend, accel = _backend(options, artifacts), _accel(options, artifacts)
     frames = Frames(project, artifacts, options.fetch_debug)
     return Runner(project, artifacts, backend, accel, options.seed, options.perturb, frames)
+
+
+def _check_known(project: Project) -> None:
+    """Raises UsageError for failures that are known of scenarios that are not there."""
+    known = project.settings.known_failures
+    names = [path.stem for path in project.scenario_files()] if known else []
+    if gone := unmeant(known, names):
+        lines = (
+            f"  entry {number + 1}: {unknown('scenario', name, names)}" for number, name in gone
+        )
+        raise UsageError(f"{project.root / FILE}: known_failures:\n" + "\n".join(lines))
 
 
 def load(
@@ -116,9 +132,28 @@ def kernel_problem(catalog: Catalog) -> Callable[[str], str | None]:
 def _backend(options: Options, artifacts: Artifacts) -> Backend:
     if options.backend not in BACKENDS:
         raise UsageError(f"unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
+    if options.cluster:
+        return _cluster(options, artifacts)
     wanted = options.snapshot
     snapshots = Snapshots(artifacts.cache, artifacts.catalog.say) if wanted else None
     return BACKENDS[options.backend](artifacts, snapshots, _keeper(options.dump))
+
+
+def _cluster(options: Options, artifacts: Artifacts) -> Backend:
+    """Workers begin from snapshots of their own, and keep no memory images."""
+    from vmlab.cluster import backend, crew
+
+    if options.backend != "qemu":
+        raise UsageError(f"--cluster is for the backend qemu, not {options.backend}")
+    if options.accel == "kvm":
+        raise UsageError("--cluster is for tcg: whether a worker's kvm works is not known")
+    connected = crew.connect(options.cluster or "", artifacts.catalog.say)
+    return backend.ClusterBackend(connected, options.snapshot)
+
+
+def at_once(wish: int, made: Runner) -> int:
+    """How many guests run at a time: as was wished, as a cluster has room for, or one a core."""
+    return wish or getattr(made.backend, "at_once", 0) or os.cpu_count() or 1
 
 
 def formats(words: str) -> tuple[str, ...]:
@@ -145,4 +180,6 @@ def _keeper(formats: Sequence[str]) -> Keeper | None:
 def _accel(options: Options, artifacts: Artifacts) -> "Callable[..., str]":
     if options.accel not in ACCELS:
         raise UsageError(f"unknown accelerator {options.accel!r}; there are {', '.join(ACCELS)}")
+    if options.cluster:
+        return lambda arch: "tcg"
     return accelerator(options.accel, artifacts)

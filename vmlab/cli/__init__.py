@@ -15,8 +15,10 @@ from vmlab.cli import (
     determinism,
     doctor,
     explore,
+    history,
     init,
     kernels,
+    merge,
     output,
     replay,
     report,
@@ -24,6 +26,7 @@ from vmlab.cli import (
     schema,
     shell,
     survey,
+    worker,
 )
 from vmlab.errors import VmlabError
 
@@ -45,6 +48,12 @@ app.command("verify-determinism", short_help="Run scenarios many times; no byte 
     determinism.verify
 )
 app.command("explore", short_help="Run scenarios under many seeds, to find races.")(explore.explore)
+app.command("worker", short_help="Give this machine's processors to a cluster.")(worker.worker)
+app.command("merge", short_help="Make one result of several.")(merge.merge)
+app.command("history", short_help="Show when scenarios passed last, and how often they fail.")(
+    history.history
+)
+app.command("flaky", short_help="Show what passed and failed with the same inputs.")(history.flaky)
 app.command("build", short_help="Build modules, and show the command that does it.")(build.build)
 app.command("survey", short_help="Take folders of modules, or -dkms packages, as they are.")(
     survey.survey

@@ -18,6 +18,10 @@ BuildSandbox = Annotated[
 ]
 
 
+Cluster = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Run guests on the workers of this Dask scheduler."),
+]
 FETCH_DEBUG = "Fetch Debian's debug package of a kernel that crashed (0.7 to 1.2 GB each)."
 
 

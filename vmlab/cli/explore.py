@@ -1,7 +1,6 @@
 """`vmlab explore`: scenarios under many seeds, and the table of outcomes."""
 
 import json as jsonlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +24,7 @@ def explore(
     seeds: Annotated[int, typer.Option(min=1, help="How many, for each kernel.")] = 200,
     first: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
     json: Annotated[Path | None, typer.Option(help="Write the outcomes to this file.")] = None,
+    cluster: common.Cluster = None,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
     ] = 0,
@@ -34,12 +34,17 @@ def explore(
     from vmlab import explore as exploring
 
     runner, pairs = lab.prepare(
-        common.project(), common.artifacts(), scenarios, [], kernel, lab.Options(perturb=True)
+        common.project(),
+        common.artifacts(),
+        scenarios,
+        [],
+        kernel,
+        lab.Options(perturb=True, cluster=cluster),
     )
     wanted = exploring.tasks(pairs, first, seeds)
     found: list[Found] = []
     try:
-        _follow(runner, wanted, jobs or os.cpu_count() or 1, found)
+        _follow(runner, wanted, lab.at_once(jobs, runner), found)
     except BaseException:
         common.say(f"stopped after {len(found)} of {len(wanted)} runs:")
         raise
@@ -53,13 +58,15 @@ def _follow(runner: "Runner", wanted: "Sequence[Task]", jobs: int, found: "list[
     from rich.console import Console
 
     from vmlab import explore as exploring
+    from vmlab.history.recorder import kept
     from vmlab.report import outcomes, table
 
     console = Console(stderr=True, highlight=False)
     kinds = set()
-    with console.status("starting") as status:
+    with console.status("starting") as status, kept(runner, "explore", common.say) as keep:
         for one in exploring.explore(runner, wanted, jobs, lambda task: None):
             found.append(one)
+            keep.add(one.run)
             if one.kind not in kinds:
                 kinds.add(one.kind)
                 console.print(f"seed {one.seed}: ", table.line(one.run), sep="", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmlab.cli import common, complete, reports
+from vmlab.cli import common, complete, reports, selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +18,9 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from vmlab.executor import Pair
+    from vmlab.project import Project
     from vmlab.runner import Run, Runner
+    from vmlab.shard import Shard
 
 _KERNEL = "ids, globs, arch=i386, newest, oldest, default, all; with commas between"
 
@@ -51,6 +52,11 @@ def run(
         ),
     ] = False,
     tag: Annotated[list[str] | None, typer.Option(help="Only scenarios with this tag.")] = None,
+    cluster: common.Cluster = None,
+    last_failed: selection.LastFailed = False,
+    failed_first: selection.FailedFirst = False,
+    shard: selection.ShardOption = None,
+    shard_times: selection.ShardTimes = None,
     fetch_debug: Annotated[bool, typer.Option("--fetch-debug", help=common.FETCH_DEBUG)] = False,
     json: Annotated[Path | None, typer.Option(help="Write all runs as JSON to this file.")] = None,
     html: reports.Html = None,
@@ -87,6 +93,7 @@ def run(
     from vmlab.runner import as_json
 
     formats = lab.dumped(dump, no_dump)
+    wanted = selection.Selection(last_failed, failed_first, shard, shard_times)
     project = common.project()
     outputs = reports.Outputs(
         reports.Files(html, junit, ktap, markdown), jsonl, reports.on_github(github), project.root
@@ -95,14 +102,16 @@ def run(
         project, common.artifacts(build_sandbox),
         scenarios or [], tag or [], kernel or kernels,
         lab.Options(
-            backend, accel, snapshot, seed, perturb, fetch_debug, formats
+            backend, accel, snapshot, seed, perturb, fetch_debug, formats, cluster
         ),
     )  # fmt: skip
+    pairs = wanted.of(pairs, project)
     finished: list[Run] = []
     status: int | None = None
     try:
+        _about(project, runner, wanted.part, pairs)
         outputs.start(pairs)
-        _follow(runner, pairs, jobs or os.cpu_count() or 1, finished, outputs)
+        _follow(runner, pairs, lab.at_once(jobs, runner), finished, outputs)
         status = executor.exit_status(finished)
     except BaseException:
         common.say("stopped; what was finished:")
@@ -125,6 +134,21 @@ def run(
     sys.exit(status)
 
 
+def _about(
+    project: "Project", runner: "Runner", part: "Shard | None", pairs: "Sequence[Pair]"
+) -> None:
+    """Says of which project the runs are, and which there were to be, for `vmlab merge`."""
+    from vmlab.about import About
+
+    shard = (part.number, part.of) if part else None
+    names = [(expanded.name, kernel.id) for expanded, kernel in pairs]
+    about = About(project=project.name, identity=project.identity, shard=shard, wanted=names)
+    try:
+        about.write(project.output / runner.stamp)
+    except OSError as error:
+        common.say(f"writing about.json in {error.filename}: {error.strerror}")
+
+
 def _follow(
     runner: "Runner",
     pairs: "Sequence[Pair]",
@@ -133,6 +157,7 @@ def _follow(
     outputs: reports.Outputs,
 ) -> None:
     from vmlab import executor
+    from vmlab.history.recorder import Recorder
 
     runner.meanwhile = _import_report
     progress = _Progress(finished, len(pairs))
@@ -141,15 +166,18 @@ def _follow(
         outputs.begun(pair)
         progress.begun(pair)
 
-    with contextlib.closing(progress):
+    keep = Recorder(runner.project.root, "run", common.say)
+    with contextlib.closing(progress), contextlib.closing(keep):
         for run in executor.execute(runner, pairs, jobs, begun):
             finished.append(run)
+            keep.add(run)
             outputs.done(run)
             progress.done(run)
 
 
 def _import_report() -> None:
     """What prints the table takes as long to import as a guest takes to begin."""
+    from vmlab.history import store  # noqa: F401
     from vmlab.report import table  # noqa: F401
 
 
