@@ -47,8 +47,9 @@ def test_what_is_kept_comes_back_oldest_first_and_once(store):
     assert store.add(kept) == 3
     assert store.add([entry(1), entry(4)]) == 1
     assert store.entries() == [entry(1), kept[0], kept[2], entry(4)]
-    assert store.entries(most=2) == [kept[2], entry(4)]
-    assert store.entries(since=1002.5) == [kept[2], entry(4)]
+    crashed, newest = kept[0], entry(4)
+    assert store.entries(each=1) == [crashed, newest]  # each verdict's newest is there too
+    assert store.entries(each=2) == [crashed, kept[2], newest]
 
 
 @pytest.mark.parametrize(

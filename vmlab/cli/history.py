@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from vmlab.history.entry import Entry
 
+_LOOKED_AT = 10_000  # newest runs of each scenario and kernel, for what is flaky
 _SCENARIO = Annotated[str, typer.Argument(help="A name or a glob; all without.")]
 _KERNEL = Annotated[str, typer.Option(help="A kernel's id, or a glob.")]
 _JSON = Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")]
@@ -31,7 +32,7 @@ def history(
     from vmlab.history import summary
     from vmlab.report import past, table
 
-    found = summary.summaries(_entries(scenario, kernel), last)
+    found = summary.summaries(_entries(scenario, kernel, last), last)
     if json:
         typer.echo(jsonlib.dumps({"history": [one.record() for one in found]}, indent=1))
     else:
@@ -43,7 +44,7 @@ def flaky(scenario: _SCENARIO = "*", kernel: _KERNEL = "*", json: _JSON = False)
     from vmlab.history import summary
     from vmlab.report import past, table
 
-    entries = _entries(scenario, kernel)
+    entries = _entries(scenario, kernel, _LOOKED_AT)
     found = summary.flaky(entries)
     if json:
         typer.echo(jsonlib.dumps({"flaky": [one.record() for one in found]}, indent=1))
@@ -54,7 +55,7 @@ def flaky(scenario: _SCENARIO = "*", kernel: _KERNEL = "*", json: _JSON = False)
         typer.echo(f"nothing is flaky in {runs}: no inputs both passed and failed")
 
 
-def _entries(scenario: str, kernel: str) -> "Sequence[Entry]":
+def _entries(scenario: str, kernel: str, each: int) -> "Sequence[Entry]":
     """Raises UsageError where nothing is kept of what was asked for."""
     from vmlab.errors import UsageError
     from vmlab.history.store import Store, place
@@ -63,7 +64,7 @@ def _entries(scenario: str, kernel: str) -> "Sequence[Entry]":
     if not path.exists():
         raise UsageError(f"nothing is kept yet (in {path}): run scenarios first (`vmlab run`)")
     with Store(path, common.say) as store:
-        entries = store.entries(scenario, kernel)
+        entries = store.entries(scenario, kernel, each)
     if not entries:
         raise UsageError(
             f"no run of {scenario!r} on {kernel!r} is kept; `vmlab history` shows what is"

@@ -68,18 +68,22 @@ class Store:
 
         return self._try(insert)
 
-    def entries(
-        self, scenario: str = "*", kernel: str = "*", since: float = 0.0, most: int = -1
-    ) -> list[Entry]:
-        """The newest `most` runs of those that globs mean, oldest first."""
+    def entries(self, scenario: str = "*", kernel: str = "*", each: int = 1 << 40) -> list[Entry]:
+        """Of those that globs mean: the newest `each` runs of one place (see Entry) and the newest
+        of each verdict, oldest first."""
+        columns = ", ".join(_COLUMNS)
+        place, newest = "scenario, kernel, explored", "ORDER BY at DESC, id DESC"
         query = (
-            f"SELECT {', '.join(_COLUMNS)} FROM runs WHERE (scenario GLOB :scenario "
-            "OR scenario GLOB :scenario || '(*') AND kernel GLOB :kernel AND at >= :since "
-            "ORDER BY at DESC, id DESC LIMIT :most"
+            f"SELECT {columns} FROM (SELECT *, "
+            f"row_number() OVER (PARTITION BY {place} {newest}) AS age, "
+            f"row_number() OVER (PARTITION BY {place}, verdict {newest}) AS age_of_verdict "
+            "FROM runs WHERE (scenario GLOB :scenario OR scenario GLOB :scenario || '(*') "
+            "AND kernel GLOB :kernel) "
+            "WHERE age <= :each OR age_of_verdict = 1 ORDER BY at, id"
         )
-        values = {"scenario": scenario, "kernel": kernel, "since": since, "most": most}
+        values = {"scenario": scenario, "kernel": kernel, "each": each}
         rows = self._try(lambda connection: connection.execute(query, values).fetchall())
-        return [_entry(row) for row in reversed(rows)]
+        return [_entry(row) for row in rows]
 
     def recent(self, scenario: str, kernel: str, most: int) -> list[Entry]:
         """The newest runs of one scenario on one kernel, by their names; oldest first."""
