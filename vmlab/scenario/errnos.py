@@ -26,7 +26,7 @@ _KERNEL = {
 # Python knows one name for a number that has two; the kernel's own source has these.
 _ALSO = {name: getattr(errno, name) for name in ("EOPNOTSUPP", "EAGAIN", "EDEADLK")}
 NUMBERS = {name: number for number, name in errno.errorcode.items()} | _ALSO | _KERNEL
-_NAMES = {number: name for name, number in _KERNEL.items()} | dict(errno.errorcode)
+_NAMES = dict(errno.errorcode) | {number: name for name, number in (_KERNEL | _ALSO).items()}
 
 
 def text(number: int) -> str:
