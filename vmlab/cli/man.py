@@ -29,7 +29,7 @@ skipped, or broken (the lab's own fault).
 makes a project of a folder of modules;
 .B vmlab doctor
 says what is missing on a machine.
-.SH COMMANDS
+.SH OPTIONS
 """
 TAIL = r""".SH EXIT STATUS
 .TP
@@ -77,7 +77,8 @@ what was run: consoles, results, verdicts
 def page(command: Any) -> str:
     """The page in roff, of a click group."""
     head = HEAD.replace("{version}", version("vmlab"))
-    return head + "".join(_sections(command, "vmlab")) + TAIL
+    own = "".join(text for one in command.params for text in _item(_option(one), one.help))
+    return f"{head}{own}.SH COMMANDS\n{''.join(_sections(command, 'vmlab'))}{TAIL}"
 
 
 def _sections(group: Any, before: str) -> Iterator[str]:
