@@ -71,7 +71,7 @@ def variables(tree: Tree, directory: Path) -> dict[str, str]:
     """The make variables of every build for a kernel."""
     host = f"gcc {tree.arch.gcc_flag}"
     given = {"ARCH": tree.arch.name, "CC": tree.compiler or host, "HOSTCC": host}
-    if tree.cross_compile:
+    if tree.number or tree.cross_compile:  # a brought tree may name one of its own
         given["CROSS_COMPILE"] = tree.cross_compile
     if tree.maps:
         given["KCFLAGS"] = _maps(tree, directory)
