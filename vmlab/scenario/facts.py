@@ -37,6 +37,11 @@ FACTS: Mapping[str, Fact] = MappingProxyType(
             ((_FIRST, "events/0"), ((2, 6, 12), "kthread"), ((2, 6, 22), "kthreadd")),
             "kernel/kthread.c: a work of keventd, then of a queue of its own, then kthreadd",
         ),
+        "daemonized_parent": Fact(
+            "the name of the parent of a thread that called daemonize()",
+            ((_FIRST, "init"), ((2, 6, 22), "kthreadd")),
+            "kernel/exit.c: reparent_to_init(), then reparent_to_kthreadd()",
+        ),
         "thirty_s": Fact(
             "a pattern for what schedule_timeout() makes of 30 s, in seconds",
             ((_FIRST, r"(29\.9\d*|30(\.[01]\d*)?)"),

@@ -27,7 +27,7 @@ static struct {
 	int stopping;
 } vmlab_legacy;
 
-/* daemonize() gives up what came from insmod, and makes init the thread's parent. */
+/* daemonize() gives up what came from insmod: init, since 2.6.22 kthreadd, is its parent then. */
 static int vmlab_legacy_begin(void *unused)
 {
 	daemonize("%s", vmlab_legacy.name);
