@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,9 +29,20 @@ class Machine:
 
     def __post_init__(self) -> None:
         programs = self.folder / "programs"
-        programs.mkdir()
+        programs.mkdir(parents=True)
         (programs / "apt-get").write_text(f'#!/bin/sh\necho "$@" >> {self.folder}/apt\n')
         (programs / "apt-get").chmod(0o755)
+
+    def without_pip(self) -> None:
+        """`python3 -m venv DIR` makes one with this vmlab, and a pip that rests."""
+        here = Path(sys.executable).parent
+        script = (
+            "#!/bin/sh\nmkdir -p $3/bin\n"
+            f"printf '#!/bin/sh\\nexec {here}/python -m vmlab \"$@\"\\n' > $3/bin/vmlab\n"
+            "printf '#!/bin/sh\\n' > $3/bin/pip\nchmod +x $3/bin/*\n"
+        )
+        (self.folder / "programs/python3").write_text(script)
+        (self.folder / "programs/python3").chmod(0o755)
 
     def clone(self, name: str) -> Path:
         place = self.folder / name
@@ -40,7 +52,7 @@ class Machine:
     def environment(self, job: str, more: Mapping[str, str]) -> dict[str, str]:
         home = self.folder / f"home-{job}"
         home.mkdir(exist_ok=True)
-        left_out = ("PYTHONPATH", "VIRTUAL_ENV", "PYTEST_ADDOPTS", "GITHUB_ACTIONS")
+        left_out = ("VIRTUAL_ENV", "PYTEST_ADDOPTS", "GITHUB_ACTIONS")
         known = {name: value for name, value in os.environ.items() if name not in left_out}
         path = f"{self.folder / 'programs'}:{os.environ['PATH']}"
         return known | {"HOME": str(home), "PATH": path, **more}
@@ -89,13 +101,9 @@ def _action(machine: Machine, name: str, given: Mapping[str, str], place: Path) 
         assert "${{" not in given["key"] and not given["key"].endswith("-"), given
     elif name == "actions/upload-artifact":
         kept = machine.folder / "artifacts" / given["name"]
+        kept.mkdir(parents=True, exist_ok=True)
         for line in given["path"].split():
-            source = place / line
-            to = kept / (source.name if source.is_file() else "")
-            kept.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if source.is_dir() else shutil.copy)(
-                source, to, **({"dirs_exist_ok": True} if source.is_dir() else {})
-            )
+            _keep(place / line, kept / line if (place / line).is_file() else kept)
         machine.artifacts[given["name"]] = kept
     elif name == "actions/download-artifact":
         for artifact, kept in machine.artifacts.items():
@@ -119,15 +127,23 @@ def gitlab(machine: Machine, text: str, job: str, index: int = 1) -> int:
     variables = {k: v.replace("$CI_PROJECT_DIR", str(place)) for k, v in base["variables"].items()}
     total = {"CI_NODE_INDEX": str(index), "CI_NODE_TOTAL": str(own.get("parallel", 1))}
     known = machine.environment(name, {**variables, **total, "CI_PROJECT_DIR": str(place)})
-    machine.keys += [one["key"] for one in own.get("cache", [])]
+    machine.keys += [
+        one["key"].replace("$CI_NODE_INDEX", str(index)) for one in own.get("cache", [])
+    ]
     status = machine.shell(name, "\n".join(base["before_script"] + own["script"]), place, known)
     for path in own["artifacts"]["paths"]:
-        kept = machine.folder / "artifacts" / name / path
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        source = place / path
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, kept)
+        _keep(place / path, machine.folder / "artifacts" / name / path)
     machine.artifacts[name] = machine.folder / "artifacts" / name
     return status
+
+
+def _keep(source: Path, target: Path) -> None:
+    """Uploads a file or a directory; one that is not there is no error to either service."""
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    elif source.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -1,61 +1,37 @@
 """Makes the pictures of README.md and docs/ again: python docs/pictures/make.py [NAME ...]
 
-Each comes from a real run on this machine: `failing-module` and `run` take guests for a minute,
-`bench` many minutes on a machine that does nothing else. Chromium and Playwright are those of the
+Each comes from a real run on this machine: `failing-module` takes guests for a minute, `bench`
+for many, on a machine that does nothing else. Chromium and Playwright are those of the
 tests (./lab test installs them).
 """
 
 import argparse
-import io
-import re
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
-from rich.console import Console
-
-from vmlab import Lab, Options, Results
-from vmlab.report import table
+from vmlab import Lab, Options
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent
 WIDTH, HEIGHT = 1120, 1440  # of the page
-COLUMNS = 92  # of the terminal
 BENCH = ("--kernel", "5.10*686,6.1.0*amd64", "--rounds", "3", "--runs", "300")
 
 
-@cache
-def ring() -> Results:
-    """The runs of the module with bugs, on the default kernels."""
-    return Lab(HERE / "ring").run(options=Options(dump=()))
-
-
 def failing_module() -> None:
+    """The report of the module with bugs, on the default kernels."""
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         page = Path(folder) / "report.html"
-        ring().write(html=page)
+        Lab(HERE / "ring").run(options=Options(dump=())).write(html=page)
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium")
         shown = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         shown.goto(page.as_uri())
         shown.screenshot(path=DOCS / "failing-module.png")
         browser.close()
-
-
-def run() -> None:
-    """The table as a terminal shows it."""
-    console = Console(
-        file=io.StringIO(), record=True, width=COLUMNS, force_terminal=True, highlight=False
-    )
-    console.print("$ vmlab run", style="bold")
-    table.show(ring(), console)
-    text = console.export_svg(title="vmlab", unique_id="vmlab")
-    # Its fonts would be fetched from elsewhere.
-    (DOCS / "run.svg").write_text(re.sub(r"\s*@font-face \{.*?\}", "", text, flags=re.DOTALL))
 
 
 def bench() -> None:
@@ -64,7 +40,7 @@ def bench() -> None:
 
 
 PICTURES: dict[str, Callable[[], None]] = {
-    "failing-module": failing_module, "run": run, "bench": bench,
+    "failing-module": failing_module, "bench": bench,
 }  # fmt: skip
 
 if __name__ == "__main__":
