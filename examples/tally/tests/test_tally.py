@@ -12,7 +12,7 @@ def test_a_write_with_a_line_too_many_changes_nothing(guest: Guest) -> None:
         guest.write("/dev/tally", "line")
         assert guest.read("/dev/tally") == f"lines={count}"
     with pytest.raises(StepFailed):
-        guest.run("printf '1\\n2\\n' > /dev/tally")
+        guest.run("printf '1\\n2\\n' > /two; cat /two > /dev/tally")
     guest.console.expect("tally: 9 lines, and no room for 2 more", timeout=5)
     assert guest.read("/dev/tally") == "lines=9"
 
