@@ -55,6 +55,7 @@ ROOMS = (
     "lab",
     "shard",
     "about",
+    "coverage",
     "selfcheck",
     "shell",
     "terminal",

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vmlab import bootable
@@ -24,6 +25,7 @@ class Artifacts:
     def __init__(self, cache: Cache, catalog: Catalog, sandboxed: bool = False) -> None:
         self.cache = cache
         self.catalog = catalog
+        self.profiled = False  # whether modules are built to count which of their lines run
         self._builder = Builder(sandboxed, (cache.root,))  # of what a project brings
         self._toolchains: dict[str, musl.Toolchain] = {}
         self._compilers: dict[str, str] = {}
@@ -138,6 +140,9 @@ class Artifacts:
 
     def tree(self, kernel: Kernel) -> kbuild.Tree:
         """What modules for this kernel are built against."""
+        return replace(self._tree(kernel), profiled=self.profiled)
+
+    def _tree(self, kernel: Kernel) -> kbuild.Tree:
         headers = self.catalog.headers(kernel)
         if added := kernel.added:
             return kbuild.Tree(

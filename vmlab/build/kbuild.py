@@ -52,6 +52,7 @@ class Tree:
     maps: bool = True  # whether the compiler can leave out the directory of a build
     number: tuple[int, ...] = ()  # of a kernel whose kbuild may be of another era
     locked: bool = False  # kbuild may write into the tree: one build at a time
+    profiled: bool = False  # whether modules count which of their lines run
 
 
 def command(tree: Tree, directory: Path) -> list[str]:
@@ -75,6 +76,8 @@ def variables(tree: Tree, directory: Path) -> dict[str, str]:
         given["CROSS_COMPILE"] = tree.cross_compile
     if tree.maps:
         given["KCFLAGS"] = _maps(tree, directory)
+    if tree.profiled:
+        given["GCOV_PROFILE"] = "y"
     return {**given, **_INSTEAD}
 
 

@@ -21,7 +21,7 @@ Way = Literal["apart", "kbuild", "dkms"]
 _MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
 _STRIPPED = 8 << 20  # bytes; larger modules lose their debug information, as with DKMS all do
 _RECIPE = f"whole: settled, of a dkms.conf only what it names; strip {_STRIPPED}"  # of each name
-_KEPT = (".ko", "build.log", "Module.symvers")
+_KEPT = (".ko", ".gcno", "build.log", "Module.symvers")
 
 
 class NotForKernel(Unavailable):

@@ -80,6 +80,10 @@ def run(
             help="Open a shell in a guest that stands where the first failure was.",
         ),
     ] = False,
+    coverage: Annotated[
+        Path | None,
+        typer.Option(help="Count which lines of the modules run; HTML in this directory."),
+    ] = None,
     compare_arch: Annotated[
         bool, typer.Option("--compare-arch", help="Say where i386 and x86_64 differ.")
     ] = False,
@@ -98,14 +102,18 @@ def run(
     outputs = reports.Outputs(
         reports.Files(html, junit, ktap, markdown), jsonl, reports.on_github(github), project.root
     )
+    artifacts = common.artifacts(build_sandbox)
+    artifacts.profiled = coverage is not None
     runner, pairs = lab.prepare(
-        project, common.artifacts(build_sandbox),
+        project, artifacts,
         scenarios or [], tag or [], kernel or kernels,
         lab.Options(
             backend, accel, snapshot, seed, perturb, fetch_debug, formats, cluster
         ),
     )  # fmt: skip
     pairs = wanted.of(pairs, project)
+    if coverage is not None:
+        pairs = _counted(pairs)
     finished: list[Run] = []
     status: int | None = None
     try:
@@ -126,6 +134,8 @@ def run(
             if json:
                 common.write(json, as_json(finished))
             outputs.end(finished, status)
+    if coverage is not None:
+        _cover(coverage, runner, [(run, _of(run, pairs)) for run in finished])
     if status and shell_on_fail:
         from vmlab.cli.shell import after_failure
 
@@ -147,6 +157,30 @@ def _about(
         about.write(project.output / runner.stamp)
     except OSError as error:
         common.say(f"writing about.json in {error.filename}: {error.strerror}")
+
+
+def _counted(pairs: "Sequence[Pair]") -> "list[Pair]":
+    """The runs with a last step that prints the counts."""
+    from vmlab.coverage import with_step
+
+    return [(with_step(expanded), kernel) for expanded, kernel in pairs]
+
+
+def _cover(target: Path, runner: "Runner", done: "Sequence[tuple[Run, Pair]]") -> None:
+    """Prints how many lines of each source ran, and writes the pages."""
+    from vmlab.coverage import NEEDS, collect
+    from vmlab.report.table import near
+
+    counts = collect.counts(runner.project, runner.artifacts, done)
+    if not counts:
+        common.say(
+            f"no run counted lines: kernels need {NEEDS} (`vmlab kernels build SOURCE --fragment "
+            "gcov`), and runs must come to their last step"
+        )
+        return
+    for name, one in counts.items():
+        typer.echo(f"{near(name)}: {one}")
+    typer.echo(f"wrote {near(str(collect.pages(counts, target.resolve())))}")
 
 
 def _follow(
