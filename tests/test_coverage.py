@@ -9,9 +9,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 from test_subtests import expanded
+from typer.testing import CliRunner
 
+from vmlab.cli import app
 from vmlab.coverage import File, collect, merged, of_gcov, taken, tracefile, with_step
-from vmlab.errors import LabError
+from vmlab.errors import LabError, UsageError
 
 PROGRAM = """\
 static int quack(int loud)
@@ -96,6 +98,14 @@ def test_runs_are_added_up():
 def test_what_gcov_does_not_say_is_an_error(text):
     with pytest.raises(LabError, match="reading what gcov says"):
         of_gcov(text)
+
+
+def test_counts_of_a_cluster_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "vmlab.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    got = CliRunner().invoke(app, ["run", "--coverage", "out", "--cluster", "tcp://127.0.0.1:1"])
+    assert isinstance(got.exception, UsageError)
+    assert "--coverage and --cluster do not go together" in str(got.exception)
 
 
 @needs_lcov

@@ -94,6 +94,7 @@ def run(
 ) -> None:
     """Run scenarios on kernels and print the verdicts."""
     from vmlab import executor, lab
+    from vmlab.errors import UsageError
     from vmlab.runner import as_json
 
     formats = lab.dumped(dump, no_dump)
@@ -102,6 +103,8 @@ def run(
     outputs = reports.Outputs(
         reports.Files(html, junit, ktap, markdown), jsonl, reports.on_github(github), project.root
     )
+    if coverage is not None and cluster is not None:
+        raise UsageError("--coverage and --cluster do not go together: counts stay on the workers")
     artifacts = common.artifacts(build_sandbox)
     artifacts.profiled = coverage is not None
     runner, pairs = lab.prepare(
