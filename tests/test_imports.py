@@ -67,6 +67,7 @@ ROOMS = (
     "history",
     "report",
     "merge",
+    "bisect",
     "library",
     "packages",
     "doctor",
@@ -118,7 +119,7 @@ def test_what_a_run_seldom_needs_is_not_imported_at_its_start():
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     loaded = {"vmlab.lab", "vmlab.runner"}
     seldom = {
-        "debian", "elftools", "filelock", "jinja2", "pexpect", "rich", "xml",
+        "debian", "numpy", "elftools", "filelock", "jinja2", "pexpect", "rich", "xml",
         "vmlab.build.shell", "vmlab.catalog.find", "vmlab.catalog.tools", "vmlab.crash.reader",
         "vmlab.guest.corefile", "vmlab.guest.kdumpfile", "vmlab.symbols.elf",
     }  # fmt: skip

@@ -8,6 +8,7 @@ import typer
 
 from vmlab.cli import (
     bench,
+    bisect,
     build,
     cache,
     ci,
@@ -54,6 +55,7 @@ app.command("history", short_help="Show when scenarios passed last, and how ofte
     history.history
 )
 app.command("flaky", short_help="Show what passed and failed with the same inputs.")(history.flaky)
+app.command("bisect", short_help="Find the first bad kernel or commit.")(bisect.bisect)
 app.command("build", short_help="Build modules, and show the command that does it.")(build.build)
 app.command("survey", short_help="Take folders of modules, or -dkms packages, as they are.")(
     survey.survey

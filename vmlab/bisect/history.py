@@ -1,0 +1,55 @@
+"""The git history of a project's own modules: each commit's sources on one kernel."""
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmlab import lab
+from vmlab.artifacts import Artifacts
+from vmlab.bisect.gitrepo import Repository
+from vmlab.bisect.tester import Subject
+from vmlab.catalog import Kernel
+from vmlab.project import Project
+from vmlab.scenario import Expanded
+
+
+@dataclass
+class History:
+    """The modules' folder at each commit; scenario and workloads are today's."""
+
+    project: Project
+    artifacts: Artifacts
+    expanded: Expanded
+    kernel: Kernel
+    options: lab.Options
+    repository: Repository
+    folder: str  # of the modules, from the top of the repository
+    _made: dict[str, Subject] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        project: Project,
+        artifacts: Artifacts,
+        expanded: Expanded,
+        kernel: Kernel,
+        options: lab.Options,
+    ) -> "History":
+        """Raises LabError where the modules are in no repository."""
+        repository = Repository(project.modules)
+        folder = project.modules.resolve().relative_to(repository.top.resolve())
+        top = Repository(repository.top)
+        return cls(project, artifacts, expanded, kernel, options, top, str(folder))
+
+    def subject(self, commit: str) -> Subject:
+        if commit not in self._made:
+            place = self.project.output / "bisect" / "commits" / commit[:16]
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            self._made[commit] = self._subject(self.repository.files(commit, self.folder, place))
+        return self._made[commit]
+
+    def _subject(self, modules: Path) -> Subject:
+        settings = self.project.settings.model_copy(update={"modules": str(modules.absolute())})
+        then = Project(self.project.root, settings)
+        return Subject(lab.runner(then, self.artifacts, self.options), self.expanded, self.kernel)

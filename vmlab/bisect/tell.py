@@ -1,0 +1,197 @@
+"""What a bisection found, in words: a table, a summary, a text for a mailing list, JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from vmlab.bisect import engine
+from vmlab.bisect.bound import bound, naive
+from vmlab.bisect.count import PREPARE_S
+from vmlab.bisect.drive import Result, Step
+from vmlab.bisect.engine import End, Rules
+from vmlab.bisect.evidence import Outcome, Seen
+from vmlab.bisect.space import Space
+
+
+@dataclass(frozen=True)
+class Words:
+    """What is looked for, and what is known of revisions besides their names."""
+
+    scenario: str
+    looked_for: str
+    about: Mapping[str, str]  # revision: a package's version, a commit's subject
+    more: str = ""  # of the first bad one: a commit's message, where its changes are told
+
+    def named(self, revision: str) -> str:
+        about = self.about.get(revision, "")
+        return f"{revision} ({about})" if about else revision
+
+
+_ENDS = {
+    End.NEWEST_GOOD: "the bad end, {bad}, passed {passed} of {runs} runs: nothing to bisect. A "
+    "failure in more than {rarest:.1%} of runs would have shown; --rarest looks for rarer ones, or "
+    "give another --bad",
+    End.OLDEST_BAD: "the good end, {good}, fails already: give an older --good",
+    End.NOT_MONOTONE: "{odd} is good again, though an earlier one fails: there is more than one "
+    "change. Bisect a part of the range: --bad {first}",
+    End.NO_BAD_END: "the bad end, {bad}, cannot be tested: {why}",
+    End.NO_GOOD_END: "the good end, {good}, cannot be tested: {why}",
+    End.TOO_MANY: "the runs that were allowed are used up; the most probable answer is below the "
+    "confidence that was asked for",
+}
+
+
+def problem(result: Result) -> str | None:
+    """Why there is no answer as it was asked for; None where there is one."""
+    answer, names = result.answer, result.space.names
+    if answer.end is End.FOUND:
+        return None
+    bad = result.evidence.of(len(names) - 1)
+    end = {End.NO_BAD_END: names[-1]}.get(answer.end, names[0])
+    why = [one.reason for one in result.seen if one.revision == end]
+    return _ENDS[answer.end].format(
+        bad=names[-1], good=names[0], passed=bad.passed, runs=bad.runs,
+        rarest=result.rules.rarest, odd=names[answer.odd] if answer.odd is not None else "",
+        first=_before(result), why=why[-1] if why else "not tried",
+    )  # fmt: skip
+
+
+def _before(result: Result) -> str:
+    """The earliest revision that failed."""
+    failed = [at for at, count in result.evidence.counts.items() if count.failed]
+    return result.space.names[min(failed)] if failed else result.space.names[-1]
+
+
+def summary(result: Result, words: Words) -> list[str]:
+    """The answer, never bare: its probability, the last good one, what cannot be tested."""
+    lines = [why] if (why := problem(result)) else []
+    answer = result.answer
+    if answer.end in (End.FOUND, End.TOO_MANY) and answer.first:
+        lines += _first(result, words)
+    lines += [f"good: vmlab replay {one.token}" for one in _example(result, Outcome.GOOD)]
+    lines += [f"bad:  vmlab replay {one.token}" for one in _example(result, Outcome.BAD)]
+    lines.append(_cost(result))
+    return lines
+
+
+def _first(result: Result, words: Words) -> list[str]:
+    answer, names = result.answer, result.space.names
+    probability = f"with probability {_percent(answer.probability)}"
+    one_of = answer.first[:-1]
+    last = words.named(names[answer.first[-1]])
+    lines = [f"first bad: {last}, {probability}"]
+    if one_of:
+        among = ", ".join(names[one] for one in answer.first)
+        lines = [f"first bad: one of {among}, {probability}; all but the last are untestable"]
+    if answer.good is not None:
+        lines.append(f"last good: {words.named(names[answer.good])}")
+    return lines
+
+
+def _percent(share: float) -> str:
+    """Never rounded up to certainty."""
+    return f"{min(share, 0.99999) * 100:.6g}"[:6] + " %"
+
+
+def _example(result: Result, outcome: Outcome) -> list[Seen]:
+    """A run to look at: of the first bad one, or of the last good one."""
+    answer, names = result.answer, result.space.names
+    at = answer.good if outcome is Outcome.GOOD else (answer.first or (None,))[-1]
+    of = [
+        one for one in result.seen
+        if one.outcome is outcome and at is not None and one.revision == names[at] and one.token
+    ]  # fmt: skip
+    return of[:1]
+
+
+def _cost(result: Result) -> str:
+    runs, rate = result.evidence.runs, rate_of(result)
+    took = sum(one.wall_s for one in result.seen)
+    text = f"{runs} runs of {len(result.evidence.counts)} revisions, {took:.0f} s"
+    if rate is None:
+        return text
+    usual = naive(result.space.size - 1, rate, result.rules.confidence)
+    return (
+        f"{text}; bad ones fail in about {rate:.3g} of runs: halving with enough runs a step would "
+        f"take {usual}, were the rate known"
+    )
+
+
+def rate_of(result: Result) -> float | None:
+    """How often bad revisions failed."""
+    first = result.answer.first
+    counts = [count for at, count in result.evidence.counts.items() if first and at >= first[-1]]
+    runs = sum(one.runs for one in counts)
+    return sum(one.failed for one in counts) / runs if runs else None
+
+
+def rows(result: Result, words: Words) -> list[tuple[str, str, str, str, str, str]]:
+    """Everything: revision, about it, bad, of so many runs, the first bad one with, and why."""
+    chances = engine.shares(result.space, result.evidence, result.rules)
+    made = []
+    for at, name in enumerate(result.space.names):
+        count = result.evidence.of(at)
+        if not count.runs and at not in result.evidence.untestable and chances[at] < 0.001:
+            continue
+        state = "untestable" if at in result.evidence.untestable else f"{count.failed}"
+        why = next((one.reason for one in result.seen if one.revision == name and one.reason), "")
+        runs = str(count.runs) if count.runs else ""
+        made.append((name, words.about.get(name, ""), state if count.runs or state == "untestable"
+                     else "", runs, f"{chances[at]:.1%}", why))  # fmt: skip
+    return made
+
+
+def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen]) -> str:
+    """Where a bisection stands: what is left, and an estimate of what that takes.
+
+    The estimate is the bound for what is left at the rate as it is thought now.
+    """
+    low, high = engine.remaining(space, step.evidence, rules)
+    left, test = high - low + 1, step.test
+    rate = engine.rate(space, step.evidence, rules)
+    more = bound(max(left, 2), rate, rules.confidence).runs
+    each = fmean(one.wall_s for one in seen) if seen else PREPARE_S
+    return (
+        f"{step.evidence.runs} runs, {left} left ({space.names[low]} to {space.names[high]}), "
+        f"about {more:.0f} runs and {more * each:.0f} s to go; now {space.names[test.revision]} "
+        f"x {test.runs}"
+    )
+
+
+def record(result: Result) -> dict[str, object]:
+    """As it stands in JSON."""
+    answer, names = result.answer, result.space.names
+    first = [names[one] for one in answer.first]
+    found = answer.end in (End.FOUND, End.TOO_MANY)
+    return {
+        "end": str(answer.end), "problem": problem(result),
+        "first_bad": first[-1] if found and first else None,
+        "first_bad_among": first if found else [],
+        "last_good": names[answer.good] if answer.good is not None else None,
+        "untestable": [names[one] for one in sorted(result.evidence.untestable)],
+        "confidence": round(answer.probability, 9),
+        "probabilities": dict(
+            zip(names, engine.shares(result.space, result.evidence, result.rules), strict=True)
+        ),
+        "steps": [one.record() for one in result.seen],
+    }  # fmt: skip
+
+
+def mail(result: Result, words: Words) -> str:
+    """A text that can be sent to a mailing list as it stands."""
+    names, answer = result.space.names, result.answer
+    first = words.named(names[answer.first[-1]]) if answer.first else "unknown"
+    failing = next(iter(_example(result, Outcome.BAD)), None)
+    seen = failing.reason if failing else words.looked_for
+    counts = [
+        f"  {name:<32} {failed or 'not run'} bad{f' of {runs}' if runs else ''}"
+        for name, _, failed, runs, _, _ in rows(result, words)
+    ]
+    return "\n".join(
+        [
+            f"Subject: [REGRESSION] {words.scenario}: {seen[:60]}", "",
+            f"The test {words.scenario} fails since {first}.", "",
+            *summary(result, words), "", "What failed:", f"  {seen}", "", "Everything tried:",
+            *counts, "", *([words.more, ""] if words.more else []),
+        ]
+    )  # fmt: skip

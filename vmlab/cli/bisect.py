@@ -1,0 +1,103 @@
+"""`vmlab bisect`: the first bad one of many kernels or commits."""
+
+import json as jsonlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmlab.cli import common
+
+if TYPE_CHECKING:
+    from vmlab.bisect.drive import Result, Step
+    from vmlab.bisect.engine import Rules
+    from vmlab.bisect.plan import Plan
+
+_BAD = "What is bad: a pattern (a crash's title, a reason), `step N`, `slower than 2s`."
+
+
+def bisect(
+    scenario: Annotated[str, typer.Argument(help="Its name, or its file.")],
+    good: Annotated[str, typer.Option(help="The good end: kernels, or a revision.")],
+    bad: Annotated[str, typer.Option(help="The bad end: kernels, or a revision.")],
+    modules: Annotated[
+        bool, typer.Option("--modules", help="Bisect the git history of the project's modules.")
+    ] = False,
+    kernel: Annotated[str | None, typer.Option(help="With --modules: the kernel.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Only this one: i386 or x86_64.")] = None,
+    match: Annotated[str | None, typer.Option(help=_BAD)] = None,
+    command: Annotated[
+        str | None,
+        typer.Option(help="Says of each run whether it is bad, by status, as for git bisect run."),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="When to stop.")] = 0.99,
+    noise: Annotated[float, typer.Option(help="Good ones may fail in so many runs.")] = 0.0,
+    rarest: Annotated[float, typer.Option(help="The lowest rate of failures looked for.")] = 0.05,
+    always: Annotated[
+        bool, typer.Option("--always", help="The bug shows in each run: one is enough.")
+    ] = False,
+    runs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100_000,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew.")] = False,
+    json: Annotated[Path | None, typer.Option(help="Write all that was found.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture of it.")] = None,
+    mail: Annotated[Path | None, typer.Option(help="Write a text for a mailing list.")] = None,
+    jobs: Annotated[
+        int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
+    ] = 0,
+) -> None:
+    """Find the first bad kernel or commit, though it may fail seldom; exit with 0 if found."""
+    from vmlab.bisect import plan
+    from vmlab.bisect.engine import Rules, checked
+
+    rules = checked(Rules(confidence, noise, rarest, runs, always))
+    wanted = plan.Wanted(scenario, good, bad, arch, kernel, modules, match, command)
+    plans = plan.plans(common.project(), common.artifacts(), wanted, jobs or os.cpu_count() or 1)
+    done: list[tuple[Plan, Result]] = []
+    try:
+        for one in plans:
+            done.append((one, _bisect(one, rules, resume, fresh)))
+    finally:
+        _write(done, json, svg, mail)
+    found = all(result.answer.end == "found" for _, result in done)
+    sys.exit(0 if found else 1)
+
+
+def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result":
+    """Says where it stands, and at the end what was found."""
+    from rich.console import Console
+
+    from vmlab.bisect import drive, tell
+
+    journal = plan.open(rules, resume, fresh)
+    console = Console(stderr=True, highlight=False)
+    with console.status("starting") as status:
+
+        def told(step: "Step") -> None:
+            line = tell.progress(step, rules, plan.space, journal.seen)
+            status.update(line)
+            if not console.is_terminal:
+                common.say(line)
+            plan.write_log(step.evidence, rules)
+
+        result = drive.bisect(plan.space, plan.tester, rules, journal, told)
+    plan.write_log(result.evidence, rules)
+    plan.show(result)
+    return result
+
+
+def _write(
+    done: "list[tuple[Plan, Result]]", json: Path | None, svg: Path | None, mail: Path | None
+) -> None:
+    from vmlab.bisect import picture, tell
+
+    if json and done:
+        records = [{"range": plan.title, **tell.record(result)} for plan, result in done]
+        whole = records[0] if len(records) == 1 else {"bisections": records}
+        common.write(json, jsonlib.dumps(whole, indent=1) + "\n")
+    if svg and done:
+        common.write(svg, picture.svg([(plan.title, result) for plan, result in done]))
+    if mail and done:
+        common.write(mail, "\n\n".join(tell.mail(result, plan.words) for plan, result in done))
