@@ -58,6 +58,8 @@ class Fake:
     ran: list[tuple[str, int]] = field(default_factory=list)
     dies_after: int | None = None
 
+    def ahead(self, revision: str) -> None: ...
+
     def run(self, revision: str, seeds: Sequence[int]) -> list[Seen]:
         made = []
         for seed in seeds:

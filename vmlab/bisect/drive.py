@@ -21,6 +21,11 @@ class Tester(Protocol):
 
     def run(self, revision: str, seeds: Sequence[int]) -> Sequence[Seen]:
         """One run for each seed, in any order; those that a build spares may be left out."""
+        ...
+
+    def ahead(self, revision: str) -> None:
+        """What will most probably be run next."""
+        ...
 
 
 class Stopped(LabError):
@@ -63,6 +68,8 @@ def bisect(
             return Result(space, held, found, decision, tuple(journal.seen))
         told(Step(decision, found))
         name = space.names[decision.revision]
+        if (next_one := engine.likely(space, found, held, decision)) is not None:
+            tester.ahead(space.names[next_one])
         journal.add(tester.run(name, _seeds(journal, decision.runs)))
         if len(last := count.broken(journal.seen)) >= BROKEN:
             raise Stopped(

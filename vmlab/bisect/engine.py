@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vmlab.bisect.belief import RAREST, Belief, Evidence, Grid, belief, grid, likelihood
+from vmlab.bisect.belief import RAREST, Belief, Count, Evidence, Grid, belief, grid, likelihood
 from vmlab.bisect.choose import Costs, Trial, choose, masses
 from vmlab.bisect.space import Space
 from vmlab.errors import UsageError
@@ -178,6 +178,17 @@ def probability_bad(space: Space, evidence: Evidence, rules: Rules) -> list[floa
     """The probability that each revision is bad."""
     held = belief(space, evidence, rules.grid)
     return [float(one) for one in masses(held).sum(axis=1)]
+
+
+def likely(space: Space, evidence: Evidence, rules: Rules, trial: Trial) -> int | None:
+    """The revision that will be wanted after a trial if that comes out as it most probably does."""
+    if not evidence.counts:
+        return 0
+    fails = probability_bad(space, evidence, rules)[trial.revision] > 0.5
+    then = evidence.add(trial.revision, Count(trial.runs, 0) if fails else Count(0, trial.runs))
+    after = decide(space, then, rules, Costs(np.zeros(space.size)))
+    same = isinstance(after, Answer) or after.revision in then.counts
+    return None if same or isinstance(after, Answer) else after.revision
 
 
 def states(space: Space, evidence: Evidence, rules: Rules) -> list[tuple[int, str]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmlab import lab
+from vmlab.arch import ARCHES, Arch
 from vmlab.artifacts import Artifacts
 from vmlab.bisect import engine, evidence, gitrepo, released
 from vmlab.bisect.belief import Evidence
@@ -34,6 +35,9 @@ class Wanted:
     modules: bool = False
     match: str | None = None
     command: str | None = None
+    tree: Path | None = None
+    config: str = "tiny"
+    fragments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,9 @@ def plans(project: Project, artifacts: Artifacts, wanted: Wanted, jobs: int) -> 
     """One for each architecture, or one over commits. Raises UsageError."""
     match = evidence.match(wanted.match, wanted.command)
     expanded = _scenario(project, artifacts, wanted.scenario)
+    if wanted.tree:
+        arches = [one for one in ARCHES.values() if wanted.arch in (None, one.name)]
+        return [_commits(project, artifacts, wanted, expanded, match, jobs, one) for one in arches]
     if wanted.modules:
         return [_modules(project, artifacts, wanted, expanded, match, jobs)]
     if wanted.kernel:
@@ -166,6 +173,34 @@ def _modules(
     return Plan(
         title, graph(found), Runs(history.subject, match, jobs), words, _folder(project), head,
         subjects, history.repository.message,
+    )  # fmt: skip
+
+
+def _commits(
+    project: Project,
+    artifacts: Artifacts,
+    wanted: Wanted,
+    expanded: Expanded,
+    match: evidence.Match,
+    jobs: int,
+    arch: Arch,
+) -> Plan:
+    from vmlab.bisect.commits import Commits
+    from vmlab.sources.build import Options
+
+    assert wanted.tree
+    options = Options(arch, wanted.config, wanted.fragments)
+    guests = _options(expanded)
+    made = Commits.of(project, artifacts, expanded, options, wanted.tree, guests)
+    good, bad = (made.repository.commit(one) for one in (wanted.good, wanted.bad))
+    found = gitrepo.parents(made.repository, good, bad)
+    subjects = made.repository.subjects(good, bad)
+    head = _head(wanted, expanded, arch=arch.name, config=wanted.config, more=wanted.fragments)
+    words = Words(expanded.name, wanted.match or wanted.command or "fails", subjects)
+    title = f"{expanded.name} on {arch.name}, {good[:12]} to {bad[:12]} of {wanted.tree}"
+    return Plan(
+        title, graph(found), Runs(made.subject, match, jobs, builds=True), words,
+        _folder(project), head, subjects, made.repository.message,
     )  # fmt: skip
 
 

@@ -25,6 +25,13 @@ def bisect(
     modules: Annotated[
         bool, typer.Option("--modules", help="Bisect the git history of the project's modules.")
     ] = False,
+    tree: Annotated[
+        Path | None, typer.Option(help="Bisect the commits of this kernel's git repository.")
+    ] = None,
+    config: Annotated[str, typer.Option(help="With --tree: tiny, distro or a file.")] = "tiny",
+    fragment: Annotated[
+        list[str] | None, typer.Option(help="With --tree: more options, by name or file.")
+    ] = None,
     kernel: Annotated[str | None, typer.Option(help="With --modules: the kernel.")] = None,
     arch: Annotated[str | None, typer.Option(help="Only this one: i386 or x86_64.")] = None,
     match: Annotated[str | None, typer.Option(help=_BAD)] = None,
@@ -53,7 +60,19 @@ def bisect(
     from vmlab.bisect.engine import Rules, checked
 
     rules = checked(Rules(confidence, noise, rarest, runs, always))
-    wanted = plan.Wanted(scenario, good, bad, arch, kernel, modules, match, command)
+    wanted = plan.Wanted(
+        scenario,
+        good,
+        bad,
+        arch,
+        kernel,
+        modules,
+        match,
+        command,
+        tree,
+        config,
+        tuple(fragment or ()),
+    )
     plans = plan.plans(common.project(), common.artifacts(), wanted, jobs or os.cpu_count() or 1)
     done: list[tuple[Plan, Result]] = []
     try:

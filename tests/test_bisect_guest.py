@@ -1,0 +1,117 @@
+"""Bisections of real kernels: two regressions of 5.14, and a race in a module's history."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DEMO = ROOT / "demos" / "bisect"
+KERNELS = {"i386": ("5.10.0-32-686", "6.1.0-50-686"),
+           "x86_64": ("5.10.0-32-amd64", "6.1.0-50-amd64")}  # fmt: skip
+
+
+def bisect(folder: Path, *words: str) -> dict[str, object]:
+    """What the command wrote. It is run as a user runs it."""
+    out = folder / "found.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "vmlab", "bisect", *words, "--json", str(out)],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, object] = json.loads(out.read_text())
+    return {**found, "said": done.stdout}
+
+
+@pytest.fixture
+def demo(tmp_path):
+    """The demonstration's project, with run directories of its own."""
+    for name in ("vmlab.yaml", "kmod", "scenarios"):
+        (tmp_path / name).symlink_to(DEMO / name)
+    return tmp_path
+
+
+@pytest.mark.guest
+@pytest.mark.parametrize("scenario", ["task-state-renamed", "fdinfo-three-lines"])
+@pytest.mark.parametrize("arch", ["i386", "x86_64"])
+def test_a_regression_is_found_between_the_kernels_that_the_catalog_has(demo, scenario, arch):
+    good, bad = KERNELS[arch]
+    found = bisect(demo, scenario, "--good", "5.10*", "--bad", "6.1*", "--arch", arch)
+    assert (found["first_bad"], found["last_good"]) == (bad, good)
+    steps = found["steps"]
+    assert isinstance(steps, list)
+    failing = [one for one in steps if one["outcome"] != "good"]
+    assert {one["revision"] for one in failing} == {bad}
+    if scenario == "task-state-renamed":
+        assert "state" in failing[0]["build"] and not failing[0]["token"]
+    else:
+        assert failing[0]["token"] and f"bad:  vmlab replay {failing[0]['token']}" in str(
+            found["said"]
+        )
+
+
+SCENARIO = """
+name: hasty
+about: many requests, so that the race shows in a part of the seeds
+modules: [lost_wakeup]
+steps:
+  - insmod: lost_wakeup requests={requests}
+  - console: 'lost_wakeup: {requests} requests, all answered'
+    within: 5s
+  - rmmod: lost_wakeup
+"""
+REQUESTS = 4  # so few that it shows in few of the seeds
+
+
+def git(folder: Path, *words: str) -> str:
+    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
+           "GIT_COMMITTER_EMAIL": "a@b"}  # fmt: skip
+    done = subprocess.run(
+        ["git", *words], cwd=folder, capture_output=True, text=True, check=True,
+        env={**os.environ, **who},
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def history(folder: Path, planted: int, size: int) -> list[str]:
+    """A repository with a history of the module; from one commit on it looks, then sleeps."""
+    kmod = folder / "kmod"
+    module = kmod / "lost_wakeup" / "lost_wakeup.c"
+    source = (ROOT / "kmod" / "lost_wakeup" / "lost_wakeup.c").read_text()
+    assert "static bool fixed;" in source
+    for name in ("lost_wakeup", "include"):
+        subprocess.run(["cp", "-r", str(ROOT / "kmod" / name), str(kmod / name)], check=True)
+    git(folder, "init", "-q")
+    commits = []
+    for number in range(size):
+        fixed = "true" if number < planted else "false"
+        text = source.replace("static bool fixed;", f"static bool fixed = {fixed};")
+        module.write_text(f"/* change {number} */\n{text}")
+        git(folder, "add", ".")
+        git(folder, "commit", "-qm", f"lost_wakeup: change {number}")
+        commits.append(git(folder, "rev-parse", "HEAD"))
+    return commits
+
+
+@pytest.mark.guest
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", range(20))
+def test_a_race_in_a_module_s_history_is_found(turn, tmp_path):
+    (tmp_path / "kmod").mkdir()
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "vmlab.yaml").write_text("")
+    (tmp_path / ".gitignore").write_text("vmlab-out\n")
+    (tmp_path / "scenarios" / "hasty.yaml").write_text(
+        SCENARIO.replace("{requests}", f"{REQUESTS}")
+    )
+    planted = 1 + turn * 7 % 11
+    commits = history(tmp_path, planted, 12)
+    found = bisect(
+        tmp_path, "hasty", "--modules", "--kernel", KERNELS["i386"][0], "--good", commits[0],
+        "--bad", commits[-1], "--confidence", "0.9995",
+    )  # fmt: skip
+    assert (found["first_bad"], found["last_good"]) == (commits[planted], commits[planted - 1])
+    assert isinstance(found["confidence"], float) and found["confidence"] >= 0.9995

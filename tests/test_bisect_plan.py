@@ -1,0 +1,297 @@
+"""What a bisection is made of: kernels in order, what runs say, and a record that a kill survives."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from simulated import Fake
+
+from vmlab import perturb
+from vmlab.arch import ARCHES
+from vmlab.bisect import count, drive, evidence, picture, released, tell
+from vmlab.bisect.drive import Stopped
+from vmlab.bisect.engine import End, Rules
+from vmlab.bisect.evidence import Outcome, Seen
+from vmlab.bisect.journal import Journal
+from vmlab.bisect.plan import Plan
+from vmlab.bisect.space import line
+from vmlab.bisect.tell import Words
+from vmlab.bisect.tester import Runs, Subject, plain_seed
+from vmlab.build.kbuild import ModuleBuildError
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog
+from vmlab.catalog.records import Kernel, Package
+from vmlab.errors import LabError, UsageError
+from vmlab.runner import Run
+from vmlab.verdict import Judgement, Verdict
+
+SPACE = line([f"r{number}" for number in range(8)])
+SURE = Rules(always=True)
+
+
+def journal(folder: Path, fresh: bool = True) -> Journal:
+    made = Journal.of(folder, {"names": list(SPACE.names)})
+    if fresh:
+        made.begin()
+    else:
+        made.go_on()
+    return made
+
+
+def from_r(first: int, bad: Outcome = Outcome.BAD) -> Fake:
+    return Fake(lambda name, seed: bad if int(name[1:]) >= first else Outcome.GOOD)
+
+
+def test_each_run_has_a_seed_of_its_own(tmp_path):
+    fake = Fake(lambda name, seed: Outcome.BAD if int(name[1:]) >= 3 and seed % 2 else Outcome.GOOD)
+    result = drive.bisect(SPACE, fake, Rules(), journal(tmp_path))
+    assert result.answer.first == (3,)
+    seeds = [seed for _, seed in fake.ran]
+    assert len(set(seeds)) == len(seeds)
+
+
+@pytest.mark.parametrize("dies_after", range(1, 6))
+def test_a_killed_bisection_goes_on_where_it_was(tmp_path, dies_after):
+    whole = drive.bisect(SPACE, from_r(5), SURE, journal(tmp_path / "whole"))
+    fake = replace(from_r(5), dies_after=dies_after)
+    if dies_after < len(whole.seen):
+        with pytest.raises(KeyboardInterrupt):
+            drive.bisect(SPACE, fake, SURE, journal(tmp_path / "cut"))
+    file = next((tmp_path / "cut").glob("*.jsonl"), None) or journal(tmp_path / "cut").path
+    with file.open("a") as half:
+        half.write('{"revision": "r')
+    again = from_r(5)
+    result = drive.bisect(SPACE, again, SURE, journal(tmp_path / "cut", fresh=False))
+    assert result.answer == whole.answer
+    assert [one.revision for one in result.seen] == [one.revision for one in whole.seen]
+    assert len(again.ran) == len(whole.seen) - min(dies_after, len(whole.seen)) or not fake.ran
+
+
+def test_an_unfinished_bisection_is_offered_and_never_overwritten(tmp_path):
+    plan = Plan("it", SPACE, from_r(4), Words("it", "", {}), tmp_path, {})
+    begun = plan.open(SURE, False, False)
+    begun.add([Seen("r7", 0, Outcome.BAD)])
+    with pytest.raises(UsageError, match="go on with --resume, or begin anew with --fresh"):
+        plan.open(SURE, False, False)
+    assert len(plan.open(SURE, True, False).seen) == 1
+    assert plan.open(SURE, False, True).seen == []
+    with pytest.raises(UsageError, match="contradict"):
+        plan.open(SURE, True, True)
+
+
+def test_what_the_lab_breaks_is_tried_again_and_then_ends_it(tmp_path):
+    held = journal(tmp_path)
+    with pytest.raises(Stopped, match=r"r7: the lab broke 3 times.*--resume"):
+        drive.bisect(SPACE, Fake(lambda name, seed: Outcome.BROKEN), SURE, held)
+    assert [one.outcome for one in held.seen] == [Outcome.BROKEN] * 3
+    flaky = Fake(
+        lambda name, seed: (
+            Outcome.BROKEN if seed % 3 == 1 else Outcome.BAD if name >= "r4" else Outcome.GOOD
+        )
+    )
+    assert drive.bisect(SPACE, flaky, SURE, journal(tmp_path / "b")).answer.first == (4,)
+
+
+def test_a_build_s_error_is_bad_only_where_it_is_the_bad_end_s(tmp_path):
+    same = replace(from_r(3, Outcome.BUILD), build="error: no member named state")
+    result = drive.bisect(SPACE, same, Rules(), journal(tmp_path / "a"))
+    assert (result.answer.end, result.answer.first) == (End.FOUND, (3,))
+    assert len(same.ran) <= 5  # a build's error shows always: no revision is tried twice
+    assert {name for name, _ in same.ran} == {one.revision for one in result.seen}
+    other = Fake(
+        lambda name, seed: (
+            Outcome.BUILD if name in ("r3", "r4") else Outcome.BAD if name > "r4" else Outcome.GOOD
+        ),
+        build="error: something else",
+    )
+    result = drive.bisect(SPACE, other, SURE, journal(tmp_path / "b"))
+    assert result.answer.first == (3, 4, 5) and result.evidence.untestable == {3, 4}
+
+
+def test_other_failures_are_no_evidence():
+    seen = [Seen("r4", seed, Outcome.OTHER) for seed in range(3)]
+    assert count.evidence(SPACE, seen[:2]).untestable == frozenset()
+    assert count.evidence(SPACE, seen).untestable == {4}
+    assert count.evidence(SPACE, [*seen, Seen("r4", 4, Outcome.GOOD)]).untestable == frozenset()
+
+
+def test_costs_are_what_runs_took():
+    seen = [Seen("r0", 0, Outcome.GOOD, wall_s=9.0), Seen("r0", 1, Outcome.GOOD, wall_s=2.0),
+            Seen("r7", 2, Outcome.BAD, wall_s=13.0)]  # fmt: skip
+    made = count.costs(SPACE, seen)
+    assert made.run == 2.0 and list(made.prepare) == [0, 9, 9, 9, 9, 9, 9, 0]
+
+
+def run(verdict: Verdict, reason: str = "", step: int | None = None, seen: str = "") -> Run:
+    judged = Judgement(verdict, reason, step, seen=seen)
+    token = None if reason == "build" else "token"
+    return Run("s", "k", "i386", "qemu", judged, 0.1, 1.5, "/nowhere", token)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("match", "of", "outcome"),
+    [
+        (None, run(Verdict.PASSED), Outcome.GOOD),
+        (None, run(Verdict.FAILED, "no match", 2), Outcome.BAD),
+        (None, run(Verdict.TIMEOUT, "timeout"), Outcome.BAD),
+        (None, run(Verdict.SKIPPED, "no headers"), Outcome.UNTESTABLE),
+        (None, run(Verdict.BROKEN, "disk full"), Outcome.BROKEN),
+        (None, run(Verdict.FAILED, "build", seen="a.c:1: error: x"), Outcome.BUILD),
+        (None, run(Verdict.CRASHED, "the guest never came to its first step: x"), Outcome.BUILD),
+        ("step 2", run(Verdict.FAILED, "no match", 2), Outcome.BAD),
+        ("step 2", run(Verdict.FAILED, "no match", 3), Outcome.OTHER),
+        ("soft lockup", run(Verdict.CRASHED, "soft lockup: CPU#0"), Outcome.BAD),
+        ("soft lockup", run(Verdict.CRASHED, "oops"), Outcome.OTHER),
+        ("soft lockup", run(Verdict.PASSED), Outcome.GOOD),
+        ("slower than 2s", run(Verdict.PASSED), Outcome.GOOD),
+        ("slower than 1200 ms", run(Verdict.PASSED), Outcome.BAD),
+        ("slower than 2s", run(Verdict.FAILED, "no match", 1), Outcome.OTHER),
+    ],
+)  # fmt: skip
+def test_what_a_run_says(match, of, outcome):
+    assert evidence.match(match, None).judge(of) is outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(0, Outcome.GOOD), (1, Outcome.BAD), (124, Outcome.BAD), (125, Outcome.UNTESTABLE),
+     (126, Outcome.BAD), (127, Outcome.BAD)],
+)  # fmt: skip
+def test_a_command_says_it_by_its_status_as_for_git(status, outcome):
+    assert evidence.match(None, f"exit {status}").judge(run(Verdict.PASSED)) is outcome
+
+
+def test_a_command_sees_the_run_and_ends_the_bisection_above_127():
+    by_kernel = evidence.match(None, 'test "$VMLAB_KERNEL $VMLAB_VERDICT" = "k failed"')
+    assert by_kernel.judge(run(Verdict.FAILED, "x", 1)) is Outcome.GOOD
+    with pytest.raises(LabError, match="ended with 128"):
+        evidence.match(None, "exit 128").judge(run(Verdict.PASSED))
+
+
+@pytest.mark.parametrize(
+    ("match", "command", "said"),
+    [("(", None, "is no pattern"), ("x", "true", "give one of them")],
+)
+def test_matches_that_are_none_are_refused(match, command, said):
+    with pytest.raises(UsageError, match=said):
+        evidence.match(match, command)
+
+
+def test_one_error_is_of_one_class_wherever_it_stands():
+    one = "  CC x.o\n/tmp/a/x.c:12:7: error: 'struct task' has no member 'state'; line 12\nmore"
+    other = "kmod/x.c:15:7: error: 'struct task' has no member 'state'; line 15"
+    assert evidence.build_class(one) == evidence.build_class(other)
+    assert evidence.build_class(one) != evidence.build_class("x.c:12:7: error: expected ;")
+
+
+def test_what_does_not_build_is_told_without_a_guest():
+    def subject(revision: str) -> Subject:
+        raise {"lab": LabError("no disk"), "usage": UsageError("no such")}.get(
+            revision, ModuleBuildError("k", "make", "x.c:1:2: error: what")
+        )
+
+    runs = Runs(subject, evidence.Match())
+    (built,) = runs.run("build", [0, 1, 2])
+    assert (built.outcome, built.build) == (Outcome.BUILD, "error: what")
+    assert runs.run("lab", [0])[0].outcome is Outcome.BROKEN
+    with pytest.raises(UsageError):
+        runs.run("usage", [0])
+
+
+def test_seeds_leave_the_clock_s_shift_and_are_all_others():
+    drawn = [plain_seed(number) for number in range(300)]
+    assert {perturb.perturbation(seed).dilation for seed in drawn} == {0}
+    assert len(set(drawn)) == 300
+
+
+def kernel(name: str, version: str, arch: str = "x86_64") -> Kernel:
+    package = Package(f"linux-image-{name}", version, ARCHES[arch].debian, "s", "f", "0" * 64, 1)
+    return Kernel(name, ARCHES[arch], True, (package,), ())
+
+
+KERNELS = [
+    kernel("7.3-amd64", "7.3~rc7-1~exp1"), kernel("6.1.0-50-amd64", "6.1.176-1"),
+    kernel("5.10.0-32-amd64", "5.10.223-1"), kernel("5.10.0-9-amd64", "5.10.70-1"),
+    kernel("7.3-1-amd64", "7.3.1-1"), kernel("5.10.0-32-686", "5.10.223-1", "i386"),
+    kernel("6.1.0-50-686", "6.1.176-1", "i386"),
+]  # fmt: skip
+
+
+def catalog() -> Catalog:
+    made = Catalog.open(Cache(Path("/nowhere")))
+    made.added = ()
+    made.pins = replace(made.pins, kernels=tuple(KERNELS))
+    return made
+
+
+def test_kernels_stand_in_debian_s_order_and_each_architecture_apart():
+    found = released.ranges(catalog(), "5.10*", "7.3*,6.1.0-50-686", None)
+    assert {arch: [one.id for one in ones] for arch, ones in found.items()} == {
+        "i386": ["5.10.0-32-686", "6.1.0-50-686"],
+        "x86_64": ["5.10.0-32-amd64", "6.1.0-50-amd64", "7.3-amd64"],
+    }
+    narrow = released.ranges(catalog(), "5.10.0-9*", "7.3-1-amd64", "x86_64")
+    assert [one.id for one in narrow["x86_64"]][::4] == ["5.10.0-9-amd64", "7.3-1-amd64"]
+    assert list(narrow) == ["x86_64"]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "arch", "said"),
+    [
+        ("6.1*", "5.10*", None, "are they swapped.*--good '5.10.0-9-amd64|--good '5.10.0-32-686'"),
+        ("6.1*", "6.1*", None, "both ends are"),
+        ("5.10*686", "6.1*amd64", None, "no two kernels of one architecture"),
+        ("5.10*", "6.1*", "arm", "unknown architecture 'arm'"),
+        ("4.4*", "6.1*", None, "no kernel is meant by '4.4"),
+    ],
+)  # fmt: skip
+def test_ends_that_are_none_are_refused(good, bad, arch, said):
+    with pytest.raises(UsageError, match=said):
+        released.ranges(catalog(), good, bad, arch)
+
+
+def result(first: int = 5, rate: float = 1.0, folder: Path | None = None) -> drive.Result:
+    drawn = random.Random(1)
+    fake = Fake(
+        lambda name, seed: (
+            Outcome.BAD if int(name[1:]) >= first and drawn.random() < rate
+            else Outcome.UNTESTABLE if name == "r4" else Outcome.GOOD
+        )
+    )  # fmt: skip
+    assert folder
+    return drive.bisect(SPACE, fake, Rules(), journal(folder))
+
+
+def test_the_answer_is_never_bare(tmp_path):
+    found, words = result(folder=tmp_path), Words("storm", "fails", {"r5": "1.5-1"}, "the change")
+    text = "\n".join(tell.summary(found, words))
+    assert "first bad: one of r4, r5, with probability 99." in text
+    assert "last good: r3" in text and "halving with enough runs" in text
+    record = json.loads(json.dumps(tell.record(found)))
+    assert (record["first_bad"], record["last_good"]) == ("r5", "r3")
+    assert record["untestable"] == ["r4"] and record["first_bad_among"] == ["r4", "r5"]
+    assert record["confidence"] >= 0.99 and len(record["steps"]) == len(found.seen)
+    mail = tell.mail(found, words)
+    assert mail.startswith("Subject: [REGRESSION] storm") and "the change" in mail
+    assert "r5" in mail and all(name in mail for name in ("r0", "r3", "r7"))
+
+
+def test_an_end_without_an_answer_says_what_to_do(tmp_path):
+    fake = Fake(lambda name, seed: Outcome.GOOD)
+    found = drive.bisect(SPACE, fake, Rules(), journal(tmp_path))
+    said = tell.problem(found)
+    assert said and "the bad end, r7, passed 90 of 90 runs" in said and "--rarest" in said
+    assert tell.record(found)["first_bad"] is None
+    always = drive.bisect(SPACE, from_r(0), SURE, journal(tmp_path / "b"))
+    assert "give an older --good" in (tell.problem(always) or "")
+
+
+def test_the_picture_is_whole_and_holds_every_revision(tmp_path):
+    root = ElementTree.fromstring(picture.svg([("i386 <a>", result(folder=tmp_path))]))
+    bars = [one for one in root.iter() if one.get("class") == "chance"]
+    assert len(bars) == SPACE.size
+    highest = max(bars, key=lambda one: float(one.get("height") or 0))
+    assert bars.index(highest) in (4, 5)

@@ -1,0 +1,53 @@
+"""Commits of a kernel's git repository: each built, in the lab's own directory, and booted."""
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmlab import lab
+from vmlab.artifacts import Artifacts
+from vmlab.bisect.gitrepo import Repository
+from vmlab.bisect.tester import Subject
+from vmlab.project import Project
+from vmlab.runner import Runner
+from vmlab.scenario import Expanded
+from vmlab.sources import GitSource, parse
+from vmlab.sources.build import Options, build
+
+
+@dataclass
+class Commits:
+    """Neighbouring commits are built in one directory, so that make compiles what differs."""
+
+    artifacts: Artifacts
+    expanded: Expanded
+    options: Options
+    runner: Runner
+    repository: Repository
+    _made: dict[str, Subject] = field(default_factory=dict)
+    _one: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def of(
+        cls,
+        project: Project,
+        artifacts: Artifacts,
+        expanded: Expanded,
+        options: Options,
+        tree: Path,
+        guests: lab.Options,
+    ) -> "Commits":
+        """Raises UsageError where the tree is in no repository."""
+        parse(f"git:{tree}@HEAD")
+        runner = lab.runner(project, artifacts, guests)
+        return cls(artifacts, expanded, options, runner, Repository(tree.expanduser()))
+
+    def subject(self, commit: str) -> Subject:
+        """Raises what building raises. One is built at a time, and each once."""
+        with self._one:
+            if commit not in self._made:
+                source = parse(f"git:{self.repository.path}@{commit}")
+                assert isinstance(source, GitSource)
+                kernel = build(self.artifacts.catalog, source, self.options).kernel
+                self._made[commit] = Subject(self.runner, self.expanded, kernel)
+            return self._made[commit]
