@@ -81,14 +81,14 @@ def history(folder: Path, planted: int, size: int) -> list[str]:
     kmod = folder / "kmod"
     module = kmod / "lost_wakeup" / "lost_wakeup.c"
     source = (ROOT / "kmod" / "lost_wakeup" / "lost_wakeup.c").read_text()
-    assert "static bool fixed;" in source
+    assert "static int fixed;" in source
     for name in ("lost_wakeup", "include"):
         subprocess.run(["cp", "-r", str(ROOT / "kmod" / name), str(kmod / name)], check=True)
     git(folder, "init", "-q")
     commits = []
     for number in range(size):
-        fixed = "true" if number < planted else "false"
-        text = source.replace("static bool fixed;", f"static bool fixed = {fixed};")
+        fixed = int(number < planted)
+        text = source.replace("static int fixed;", f"static int fixed = {fixed};")
         module.write_text(f"/* change {number} */\n{text}")
         git(folder, "add", ".")
         git(folder, "commit", "-qm", f"lost_wakeup: change {number}")

@@ -1,4 +1,4 @@
-"""What a bisection is made of: kernels in order, what runs say, and a record that a kill survives."""
+"""What a bisection is made of: kernels in order, what runs say, a record that a kill survives."""
 
 import json
 import random

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmlab import lab
 from vmlab.arch import ARCHES, Arch
@@ -21,6 +22,9 @@ from vmlab.inputs import scenario_key
 from vmlab.project import Project
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
+
+if TYPE_CHECKING:
+    from vmlab.bisect.configs import Found
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,26 @@ def plans(project: Project, artifacts: Artifacts, wanted: Wanted, jobs: int) -> 
         )
         for arch, kernels in found.items()
     ]
+
+
+def configs(
+    project: Project,
+    artifacts: Artifacts,
+    wanted: Wanted,
+    source: str,
+    files: tuple[Path, Path],
+    rules: Rules,
+) -> "Found":
+    """The options that make the difference between two configurations."""
+    from vmlab.bisect.configs import find
+
+    arch = wanted.arch or "i386"
+    if arch not in ARCHES:
+        raise UsageError(f"unknown architecture {arch!r}; there are {', '.join(ARCHES)}")
+    match = evidence.match(wanted.match, wanted.command)
+    expanded = _scenario(project, artifacts, wanted.scenario)
+    say = artifacts.catalog.say
+    return find(project, artifacts, expanded, source, ARCHES[arch], files, match, rules, say)
 
 
 def _fixed(

@@ -13,22 +13,27 @@ from vmlab.cli import common
 if TYPE_CHECKING:
     from vmlab.bisect.drive import Result, Step
     from vmlab.bisect.engine import Rules
-    from vmlab.bisect.plan import Plan
+    from vmlab.bisect.plan import Plan, Wanted
 
 _BAD = "What is bad: a pattern (a crash's title, a reason), `step N`, `slower than 2s`."
 
 
 def bisect(
     scenario: Annotated[str, typer.Argument(help="Its name, or its file.")],
-    good: Annotated[str, typer.Option(help="The good end: kernels, or a revision.")],
-    bad: Annotated[str, typer.Option(help="The bad end: kernels, or a revision.")],
+    good: Annotated[str, typer.Option(help="The good end: kernels, or a revision.")] = "",
+    bad: Annotated[str, typer.Option(help="The bad end: kernels, or a revision.")] = "",
+    config: Annotated[
+        tuple[Path, Path],
+        typer.Option(metavar="GOOD BAD", help="Two configurations of --source: which options?"),
+    ] = (None, None),  # type: ignore[assignment]
+    source: Annotated[str, typer.Option(help="With --config, as for kernels build.")] = "",
     modules: Annotated[
         bool, typer.Option("--modules", help="Bisect the git history of the project's modules.")
     ] = False,
     tree: Annotated[
         Path | None, typer.Option(help="Bisect the commits of this kernel's git repository.")
     ] = None,
-    config: Annotated[str, typer.Option(help="With --tree: tiny, distro or a file.")] = "tiny",
+    base: Annotated[str, typer.Option(help="With --tree: tiny, distro or a file.")] = "tiny",
     fragment: Annotated[
         list[str] | None, typer.Option(help="With --tree: more options, by name or file.")
     ] = None,
@@ -58,8 +63,15 @@ def bisect(
     """Find the first bad kernel or commit, though it may fail seldom; exit with 0 if found."""
     from vmlab.bisect import plan
     from vmlab.bisect.engine import Rules, checked
+    from vmlab.errors import UsageError
 
     rules = checked(Rules(confidence, noise, rarest, runs, always))
+    if config[0]:
+        _configs(plan.Wanted(scenario, "", "", arch, None, False, match, command), source, config,
+                 rules, json)  # fmt: skip
+        return
+    if not good or not bad:
+        raise UsageError("a bisection needs --good and --bad (or --config GOOD BAD)")
     wanted = plan.Wanted(
         scenario,
         good,
@@ -70,7 +82,7 @@ def bisect(
         match,
         command,
         tree,
-        config,
+        base,
         tuple(fragment or ()),
     )
     plans = plan.plans(common.project(), common.artifacts(), wanted, jobs or os.cpu_count() or 1)
@@ -82,6 +94,21 @@ def bisect(
         _write(done, json, svg, mail)
     found = all(result.answer.end == "found" for _, result in done)
     sys.exit(0 if found else 1)
+
+
+def _configs(
+    wanted: "Wanted", source: str, files: tuple[Path, Path], rules: "Rules", json: Path | None
+) -> None:
+    from vmlab.bisect import plan
+    from vmlab.errors import UsageError
+
+    if not source:
+        raise UsageError("--config needs --source: git:PATH@REV, debian-source:6.1 or a tree")
+    found = plan.configs(common.project(), common.artifacts(), wanted, source, files, rules)
+    for line in found.lines():
+        print(line)
+    if json:
+        common.write(json, jsonlib.dumps(found.record(), indent=1) + "\n")
 
 
 def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result":
