@@ -2,17 +2,27 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from simulated import Fake
 
-from vmlab.bisect import drive, engine, gitrepo
+from vmlab import project as projects
+from vmlab.artifacts import Artifacts
+from vmlab.bisect import commits as bisect_commits
+from vmlab.bisect import drive, engine, gitrepo, plan
 from vmlab.bisect.engine import Rules
 from vmlab.bisect.evidence import Outcome
 from vmlab.bisect.gitrepo import Repository
 from vmlab.bisect.journal import Journal
 from vmlab.bisect.space import graph
+from vmlab.bisect.tester import Runs
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog
 from vmlab.errors import UsageError
+from vmlab.sources import GitSource
+from vmlab.sources.build import Options
+from vmlab.sources.make import KernelBuildError
 
 
 def git(folder: Path, *words: str) -> str:
@@ -160,3 +170,77 @@ def test_no_common_history_is_said(straight):
     alone = commit(folder, 99)
     with pytest.raises(UsageError, match="no common history"):
         gitrepo.parents(Repository(folder), commits[0], alone)
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project whose module has a history of three commits."""
+    folder = tmp_path / "project"
+    (folder / "kmod" / "m").mkdir(parents=True)
+    (folder / "scenarios").mkdir()
+    (folder / "vmlab.yaml").write_text("")
+    (folder / "scenarios" / "s.yaml").write_text(
+        "name: s\nabout: x\nmodules: [m]\nsteps:\n  - insmod: m\n"
+    )
+    (folder / "kmod" / "m" / "Kbuild").write_text("obj-m += m.o\n")
+    git(folder, "init", "-q")
+    git(folder, "add", ".")
+    commits = [commit(folder, number, "kmod/m/m.c") for number in range(3)]
+    return projects.find(folder), commits
+
+
+def plans(project, good: str, bad: str, **more: object) -> list[plan.Plan]:
+    cache = Cache(project.root / "cache")
+    wanted = plan.Wanted("s", good, bad, **more)  # type: ignore[arg-type]
+    return plan.plans(project, Artifacts(cache, Catalog.open(cache)), wanted, 1)
+
+
+def test_the_modules_of_each_commit_are_built_and_today_s_left_alone(project):
+    found, commits = project
+    (found.root / "kmod" / "m" / "m.c").write_text("today's\n")
+    (one,) = plans(found, commits[0], commits[2], modules=True, kernel="5.10.0-32-686")
+    assert one.space.names == tuple(commits)
+    assert isinstance(one.tester, Runs)
+    texts = [
+        (one.tester.subject(name).runner.project.modules / "m" / "m.c").read_text()
+        for name in commits
+    ]
+    assert texts == ["0\n", "1\n", "2\n"]
+    assert (found.root / "kmod" / "m" / "m.c").read_text() == "today's\n"
+    assert one.closing and one.message and "change 1" in one.message(commits[1])
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"modules": True, "kernel": "5.10*"}, "--modules bisects on one kernel"),
+        ({"kernel": "5.10*"}, "--kernel is for --modules"),
+        ({"tree": Path("/nowhere")}, "/nowhere is no directory"),
+    ],
+)
+def test_what_cannot_be_bisected_is_said_first(project, more, said):
+    found, commits = project
+    with pytest.raises(UsageError, match=said):
+        plans(found, commits[0], commits[2], **more)
+
+
+def test_each_commit_of_a_kernel_is_built_once_by_its_hash(project, monkeypatch):
+    found, commits = project
+    built = []
+
+    def build(catalog: object, source: GitSource, options: Options) -> SimpleNamespace:
+        built.append((source.revision, options.arch.name, options.config))
+        if source.revision == commits[1]:
+            raise KernelBuildError("it", "make", "m.c:1:1: error: what")
+        return SimpleNamespace(kernel=SimpleNamespace(id=source.revision))
+
+    monkeypatch.setattr(bisect_commits, "build", build)
+    (one,) = plans(found, commits[0], commits[2], tree=found.root, arch="i386", config="tiny")
+    assert isinstance(one.tester, Runs) and one.tester.builds
+    assert one.tester.subject(commits[2]).kernel.id == commits[2]
+    assert one.tester.subject(commits[2]).kernel.id == commits[2]
+    (unbuilt,) = one.tester.run(commits[1], [0, 1])
+    assert (unbuilt.outcome, unbuilt.build) == (Outcome.BUILD, "error: what")
+    one.tester.ahead(commits[0])
+    one.tester._ahead[0].join()
+    assert built == [(commits[at], "i386", "tiny") for at in (2, 1, 0)]
