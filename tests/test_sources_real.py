@@ -42,7 +42,7 @@ def verdicts(made: Artifacts, kernel, names: list[str], folder: Path) -> dict[st
 
 
 @pytest.mark.parametrize("arch", ["i386", "x86_64"])
-def test_all_scenarios_pass_on_tiny(arch, tmp_path):
+def test_all_of_the_lab_passes_on_tiny(arch, tmp_path):
     made = artifacts()
     built = build(made.catalog, sources.parse("debian-source:6.1"), Options(ARCHES[arch]))
     said = verdicts(made, built.kernel, [], tmp_path)
