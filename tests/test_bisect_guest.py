@@ -63,7 +63,7 @@ steps:
     within: 5s
   - rmmod: lost_wakeup
 """
-REQUESTS = 4  # so few that it shows in few of the seeds
+REQUESTS = 40  # so few that it shows in few of the seeds
 
 
 def git(folder: Path, *words: str) -> str:
@@ -111,7 +111,7 @@ def test_a_race_in_a_module_s_history_is_found(turn, tmp_path):
     commits = history(tmp_path, planted, 12)
     found = bisect(
         tmp_path, "hasty", "--modules", "--kernel", KERNELS["i386"][0], "--good", commits[0],
-        "--bad", commits[-1], "--confidence", "0.9995",
+        "--bad", commits[-1], "--confidence", "0.9995", "--rarest", "0.01",
     )  # fmt: skip
     assert (found["first_bad"], found["last_good"]) == (commits[planted], commits[planted - 1])
     assert isinstance(found["confidence"], float) and found["confidence"] >= 0.9995

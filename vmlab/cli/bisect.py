@@ -23,9 +23,13 @@ def bisect(
     good: Annotated[str, typer.Option(help="The good end: kernels, or a revision.")] = "",
     bad: Annotated[str, typer.Option(help="The bad end: kernels, or a revision.")] = "",
     config: Annotated[
-        tuple[Path, Path],
-        typer.Option(metavar="GOOD BAD", help="Two configurations of --source: which options?"),
-    ] = (None, None),  # type: ignore[assignment]
+        tuple[str, str],
+        typer.Option(
+            metavar="GOOD BAD",
+            help="Two configurations of --source: which options?",
+            show_default=False,
+        ),
+    ] = ("", ""),
     source: Annotated[str, typer.Option(help="With --config, as for kernels build.")] = "",
     modules: Annotated[
         bool, typer.Option("--modules", help="Bisect the git history of the project's modules.")
@@ -67,8 +71,9 @@ def bisect(
 
     rules = checked(Rules(confidence, noise, rarest, runs, always))
     if config[0]:
-        _configs(plan.Wanted(scenario, "", "", arch, None, False, match, command), source, config,
-                 rules, json)  # fmt: skip
+        files = Path(config[0]), Path(config[1])
+        wanted = plan.Wanted(scenario, "", "", arch, match=match, command=command)
+        _configs(wanted, source, files, rules, json)
         return
     if not good or not bad:
         raise UsageError("a bisection needs --good and --bad (or --config GOOD BAD)")
