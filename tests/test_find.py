@@ -209,3 +209,16 @@ def test_an_unknown_series_is_said_before_anything_is_fetched(tmp_path):
     ):
         locking.relocked(Pins((), (), ()), ["7.2"], Cache(tmp_path), print)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_each_series_the_newest_source_of_its_first_suite_is_pinned():
+    indexes = Indexes()
+    for suite, series, version in (
+        ("bookworm", "6.1", "6.1.170-3"), ("bookworm", "6.1", "6.1.176-1"),
+        ("bookworm-security", "6.1", "6.1.180-1"), ("bookworm-backports", "6.12", "6.12.95-1"),
+        ("sid", "7.2", "7.2.13-1"), ("forky", "7.2", "7.2.12-1"), ("experimental", "7.3", "7.3-1"),
+        ("bullseye-security", "6.1", "6.1.190-1"), ("bookworm", "6.1-rt", "6.1.199-1"),
+    ):  # fmt: skip
+        indexes.add(suite, f"linux-source-{series}", version, arch="all")
+    found = Finder(indexes).linux_sources()
+    assert [one.version for one in found] == ["6.1.176-1", "6.12.95-1", "7.2.12-1", "7.3-1"]

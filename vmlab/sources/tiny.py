@@ -67,6 +67,7 @@ TABLE = (
            "broken lists, sleep where none is allowed, an overrun stack"),
     Wanted("PREEMPT_VOLUNTARY", "as Debian's; counts what is atomic with DEBUG_ATOMIC_SLEEP"),
     Wanted("STACKPROTECTOR STACKPROTECTOR_STRONG", "an overrun frame is found", since=(4, 18)),
+    Wanted("VMAP_STACK", "a page guards the end of each stack", arch="x86_64", since=(4, 9)),
     Wanted("SLAB_FREELIST_HARDENED", "memory that is freed twice is found"),
 )  # fmt: skip
 
