@@ -22,7 +22,7 @@ from vmlab.sources.source import Source
 
 KIND = "built-kernels"
 _RECIPE = "1"  # of what is made here; another one is another kernel
-_EVERY = 15.0  # seconds between two words on a build
+_EVERY = 60.0  # seconds between two words on a build
 
 
 @dataclass(frozen=True)
