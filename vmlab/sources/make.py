@@ -83,6 +83,7 @@ class Make:
             "CCACHE_MAXSIZE": _CCACHE_SIZE,
             "CCACHE_BASEDIR": str(self.ccache.parent.parent),
             "CCACHE_NOHASHDIR": "1",
+            "CCACHE_DEPEND": "1",  # else what is compiled for the first time is read twice
         }
 
 

@@ -44,7 +44,6 @@ TABLE = (
     # Time.
     Wanted("HIGH_RES_TIMERS NO_HZ_IDLE", "an idle guest's time leaps to the next timer"),
     Wanted("HZ_250", "as Debian's"),
-    Wanted("X86_UP_APIC X86_UP_IOAPIC", "a timer of one shot that is exact", arch="i386"),
     # Modules, and what is looked at when one is unloaded.
     Wanted("MODULES MODULE_UNLOAD", "modules are what is tested"),
     Wanted("PROC_FS SYSFS TMPFS DEVTMPFS SYSCTL PROC_SYSCTL SHMEM", "the agent and scenarios read "
@@ -52,7 +51,9 @@ TABLE = (
     Wanted("DEBUG_FS", "debugfs, for modules that show things there"),
     Wanted("SLUB_DEBUG", "/proc/slabinfo counts what a module leaves"),
     Wanted("EXPERT", "else much of this cannot be chosen"),
-    # Processes.
+    # Processors and processes.
+    Wanted("SMP NR_CPUS=4", "a scenario may have several processors; RCU as Debian's is for them"),
+    Wanted("COMPAT_32BIT_TIME", "programs of 32 bits wait so for signals", arch="i386"),
     Wanted("MULTIUSER FUTEX EPOLL SIGNALFD TIMERFD EVENTFD POSIX_TIMERS FILE_LOCKING AIO "
            "ADVISE_SYSCALLS MEMBARRIER", "system calls of C libraries and workloads"),
     Wanted("UNIX98_PTYS", "`vmlab shell` has a terminal"),

@@ -3,7 +3,8 @@
  * linux/rcupdate.h: how to be in the middle of a grace period.
  *
  *   2.6.36  usleep_range
- *   4.19    rcu_get_gp_seq, for modules that try RCU: its last two bits say whether one is under way
+ *   4.19    rcu_get_gp_seq, for modules that try RCU: its last two bits say whether one is under way;
+ *           not where RCU is built for one processor
  *   6.2     call_rcu may put off what it is asked for by seconds, call_rcu_hurry does not
  */
 #ifndef VMLAB_RCU_H
@@ -15,7 +16,7 @@
 
 #define VMLAB_LOOKS 10000
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 19, 0)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(4, 19, 0) && !defined(CONFIG_TINY_RCU)
 #define VMLAB_HAS_GRACE_PERIODS
 
 unsigned long rcu_get_gp_seq(void);
