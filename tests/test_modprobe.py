@@ -173,7 +173,8 @@ STEPS = """
   - modprobe: none-such
     errno: ENOENT
   - kunit: test_user_copy
-  - run: printf '1..2\\nok 1 a\\nok 2 b # SKIP no c\\n'
+  - run: |
+      printf '1..2\\nok 1 a\\nok 2 b # SKIP no c\\n'
     ktap: true
 """
 
