@@ -115,8 +115,8 @@ def _option(option: Any) -> str:
     if option.is_flag:
         return names
     takes = option.type_descriptor.annotation
-    (takes,) = get_args(takes) or (takes,)
-    metavar = option.metavar or _TAKES[takes]
+    each = get_args(takes) or (takes,)  # a list's one kind, a pair's two
+    metavar = option.metavar or " ".join(_TAKES[one] for one in each)
     return f"{names} \\fI{_roff(metavar)}\\fR"
 
 
