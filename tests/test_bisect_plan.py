@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -295,3 +297,22 @@ def test_the_picture_is_whole_and_holds_every_revision(tmp_path):
     assert len(bars) == SPACE.size
     highest = max(bars, key=lambda one: float(one.get("height") or 0))
     assert bars.index(highest) in (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--good", "6.1*", "--bad", "5.10*"], "are they swapped"),
+        ([], "a bisection needs --good and --bad"),
+        (["--config", "a", "b", "--source", "debian-source:6.1"], "a is no file"),
+        (["--config", "a", "b"], "--config needs --source"),
+        (["--good", "5.10*", "--bad", "6.1*", "--confidence", "1"], "--confidence 1.0"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong_before_anything_runs(words, said):
+    demo = Path(__file__).parent.parent / "demos" / "bisect"
+    done = subprocess.run(
+        [sys.executable, "-m", "vmlab", "bisect", "task-state-renamed", *words],
+        cwd=demo, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and said in done.stderr, done.stderr
