@@ -112,7 +112,7 @@ def _cost(result: Result) -> str:
         return text
     usual = naive(result.space.size - 1, rate, result.rules.confidence)
     return (
-        f"{text}; bad ones fail in about {rate:.3g} of runs: halving with enough runs a step would "
+        f"{text}; bad ones fail in {rate:.1%} of runs: halving with enough runs a step would "
         f"take {usual}, were the rate known"
     )
 
