@@ -32,7 +32,7 @@ struct event {
 
 #define SESSION _IO(0xf6, 0x45)
 #define LIST _IO(0xf6, 0x47)
-#define CHANNEL _IOW(0xf6, 0x54, struct channel)
+#define CHANNEL _IOW(0xf6, 0x55, struct channel)
 #define START _IO(0xf6, 0x56)
 #define STOP _IO(0xf6, 0x57)
 #define STREAM _IO(0xf6, 0x62)
