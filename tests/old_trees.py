@@ -192,6 +192,8 @@ void local_bh_enable(void);
 void cpu_relax(void);
 typedef struct { int slock; } spinlock_t;
 void spin_lock_init(spinlock_t *lock);
+void spin_lock(spinlock_t *lock);
+void spin_unlock(spinlock_t *lock);
 void spin_unlock_bh(spinlock_t *lock);
 #define GFP_KERNEL 0xd0
 void *kmalloc(unsigned long size, int flags);

@@ -173,10 +173,14 @@ def test_the_table_says_how_often_and_how_to_see_it_again():
         ([Verdict.SKIPPED], 0),
     ],
 )
-def test_the_status_says_whether_a_failure_was_found(verdicts, status, monkeypatch, capsys):
+def test_the_status_says_whether_a_failure_was_found(
+    verdicts, status, tmp_path, monkeypatch, capsys
+):
     runs = iter([run(verdict) for verdict in verdicts])
 
     class Stub:
+        project = projects.Project(tmp_path, projects.Settings())
+
         def run(self, *given: object) -> Run:
             return next(runs)
 

@@ -9,6 +9,7 @@ from vmlab import executor, explore, lab
 from vmlab.cli import app
 from vmlab.errors import LabError, VmlabError
 from vmlab.explore import Found
+from vmlab.project import Project, Settings
 from vmlab.runner import Run
 from vmlab.verdict import Judgement, Verdict
 
@@ -21,7 +22,10 @@ def command(request, tmp_path, monkeypatch):
     """One that has one failed run to tell of, and then `after`."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "vmlab.yaml").write_text("")
-    monkeypatch.setattr(lab, "prepare", lambda *given: (SimpleNamespace(), []))
+    runner = SimpleNamespace(
+        project=Project(tmp_path, Settings()), stamp="now", backend=SimpleNamespace()
+    )
+    monkeypatch.setattr(lab, "prepare", lambda *given: (runner, []))
     after: list[Exception] = []
 
     def runs(*given):
