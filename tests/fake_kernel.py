@@ -132,7 +132,9 @@ def tree(folder: Path) -> Path:
     (folder / "Kconfig").write_text(_KCONFIG + plain)
     (folder / "scripts/conf.py").write_text(_CONF)
     (folder / "scripts/image.py").write_text(_IMAGE)
-    (folder / ".gitignore").write_text("*.o\n.*\n!.gitignore\n/vmlinux\n")
+    (folder / ".gitignore").write_text(
+        "*.o\n.*\n!.gitignore\n/vmlinux\n# as Debian's\n/*\n!/debian/\n"
+    )
     (folder / "kernel").mkdir()
     for name in ("sched", "fork", "exit"):
         (folder / f"kernel/{name}.c").write_text(f"int {name}(void) {{ return 0; }}\n")

@@ -138,7 +138,7 @@ def test_what_was_built_is_not_built_again(bench, repository):
 
 def test_a_user_s_repository_is_not_touched(bench, repository):
     (repository / "kernel/fork.c").write_text("being edited, and no C\n")
-    git(repository, "add", "kernel/fork.c")
+    git(repository, "add", "-u")
     before = content(repository)
     bench.build(f"git:{repository}@v1")
     bench.build(f"git:{repository}@v2")
@@ -202,13 +202,20 @@ def test_a_lab_that_is_killed_leaves_no_two_makes_in_one_directory(bench, tree):
 def test_of_a_directory_the_source_files_alone_are_taken(bench, tree):
     (tree / ".config").write_text("CONFIG_LEFT_BY_A_BUILD=y\n")
     (tree / "kernel/sched.o").write_bytes(b"object")
+    (tree / "kernel/.gitignore").write_text("/table.c\nmade.[ch]\n")
+    (tree / "kernel/deeper").mkdir()
+    made = ("kernel/sched.o", "kernel/table.c", "kernel/made.c", "kernel/deeper/made.h")
+    for name in made[1:]:
+        (tree / name).write_text("made, and no C\n")
+    (tree / "kernel/deeper/table.c").write_text("int table;\n")
     before = content(tree)
     first = bench.build(str(tree))
     bench.compiled()
     assert content(tree) == before
     assert "LEFT_BY" not in (first.directory / "build/.config").read_text()
     (place,) = (bench.cache.root / "source-trees").glob("tree-*")
-    assert not (place / "tree/kernel/sched.o").exists()
+    assert not any((place / "tree" / name).exists() for name in made)
+    assert (place / "tree/kernel/deeper/table.c").exists()
 
 
 def test_a_directory_is_named_by_its_files_and_one_change_compiles_one_file(bench, tree):
@@ -326,6 +333,17 @@ def test_an_added_kernel_is_kept_and_gives_way_to_its_next_build(bench, tree):
     (tree / "kernel/fork.c").write_text("int fork_(void) { return 1; }\n")
     second = bench.add(str(tree), "mine")
     assert bench.store.kernels() == (second,) and second.version != first.version
+    (tree / "include/linux/new.h").write_text("/* what modules alone see */\n")
+    third = bench.add(str(tree), "mine")
+    assert bench.store.kernels() == (third,) and third.version != second.version
+    assert (third.added.tree / "include/linux/new.h").exists()
+
+
+def test_a_kernel_that_is_as_it_was_is_not_added_again(bench, tree):
+    first = bench.add(str(tree), "mine")
+    (first.added.directory / "mark").touch()
+    assert bench.add(str(tree), "mine") == first
+    assert (first.added.directory / "mark").exists()
 
 
 def test_a_name_that_another_source_has_is_not_taken(bench, repository):

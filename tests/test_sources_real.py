@@ -47,7 +47,9 @@ def test_all_of_the_lab_passes_on_tiny(arch, tmp_path):
     built = build(made.catalog, sources.parse("debian-source:6.1"), Options(ARCHES[arch]))
     said = verdicts(made, built.kernel, [], tmp_path)
     assert len(said) > 10
-    assert {name: one for name, one in said.items() if one[0] is not Verdict.PASSED} == {}
+    others = {name: one for name, one in said.items() if one[0] is not Verdict.PASSED}
+    assert others.pop("legacy-thread")[0] is Verdict.SKIPPED  # for kernels before 3.18 alone
+    assert others == {}
 
 
 def test_checkers_find_what_nothing_else_does(tmp_path):

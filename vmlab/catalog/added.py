@@ -59,6 +59,11 @@ class Store:
     def find(self, name: str) -> Kernel | None:
         return next((one for one in self.kernels() if one.id == name), None)
 
+    def kept(self, brought: Brought, name: str, words: Words) -> Kernel | None:
+        """The same kernel, if it is here under this name."""
+        found = self._cache.find(_KIND, f"{name}-{_content(brought, words)}")
+        return read(found) if found else None
+
     def keep(self, brought: Brought, name: str, words: Words) -> Kernel:
         """Copies what the lab needs of a kernel. Raises UsageError for a name that is no good."""
         check_name(name)
@@ -128,12 +133,15 @@ def vmlinux(added: Added) -> Path | None:
 
 
 def _content(brought: Brought, words: Words) -> str:
-    """The hash of all that a run on it can depend on, but for the headers' own text."""
+    """The hash of all that a run on it can depend on.
+
+    The headers' own text is in it only by what the origin says, which names a source's content.
+    """
     paths = [brought.image, brought.config, brought.system_map]
     if brought.tree:
         paths += [brought.tree / "Module.symvers", brought.tree / ".config"]
     parts = [path.read_bytes() if path and path.is_file() else b"" for path in paths]
-    return content_key(*parts, words.compiler, words.cross_compile)
+    return content_key(*parts, words.compiler, words.cross_compile, brought.origin)
 
 
 def _fill(directory: Path, brought: Brought, name: str, words: Words) -> None:

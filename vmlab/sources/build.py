@@ -90,11 +90,14 @@ def add(
         _own(artifacts, store, source, name)
     built = build(artifacts.catalog, source, options)
     called = name or built.kernel.id
+    was = built.kernel.added
+    assert was
+    brought = replace(look(built.directory), origin=was.source)
+    if same := store.kept(brought, called, added.Words(was.compiler, was.cross_compile)):
+        return same
     if old := _own(artifacts, store, source, called):
         store.remove(old)
         artifacts.catalog.added = store.kernels()
-    assert built.kernel.added
-    brought = replace(look(built.directory), origin=built.kernel.added.source)
     compiler = adding.With(options.cc, options.cross_compile)
     return adding.keep(artifacts, store, brought, called, compiler)
 

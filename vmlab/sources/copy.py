@@ -12,7 +12,8 @@ from pathlib import Path
 from vmlab.build.environment import environment
 from vmlab.errors import LabError
 
-_TREE, _KNOWN, _EMPTY = "tree", "known.json", "empty.git"
+_TREE, _KNOWN, _EMPTY, _LEFT_OUT = "tree", "known.json", "empty.git", "left-out"
+_ALL = ("*", "/*")
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,11 @@ def update(directory: Path, place: Path) -> str:
 
 
 def files(directory: Path, place: Path) -> Iterator[str]:
-    """The source files: git's where it is a clone's, else all that its .gitignore does not name.
+    """The source files: git's where it is a clone, else all that its .gitignore files leave.
 
     The order is that of the names.
     """
-    own = (directory / ".git").exists()
-    which = ["--cached", "--others"] if own else ["--others"]
-    words = ["git", *_where(directory, place, own), "ls-files", "-z", *which, "--exclude-standard"]
+    words = _of_clone() if (directory / ".git").exists() else _of_plain(directory, place)
     try:
         done = subprocess.run(
             words, capture_output=True, check=False, env=environment(GIT_OPTIONAL_LOCKS="0"),
@@ -76,13 +75,42 @@ def files(directory: Path, place: Path) -> Iterator[str]:
             yield name
 
 
-def _where(directory: Path, place: Path, own: bool) -> list[str]:
-    if own:
-        return ["-C", str(directory)]
-    empty = place / _EMPTY
+def _of_clone() -> list[str]:
+    return ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+
+
+def _of_plain(directory: Path, place: Path) -> list[str]:
+    empty, left_out = place / _EMPTY, place / _LEFT_OUT
     if not (empty / "HEAD").exists():
         subprocess.run(["git", "init", "-q", "--bare", str(empty)], check=True, env=environment())
-    return ["--git-dir", str(empty), "-c", "core.bare=false", "--work-tree", str(directory)]
+    left_out.write_text("".join(f"{rule}\n" for rule in rules(directory)))
+    where = ["--git-dir", str(empty), "-c", "core.bare=false", "--work-tree", str(directory)]
+    return ["git", *where, "ls-files", "-z", "--others", f"--exclude-from={left_out}"]
+
+
+def rules(directory: Path) -> Iterator[str]:
+    """What the .gitignore files of a tree say, as one; deeper ones count more, as they do for git.
+
+    But for what leaves out all: Debian's packages of sources say so at the top.
+    """
+    for folder, below, names in os.walk(directory):
+        below.sort()
+        if ".gitignore" not in names:
+            continue
+        place = Path(folder).relative_to(directory).as_posix()
+        for line in (Path(folder) / ".gitignore").read_text(errors="replace").splitlines():
+            rule = line.rstrip()
+            if rule and not rule.startswith("#") and (place != "." or rule not in _ALL):
+                yield _placed(rule, "" if place == "." else f"/{place}")
+
+
+def _placed(rule: str, place: str) -> str:
+    """A rule of a deeper directory, as the top one would say it."""
+    mark, pattern = ("!", rule[1:]) if rule.startswith("!") else ("", rule)
+    anchored = "/" in pattern.rstrip("/")
+    if not place:
+        return rule
+    return f"{mark}{place}/{pattern.lstrip('/')}" if anchored else f"{mark}{place}/**/{pattern}"
 
 
 def _known(place: Path) -> dict[str, Seen]:

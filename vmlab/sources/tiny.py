@@ -41,6 +41,10 @@ TABLE = (
     Wanted("IA32_EMULATION=n", "no 32-bit program runs in a 64-bit guest", arch="x86_64"),
     Wanted("X86_IOPL_IOPERM", "the agent speaks to ports of QEMU", since=(5, 5)),
     Wanted("X86_TSC M686", "a processor of QEMU's: with time stamps and cmpxchg8b", arch="i386"),
+    Wanted("PROCESSOR_SELECT CPU_SUP_HYGON=n CPU_SUP_CENTAUR=n CPU_SUP_ZHAOXIN=n",
+           "QEMU's processors are AMD's or Intel's"),
+    Wanted("CPU_SUP_CYRIX_32=n CPU_SUP_TRANSMETA_32=n CPU_SUP_UMC_32=n CPU_SUP_VORTEX_32=n",
+           "QEMU's processors are AMD's or Intel's", arch="i386"),
     # Time.
     Wanted("HIGH_RES_TIMERS NO_HZ_IDLE", "an idle guest's time leaps to the next timer"),
     Wanted("HZ_250", "as Debian's"),
@@ -54,11 +58,10 @@ TABLE = (
     # Processors and processes.
     Wanted("SMP NR_CPUS=4", "a scenario may have several processors; RCU as Debian's is for them"),
     Wanted("COMPAT_32BIT_TIME", "programs of 32 bits wait so for signals", arch="i386"),
-    Wanted("MULTIUSER FUTEX EPOLL SIGNALFD TIMERFD EVENTFD POSIX_TIMERS FILE_LOCKING AIO "
+    Wanted("MULTIUSER FUTEX EPOLL SIGNALFD TIMERFD EVENTFD POSIX_TIMERS FILE_LOCKING "
            "ADVISE_SYSCALLS MEMBARRIER", "system calls of C libraries and workloads"),
     Wanted("UNIX98_PTYS", "`vmlab shell` has a terminal"),
     Wanted("NAMESPACES PID_NS UTS_NS", "pid-namespace"),
-    Wanted("CGROUPS", "limits for what a scenario starts"),
     # Looking.
     Wanted("FTRACE ENABLE_DEFAULT_TRACERS", "tracefs with events"),
     Wanted("STACKTRACE", "/proc/PID/stack"),
