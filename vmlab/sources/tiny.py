@@ -48,8 +48,8 @@ TABLE = (
     # Time.
     Wanted("HIGH_RES_TIMERS NO_HZ_IDLE", "an idle guest's time leaps to the next timer"),
     Wanted("HZ_250", "as Debian's"),
-    Wanted('CMDLINE_BOOL CMDLINE="noapictimer"', "to measure the processor's own timer is most of a "
-           "boot under emulation (x86_64: 6 of 7 s); the PIT serves as well"),
+    Wanted('CMDLINE_BOOL CMDLINE="noapictimer"', "to measure the processor's own timer is most "
+           "of a boot under emulation (x86_64: 6 of 7 s); the PIT serves as well"),
     # Modules, and what is looked at when one is unloaded.
     Wanted("MODULES MODULE_UNLOAD", "modules are what is tested"),
     Wanted("PROC_FS SYSFS TMPFS DEVTMPFS SYSCTL PROC_SYSCTL SHMEM", "the agent and scenarios read "
