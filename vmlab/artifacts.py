@@ -5,17 +5,22 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vmlab import bootable
 from vmlab.arch import Arch
 from vmlab.build import busybox, kbuild, musl, procps, whole
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import Cache, content_key
-from vmlab.catalog import Catalog, Kernel
+from vmlab.catalog import Catalog, Kernel, apt
 from vmlab.catalog.progress import telling
-from vmlab.images import tiny
+from vmlab.images import Userland, tiny
+
+if TYPE_CHECKING:
+    from vmlab.images.debian import Recipe
 
 _EVERY = 10.0  # seconds between two words on a build that takes long
+_BLOCK = 1 << 20
 _AGENT = Path(__file__).parent / "guest" / "agent"
 
 
@@ -46,6 +51,47 @@ class Artifacts:
 
         name = content_key(bootable.NOTED, recipe.text, agent, *programs.values())
         return self.cache.get("images", f"tiny-{arch.name}-{name}", make) / "initramfs"
+
+    def debian(self, arch: Arch, wanted: Userland) -> Path:
+        """An image of Debian's packages: as the archive had them when its root was made."""
+        from vmlab.images import debian
+
+        recipe = debian.read_recipe(debian.default_recipe())
+        root = self._root(arch, recipe, wanted.packages)
+        last = debian.end(recipe, self.agent(arch).read_bytes(), wanted.udev)
+
+        def make(directory: Path) -> None:
+            image = directory / "initramfs"
+            with image.open("wb") as out:
+                with (root / "body").open("rb") as body:
+                    shutil.copyfileobj(body, out, _BLOCK)
+                out.write(last)
+            bootable.note(image)
+
+        name = content_key(bootable.NOTED, (root / "sum").read_text(), last)
+        return self.cache.get("images", f"debian-{arch.name}-{name}", make) / "initramfs"
+
+    def _root(self, arch: Arch, recipe: "Recipe", packages: Sequence[str]) -> Path:
+        """A directory with a root's `body`, its `sum`, and the `packages` that it was made of."""
+        from vmlab.build import debootstrap
+        from vmlab.images import debian
+
+        def make(directory: Path) -> None:
+            say, what = self.catalog.say, f"making a Debian root for {arch.name}"
+            more = f" with {', '.join(packages)}" if packages else ""
+            say(f"{what}{more} (once; it is kept)")
+            archive, body = directory / "root.tar", directory / "body"
+            source, options = apt.source_line(recipe.suite), apt.root_options()
+            with telling(lambda: f"{what}: {_mib(archive)} MiB so far", say, _EVERY):
+                debootstrap.make(debian.command(recipe, arch, packages, source, options), archive)
+                with body.open("wb") as out:
+                    out.writelines(debian.body(recipe, archive))
+            (directory / "packages").write_text(debian.installed(archive))
+            (directory / "sum").write_text(bootable.content(body))
+            archive.unlink()
+
+        key = content_key(recipe.text, *sorted(packages))
+        return self.cache.get("debian", f"{arch.name}-{key}", make)
 
     def agent(self, arch: Arch) -> Path:
         """The guest's first process."""
@@ -175,3 +221,7 @@ class Artifacts:
 
 def _named(path: Path) -> tuple[str, bytes]:
     return path.name, path.read_bytes()
+
+
+def _mib(path: Path) -> int:
+    return path.stat().st_size >> 20 if path.exists() else 0

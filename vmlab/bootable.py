@@ -17,7 +17,13 @@ _FOR_64_BITS = 1  # XLF_KERNEL_64; not known of files older than 3.8
 
 def note(image: Path) -> None:
     """Notes what an image that was just made holds."""
-    _noted(image).write_text(_sum(image))
+    _noted(image).write_text(content(image))
+
+
+def content(image: Path) -> str:
+    """The hash of what a file holds."""
+    with image.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def problem(kernel: Path, image: Path, arch: Arch) -> str | None:
@@ -29,7 +35,7 @@ def problem(kernel: Path, image: Path, arch: Arch) -> str | None:
     try:
         if arch.name == "i386" and _for_64_bits(kernel):
             return f"{kernel} is for x86_64, and the machine is {arch.name}"
-        if _noted(image).exists() and _noted(image).read_text() != _sum(image):
+        if _noted(image).exists() and _noted(image).read_text() != content(image):
             return (
                 f"the image {image} is not as it was made; take its directory away, and the next "
                 "run makes it anew"
@@ -66,7 +72,3 @@ def _for_64_bits(kernel: Path) -> bool:
 
 def _noted(image: Path) -> Path:
     return image.with_name(f"{image.name}.{NOTED}")
-
-
-def _sum(image: Path) -> str:
-    return hashlib.blake2b(image.read_bytes(), digest_size=16).hexdigest()

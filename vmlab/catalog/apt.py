@@ -182,6 +182,16 @@ class Apt:
         return lists.glob(f"*_dists_{suite}_*_{kind}")
 
 
+def source_line(suite: str) -> str:
+    """A suite as apt's sources have it. Raises LabError where no mirror is known."""
+    return f"deb [signed-by={KEYRING}] {mirrors().of(suite)} {suite} main"
+
+
+def root_options() -> list[str]:
+    """Lines of apt's configuration for who uses apt under a root of another's making."""
+    return ['Acquire::Check-Valid-Until "false"', *_proxies().splitlines()]
+
+
 def _configure(root: Path, sources: str) -> dict[str, str]:
     """Makes `root` apt's own root; returns the environment that leads apt there."""
     for folder in ("state/lists/partial", "cache/archives/partial", "etc/apt.conf.d", "log"):

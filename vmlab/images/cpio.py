@@ -13,6 +13,7 @@ class Member:
     mode: int
     content: bytes = b""  # a link's target for a symbolic link
     device: tuple[int, int] = (0, 0)
+    owner: tuple[int, int] = (0, 0)  # user and group
 
 
 def directory(path: str) -> Member:
@@ -32,15 +33,17 @@ def char_device(path: str, major: int, minor: int, mode: int = 0o666) -> Member:
 
 
 def archive(members: list[Member]) -> bytes:
-    """The members in their order; equal members give equal bytes (no times, owner root)."""
-    parts = [_member(number, member) for number, member in enumerate(members, start=1)]
-    return b"".join(parts) + _member(0, Member("TRAILER!!!", 0))
+    """The members in their order; equal members give equal bytes (no times)."""
+    parts = [packed(member, number) for number, member in enumerate(members, start=1)]
+    return b"".join(parts) + packed(Member("TRAILER!!!", 0))
 
 
-def _member(inode: int, member: Member) -> bytes:
+def packed(member: Member, inode: int = 0) -> bytes:
+    """One member's bytes. Inodes tell hard links, of which an archive here has none."""
     name = member.path.encode() + b"\0"
     fields = (
-        inode, member.mode, 0, 0, 1, 0, len(member.content), 0, 0, *member.device, len(name), 0,
+        inode, member.mode, *member.owner, 1, 0, len(member.content), 0, 0,
+        *member.device, len(name), 0,
     )  # fmt: skip
     header = b"070701" + b"".join(b"%08X" % field for field in fields)
     return _padded(header + name) + _padded(member.content)
