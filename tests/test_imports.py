@@ -40,6 +40,8 @@ ROOMS = (
     "project",
     "payload",
     "backend",
+    "machines",
+    "pair",
     "inputs",
     "tokens",
     "symbols",

@@ -13,8 +13,8 @@ from vmlab.catalog import Catalog
 from vmlab.errors import LabError
 from vmlab.executor import execute
 from vmlab.guest import emulator, launch, qemu, snapshot
+from vmlab.machines import exact
 from vmlab.project import Project, Settings
-from vmlab.runner import exact
 from vmlab.snapshots import name
 from vmlab.virtme import Files
 

@@ -18,6 +18,7 @@ from vmlab.catalog import Added, Catalog, Kernel
 from vmlab.errors import LabError, UsageError
 from vmlab.guest import qemu
 from vmlab.inputs import file_key, inputs
+from vmlab.machines import memory_mib
 from vmlab.perturb import perturbation
 from vmlab.qemus import chosen
 from vmlab.runner import Prepared, Run
@@ -46,6 +47,7 @@ class Meta(BaseModel):
     modules: list[str]
     workloads: list[str]
     inputs: dict[str, str]
+    firmware: list[str] = []
     release: str = ""  # the kernel's `uname -r`, where that is not its name
 
 
@@ -63,19 +65,25 @@ class Imported:
         directory.mkdir(parents=True, exist_ok=True)
         for path in (run.program, run.mode):
             path.write_bytes((self.directory / path.name).read_bytes())
-        known = Known(frozenset(self.meta.modules), frozenset(self.meta.workloads))
+        known = Known(
+            frozenset(self.meta.modules), frozenset(self.meta.workloads),
+            firmware=frozenset(self.meta.firmware),
+        )  # fmt: skip
         loaded = load(self.directory / f"{self.token.scenario}.yaml", known)
         expanded = expand(loaded)[self.token.combination]
         scenario, arch = loaded.scenario, ARCHES[self.meta.arch]
+        image = self.directory / "initramfs"
         machine = qemu.Machine(
-            arch, scenario.memory, scenario.cpus, scenario.clock, "tcg", self.token.seed,
+            arch, memory_mib(scenario, image), scenario.cpus, scenario.clock, "tcg",
+            self.token.seed,
             perturbation(self.token.seed) if self.token.how.perturbed else None,
+            tuple(scenario.devices),
         )  # fmt: skip
         kernel = Kernel(self.token.kernel, arch, False, (), (), self._added())
         vmlinuz = self.directory / "boot" / f"vmlinuz-{kernel.id}"
         timeout_s = scenario.timeout / 1000
         job = Job(
-            kernel, machine, self.directory / "initramfs", vmlinuz, run, timeout_s,
+            kernel, machine, image, vmlinuz, run, timeout_s,
             chosen(machine, catalog),
         )  # fmt: skip
         made = inputs(job, expanded, {}, "qemu")
@@ -94,10 +102,16 @@ class Imported:
 def export(prepared: Prepared, run: Run, version: str, file: Path) -> None:
     """Writes a run that was just run into an archive. Raises LabError where that fails."""
     job, expanded = prepared.job, prepared.expanded
+    if prepared.peer:
+        raise LabError(
+            f"writing {file}: {expanded.name} is of two guests, and an archive holds one; give "
+            "its token, or the project"
+        )
     meta = Meta(
         token=str(run.token), arch=job.kernel.arch.name, qemu=version,
         modules=expanded.modules, workloads=[*expanded.scenario.workloads],
-        inputs=dict(prepared.inputs), release=job.kernel.release if job.kernel.added else "",
+        inputs=dict(prepared.inputs), firmware=[*expanded.scenario.firmware],
+        release=job.kernel.release if job.kernel.added else "",
     )  # fmt: skip
     members = {
         "meta.json": json.dumps(meta.model_dump(), indent=1).encode(),

@@ -1,12 +1,13 @@
 """Ways to boot a guest: what is booted is a job, and a backend fills its run directory."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vmlab.catalog import Kernel
-from vmlab.guest import launch, qemu
+from vmlab.guest import handover, launch, qemu
 from vmlab.guest.emulator import Emulator, host
 from vmlab.guest.images import Keeper
 from vmlab.guest.snapshot import BootError
@@ -24,6 +25,14 @@ class Backend(Protocol):
         """Throws away what later guests would begin from."""
 
 
+@runtime_checkable
+class PairBackend(Backend, Protocol):
+    """One that boots two guests on one wire, which job.wire leads to."""
+
+    def ready(self, job: "Job", stopped: Callable[[], bool]) -> launch.Ended | None:
+        """Makes what this guest begins from; how that ended where it came to no program."""
+
+
 @dataclass(frozen=True)
 class Job:
     """All that a backend needs for one guest; program and mode are in the run directory."""
@@ -37,6 +46,7 @@ class Job:
     emulator: Emulator | None = None  # the host's where none is given
     flood: int | None = None  # bytes of console that end the guest, if not the usual
     kept: bool = True  # whether its memory is of interest, should it die
+    wire: qemu.Wire | None = None  # to the other one of two guests
 
     @property
     def runs_in(self) -> Emulator:
@@ -50,6 +60,24 @@ class Job:
         return self.kernel.id, replace(self.machine, seed=0, perturbation=at_boot)
 
 
+def _boot(job: Job) -> qemu.Boot:
+    paced = bool(job.machine.role)  # what one waits for, the other does in the host's time
+    return qemu.Boot(
+        job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator, wire=job.wire,
+        paced=paced and job.machine.clock == "virtual",
+    )  # fmt: skip
+
+
+def _paced(boot: qemu.Boot, memory: qemu.Memory | None) -> qemu.Memory | None:
+    """A snapshot for a guest whose idle time passes as the host's does: with a state of its own."""
+    if not (boot.paced and memory and memory.state):
+        return memory
+    state = boot.run.path / "state"
+    shutil.copyfile(memory.state, state)
+    handover.pace(state)
+    return replace(memory, state=state)
+
+
 class QemuBackend:
     """Direct kernel boot with the tiny image, from a snapshot where there can be one."""
 
@@ -60,9 +88,7 @@ class QemuBackend:
         self._keeper = keeper
 
     def boot(self, job: Job, stopped: Callable[[], bool]) -> launch.Ended:
-        boot = qemu.Boot(
-            job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator
-        )  # fmt: skip
+        boot = _boot(job)
         if self._snapshots is None:
             return launch.run(boot, job.timeout_s, stopped, job.flood, self._keeper_of(job))
         try:
@@ -70,6 +96,16 @@ class QemuBackend:
         except BootError as error:
             job.run.told(error.console)
             return error.ended
+
+    def ready(self, job: Job, stopped: Callable[[], bool]) -> launch.Ended | None:
+        """Makes what this guest begins from; how that ended where it came to no program."""
+        try:
+            if self._snapshots:
+                self._snapshots.memory(_boot(job), stopped)
+        except BootError as error:
+            job.run.told(error.console)
+            return error.ended
+        return None
 
     def forget(self) -> None:
         if self._snapshots:
@@ -84,10 +120,11 @@ class QemuBackend:
     ) -> launch.Ended:
         """A guest that is lost before it began may have had a bad snapshot: once more, from one
         made anew."""
-        began = replace(boot, memory=snapshots.memory(boot, stopped))
+        began = replace(boot, memory=_paced(boot, snapshots.memory(boot, stopped)))
         keeper = self._keeper_of(job)
         ended = launch.run(began, job.timeout_s, stopped, job.flood, keeper)
-        if ended.how == "lost" and began.memory and not (boot.run.began() or stopped()):
+        lost = ended.how == "lost" and not (boot.wire or boot.run.began() or stopped())
+        if lost and began.memory:
             snapshots.discard(began.memory, ended.detail)
             boot.run.clear()
             began = replace(boot, memory=snapshots.memory(boot, stopped))

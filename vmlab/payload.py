@@ -8,7 +8,7 @@ from vmlab.artifacts import Artifacts
 from vmlab.build import kbuild
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.catalog import Kernel, Unavailable
-from vmlab.guest import modprobe
+from vmlab.guest import modprobe, program
 from vmlab.project import Project
 from vmlab.scenario import Expanded
 
@@ -34,7 +34,7 @@ class Payload:
         for name in self._workload_names(expanded):
             built = self._artifacts.program(kernel.arch, workloads[name], name)
             files[name] = built.read_bytes()
-        return files | expanded.probes()
+        return files | expanded.probes() | self._firmware(expanded)
 
     def sources(self, expanded: Expanded) -> dict[str, bytes]:
         """What these are built from: whole modules and what they share, and workloads."""
@@ -44,7 +44,14 @@ class Payload:
         for name in self._workload_names(expanded):
             for path in (workloads[name], *sorted(workloads[name].parent.glob("*.h"))):
                 found[f"workloads/{path.name}"] = path.read_bytes()
-        return found
+        return found | self._firmware(expanded)
+
+    def _firmware(self, expanded: Expanded) -> dict[str, bytes]:
+        found = self._project.firmware() if expanded.scenario.firmware else {}
+        return {
+            f"{program.FIRMWARE}/{name}": found[name].read_bytes()
+            for name in expanded.scenario.firmware
+        }
 
     def _modules(self, expanded: Expanded, kernel: Kernel) -> dict[str, bytes]:
         files: dict[str, bytes] = {}

@@ -35,6 +35,7 @@ class Settings(BaseModel):
     names: list[str] = Field(default=[], description="the modules of a whole: their files' names")
     scenarios: str = Field(default="scenarios", description="the scenario files")
     workloads: str = Field(default="scenarios/workloads", description="C files, one a program")
+    firmware: str = Field(default="firmware", description="the files that drivers ask for")
     kernels: str = Field(default="default", description="what runs use without --kernel")
     known_failures: list[KnownFailure] = Field(
         default=[], description="failures that are not held against it until a day"
@@ -84,9 +85,19 @@ class Project:
         folder = self.root / self.settings.workloads
         return {path.stem: path for path in sorted(folder.glob("*.c"))}
 
+    def firmware(self) -> dict[str, Path]:
+        """The firmware files by the names that drivers ask for them by."""
+        folder = self.root / self.settings.firmware
+        inside = (
+            path for path in folder.rglob("*") if path.resolve().is_relative_to(folder.resolve())
+        )
+        files = sorted(path for path in inside if path.is_file())
+        return {path.relative_to(folder).as_posix(): path for path in files}
+
     def known(self, kernel_problem: Callable[[str], str | None]) -> Known:
         """What this project's scenarios may name."""
-        return Known(self.module_names(), frozenset(self.workloads()), kernel_problem)
+        firmware = frozenset(self.firmware())
+        return Known(self.module_names(), frozenset(self.workloads()), kernel_problem, firmware)
 
     def scenario_files(self) -> list[Path]:
         return sorted((self.root / self.settings.scenarios).glob("*.yaml"))

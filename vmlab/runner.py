@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vmlab import crash, story
+from vmlab import crash, machines, pair, story
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, Job
@@ -28,7 +28,6 @@ from vmlab.guest.results import read as read_results
 from vmlab.inputs import inputs, output_key
 from vmlab.known_failures import Held, held
 from vmlab.payload import Payload
-from vmlab.perturb import perturbation
 from vmlab.project import Project
 from vmlab.qemus import chosen
 from vmlab.scenario import Expanded
@@ -118,6 +117,7 @@ class Prepared:
     job: Job
     expanded: Expanded
     inputs: Mapping[str, str]
+    peer: Job | None = None  # the second guest, where there are two
 
 
 class Runner:
@@ -214,13 +214,15 @@ class Runner:
         kernel = self.catalog.obtain(kernel)
         directory.mkdir(parents=True, exist_ok=True)
         files = qemu.RunDirectory(directory)
-        machine = self.machine(expanded, kernel, seed)
+        image = machines.image(self.artifacts, expanded.scenario, kernel.arch)
+        machine = self.machine(expanded, kernel, seed, image)
         timeout = expanded.scenario.timeout
         content = self._payload.files(expanded, kernel)
-        steps = expanded.on(kernel.release).program()
-        files.program.write_bytes(program.archive(steps, content))
-        files.mode.write_text(program.mode(timeout, machine.seed, _option(machine)))
-        image, vmlinuz = self.artifacts.image(kernel.arch), self.catalog.image(kernel)
+        steps = expanded.on(kernel.release)
+        first = steps.of_guest("a") if expanded.paired else steps
+        files.program.write_bytes(program.archive(first.program(), content))
+        files.mode.write_text(program.mode(timeout, machine.seed, machines.option(machine)))
+        vmlinuz = self.catalog.image(kernel)
         emulator = chosen(machine, self.catalog)
         flood = expanded.scenario.flood
         wanted = any(step.verb == "expect_crash" for step in expanded.steps)
@@ -228,13 +230,16 @@ class Runner:
             kernel, machine, image, vmlinuz, files, timeout / 1000, emulator, flood, not wanted
         )  # fmt: skip
         sources = self._payload.sources(expanded)
-        return Prepared(job, expanded, inputs(job, expanded, sources, self.backend.name))
+        second = pair.peer(job, expanded, content) if expanded.paired else None
+        found = inputs(job, expanded, sources, self.backend.name)
+        return Prepared(job, expanded, found, second)
 
     def execute(self, prepared: Prepared, began: float | None = None) -> Run:
         """Boots and judges what is prepared; its wall time counts from `began`, else from now."""
         began = time.monotonic() if began is None else began
         job, expanded = prepared.job, prepared.expanded.on(prepared.job.kernel.release)
-        ended, judgement, found = self._judged(job, expanded)
+        told = self._judged(job, expanded, prepared.peer)
+        ended, judgement, found = told.ended, told.judgement, told.found
         guest_s = found.steps[-1].uptime if found.steps else 0.0
         made = _token(prepared, self.backend.name, ended, judgement.verdict) if ended else None
         return self._told(
@@ -242,7 +247,7 @@ class Runner:
                 expanded.name, job.kernel.id, job.kernel.arch.name, self.backend.name, judgement,
                 time.monotonic() - began, guest_s, str(job.run.path), made, prepared.inputs,
                 self._file(expanded),
-                story.steps(expanded, found, _console(job.run), judgement),
+                told.steps,
                 story.environment(job.machine, job.runs_in.program, bool(ended and ended.restored))
                 | ({"worker": ended.worker} if ended and ended.worker else {}),
                 self.left(job, ended.kept) if ended and ended.kept else None,
@@ -260,21 +265,22 @@ class Runner:
         except (LabError, OSError) as error:
             return Left(kept, (), f"making gdb's script: {error}")
 
-    def machine(self, expanded: Expanded, kernel: Kernel, seed: int | None = None) -> qemu.Machine:
+    def machine(
+        self, expanded: Expanded, kernel: Kernel, seed: int | None = None, image: Path | None = None
+    ) -> qemu.Machine:
         """What a scenario runs on. The seed is the run's own, or the runner's, or derived."""
-        scenario = expanded.scenario
-        seeds = (seed, self.seed, seed_of(expanded, kernel))
+        seeds = (seed, self.seed, machines.seed_of(expanded, kernel))
         number = next(one for one in seeds if one is not None)
-        return qemu.Machine(
-            kernel.arch, scenario.memory, scenario.cpus, scenario.clock,
-            "kvm" if scenario.clock == "real" and self.accel(kernel.arch) == "kvm" else "tcg",
-            number, perturbation(number) if self.perturb else None,
-        )  # fmt: skip
+        real = expanded.scenario.clock == "real"
+        kvm = real and self.accel(kernel.arch) == "kvm"
+        return machines.machine(expanded, kernel.arch, image, kvm, number, self.perturb)
 
     def _skip_reason(self, expanded: Expanded, kernel: Kernel) -> str | None:
         for skip in expanded.scenario.skip_if:
             if kernel in self.catalog.select(skip.kernel):
                 return skip.reason
+        if reason := machines.beyond(self.backend, expanded.scenario):
+            return reason
         if expanded.scenario.config:
             return self._lacks(self.catalog.obtain(kernel), expanded.scenario.config)
         return None
@@ -289,22 +295,26 @@ class Runner:
         path, root = expanded.path.resolve(), self.project.root.resolve()
         return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
-    def _judged(
-        self, job: Job, expanded: Expanded
-    ) -> tuple[launch.Ended | None, Judgement, Results]:
-        """How the guest ended (None: it was not tried), the verdict, and what came back."""
+    def _judged(self, job: Job, expanded: Expanded, peer: Job | None) -> pair.Told:
+        """How the guest ended, the verdict, and what came back."""
         if spared := self._no_boots.get(job.kind):
-            return None, spared, Results(None, (), 0, None)
-        ended = self.backend.boot(job, self._stopped)
+            return pair.told(expanded, None, spared, Results(None, (), 0, None), b"")
+        if peer:
+            return pair.both(self.backend, expanded, [job, peer], self._stopped, self._one)
+        return self._one(expanded, job, self.backend.boot(job, self._stopped))
+
+    def _one(self, expanded: Expanded, job: Job, ended: launch.Ended) -> pair.Told:
+        """Of one guest that has ended."""
         found = read_results(job.run)
-        judged = judge(expanded, job.kernel.release, found, _console(job.run), ended)
+        console = _console(job.run)
+        judged = judge(expanded, job.kernel.release, found, console, ended)
         if lost := lost_bytes(job.run, ended):
             judged = Judgement(Verdict.BROKEN, lost)
         if judged.crash:
             judged = replace(judged, crash=self.frames.resolved(judged.crash, job))
         if not (ended.restored or job.run.began() or self._stop.is_set()):
             self._remember(job, ended, judged)
-        return ended, judged, found
+        return pair.told(expanded, ended, judged, found, console)
 
     def _remember(self, job: Job, ended: launch.Ended, judged: Judgement) -> None:
         """Spares others like it a boot that came to no program.
@@ -346,29 +356,15 @@ def file_name(name: str) -> str:
     return safe if safe == name else f"{safe}-{content_key(name)[:8]}"
 
 
-def _option(machine: qemu.Machine) -> str:
-    return machine.perturbation.option if machine.perturbation else ""
-
-
 def _token(prepared: Prepared, backend: str, ended: launch.Ended, verdict: Verdict) -> Token:
     machine, expanded = prepared.job.machine, prepared.expanded
     # Where the lab ends a guest is another place each time.
-    repeats = ended.how in ("off", "reset") and exact(machine, backend, ended.restored)
+    repeats = ended.how in ("off", "reset") and machines.exact(machine, backend, ended.restored)
     how = How(repeats, ended.restored, machine.perturbation is not None, backend == "virtme")
     return token(
         expanded.scenario.name, expanded.number, prepared.job.kernel.id, machine.seed,
         machine.shift, how, prepared.inputs, output_key(prepared.job.run), verdict,
     )  # fmt: skip
-
-
-def exact(machine: qemu.Machine, backend: str, restored: bool) -> bool:
-    """Whether a run's bytes can be expected to repeat (docs/two-cpus.md for several processors)."""
-    return machine.clock == "virtual" and backend == "qemu" and (machine.cpus == 1 or restored)
-
-
-def seed_of(expanded: Expanded, kernel: Kernel) -> int:
-    """The seed of a run that was given none: from the scenario's and the kernel's names."""
-    return int(content_key(expanded.name, kernel.id)[:8], 16)
 
 
 def lost_bytes(files: qemu.RunDirectory, ended: launch.Ended) -> str | None:

@@ -17,7 +17,7 @@ from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.musl import CompileError
 from vmlab.catalog import Kernel
 from vmlab.errors import LabError, UsageError
-from vmlab.guest import handover, program, qemu
+from vmlab.guest import devices, handover, program, qemu
 from vmlab.guest import shell as guest_shell
 from vmlab.project import Project
 from vmlab.qemus import chosen
@@ -140,6 +140,7 @@ def after(
     prepared = runner.prepare(expanded, kernel, runner.directory(expanded, kernel))
     if prepared.job.machine.clock != "virtual":
         raise UsageError(f"{expanded.name} runs on the real clock: a shell cannot come after it")
+    _check(prepared)
     run = runner.execute(prepared)
     tell(run)
     return seat_after(runner, prepared, run, wanted)
@@ -147,6 +148,7 @@ def after(
 
 def seat_after(runner: Runner, prepared: Prepared, run: Run, wanted: int | None = None) -> Seat:
     """See `after`; for a run that is judged already."""
+    _check(prepared)
     job, expanded = prepared.job, prepared.expanded
     count, where = stop_after(run, wanted, len(expanded.steps))
     boot = _begun(job, runner.artifacts)
@@ -164,6 +166,16 @@ def seat_after(runner: Runner, prepared: Prepared, run: Run, wanted: int | None 
     modules = tuple(name for name in names if name.endswith(".ko"))
     programs = tuple(name for name in names if name not in (*modules, program.STEPS))
     return _seat(boot, job, state, about, modules, programs)
+
+
+def _check(prepared: Prepared) -> None:
+    """Raises UsageError for a guest that cannot be handed over alone, or without its disks."""
+    name, stored = prepared.expanded.name, devices.disks(prepared.job.machine.devices)
+    if prepared.peer:
+        raise UsageError(f"{name} is of two guests: a shell cannot come after it")
+    if stored:
+        disks = ", ".join(prepared.job.machine.devices[number] for number in stored)
+        raise UsageError(f"{name} has {disks}, which a shell's guest cannot take over")
 
 
 def _directory(job: Job, name: str, mode: str) -> qemu.RunDirectory:

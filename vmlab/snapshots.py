@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vmlab.cache import Cache, content_key
 from vmlab.errors import LabError
-from vmlab.guest import qemu, snapshot
+from vmlab.guest import devices, qemu, snapshot
 from vmlab.guest.snapshot import BootError, Snapshot, SnapshotError
 
 KIND = "snapshots"
@@ -35,7 +35,7 @@ class Snapshots:
 
         Raises BootError where a guest does not come to its program, and tries only once.
         """
-        if boot.machine.clock != "virtual":
+        if boot.machine.clock != "virtual" or not devices.frozen(boot.machine.devices):
             return None
         key = name(boot)
         with self._guard:

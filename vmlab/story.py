@@ -50,7 +50,7 @@ def environment(machine: qemu.Machine, program: str, restored: bool) -> dict[str
     """What the guest ran on."""
     return {
         "memory_mib": machine.memory_mib, "cpus": machine.cpus, "clock": machine.clock,
-        "accel": machine.accel, "emulator": program,
+        "accel": machine.accel, "devices": list(machine.devices), "emulator": program,
         "began": "from a snapshot" if restored else "by a boot",
     }  # fmt: skip
 

@@ -12,7 +12,7 @@ from vmlab.debug import gdb, kernels, tape, trace
 from vmlab.debug.kernels import KernelSymbols
 from vmlab.debug.modules import ModuleFile
 from vmlab.errors import LabError, UsageError
-from vmlab.guest import qemu
+from vmlab.guest import devices, qemu
 from vmlab.guest.snapshot import counted_from_zero
 from vmlab.payload import modules_of
 from vmlab.plain import plain
@@ -62,11 +62,11 @@ def record(job: Job, artifacts: Artifacts) -> Recorded:
 def begun(job: Job, snapshots: Snapshots) -> qemu.Boot:
     """The job's guest, from a snapshot."""
     cold = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator)
-    memory = snapshots.memory(cold)
-    if memory is None:
+    machine = job.machine
+    if machine.role or devices.disks(machine.devices) or not (memory := snapshots.memory(cold)):
         raise UsageError(
-            "a run is stopped only where it repeats: on the virtual clock, with one processor, "
-            "from a snapshot"
+            "a run is stopped only where it repeats: on the virtual clock, with one guest, one "
+            "processor and no disk, from a snapshot"
         )
     assert memory.state is not None
     state = job.run.path.absolute() / "state"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vmlab.errors import LabError
-from vmlab.guest import qemu
+from vmlab.guest import devices, qemu
 from vmlab.guest.emulator import Emulator
 
 UIDS = range(61184, 65520)
@@ -131,6 +131,9 @@ class _Given(qemu.RunDirectory):
     def mode(self) -> Path:
         return self.names["mode"]
 
+    def disk(self, number: int) -> Path:
+        return self.names[f"disk-{number}"]
+
 
 @contextlib.contextmanager
 def handed(boot: qemu.Boot) -> Iterator[Handed]:
@@ -229,6 +232,8 @@ def _run(boot: qemu.Boot, files: "_Files") -> _Given:
         "program": files.copy(run.program),
         "mode": files.copy(run.mode),
     }
+    for number in devices.disks(boot.machine.devices):
+        names[f"disk-{number}"] = files.own(run.disk(number))
     if not boot.port:
         names["results"] = files.port(run.results)
     return _Given(run.path, names)

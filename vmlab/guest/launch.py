@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal, cast
 
 from vmlab import bootable
 from vmlab.errors import LabError
-from vmlab.guest import confine
+from vmlab.guest import confine, devices
 from vmlab.guest.images import Keeper, Kept
 from vmlab.guest.monitor import Monitor
 from vmlab.guest.patience import STARVED, Patience
@@ -96,12 +96,21 @@ def run(
         process = start(boot)
     except StuckError as error:
         return Ended("lost", str(error))
-    with ended(process):
+    with ended(process), _disks_taken_back(boot):
         monitor = Monitor(process) if keeper else None
         found = supervise(process, boot.run, timeout_s, stopped, flood, monitor)
         if keeper and monitor and _to_be_kept(found, monitor):
             return replace(found, kept=keeper.keep(monitor, process.pid, boot))
         return found
+
+
+@contextlib.contextmanager
+def _disks_taken_back(boot: Boot) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        for number in devices.disks(boot.machine.devices):
+            confine.taken_back(boot.run.disk(number))
 
 
 def _to_be_kept(found: Ended, monitor: Monitor) -> bool:
@@ -147,12 +156,15 @@ def start(boot: Boot) -> Process:
 def spawn(boot: Boot, state: int | None = None) -> Process:
     """QEMU, with no more of the host than it needs, and pipes where it is talked to."""
     pipe = subprocess.PIPE if state is not None or boot.kept else subprocess.DEVNULL
+    devices.make(boot.machine.devices, boot.run.disk)
     with confine.handed(boot) as given:
         bounds = confine.bounds(boot.machine.memory_mib, confine.TAPE if boot.tape else None)
         words = [*bounds, *argv(given.boot, given.words)]
+        wire = (boot.wire.network, boot.wire.port) if boot.wire else ()
+        opened = wire if state is None else (*wire, state)
         return subprocess.Popen(
             words, stdin=pipe, stdout=pipe, stderr=subprocess.PIPE,
-            pass_fds=given.descriptors if state is None else (*given.descriptors, state),
+            pass_fds=(*given.descriptors, *opened),
             process_group=0, env={"GLIBC_TUNABLES": _MALLOC, **confine.environment()},
             cwd=given.folder,
         )  # fmt: skip

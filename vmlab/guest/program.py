@@ -5,6 +5,13 @@ import tarfile
 from collections.abc import Mapping, Sequence
 
 STEPS = "steps"
+PEER = "peer"
+"""The option of a guest's mode that is one of two."""
+RESCAN = "rescan"
+"""The option before the ids of PCI devices that the guest's kernel is to find anew."""
+FIRMWARE = "firmware"
+"""The directory of the program that the guest's kernel looks for firmware in."""
+_LONGEST = 99  # bytes of a name
 
 
 def step(verb: str, argument: str, expect: str = "0", name: str = "-", ms: int = 0) -> str:
@@ -44,13 +51,20 @@ def archive(steps: Sequence[str], files: Mapping[str, bytes]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in sorted(members.items()):
-            if "/" in name or not name or len(name.encode()) > 99:
+            if not _placed(name):
                 raise ValueError(f"file name {name!r} is not a plain name of 1 to 99 bytes")
             about = tarfile.TarInfo(name)
             about.size = len(content)
             about.mode = 0o755
             tar.addfile(about, io.BytesIO(content))
     return out.getvalue()
+
+
+def _placed(name: str) -> bool:
+    """Whether the agent can place a file of this name; only firmware has directories."""
+    plain = name.removeprefix(f"{FIRMWARE}/").split("/") if "/" in name else [name]
+    leads = "/" not in name or name.startswith(f"{FIRMWARE}/")
+    return leads and {"", ".", ".."}.isdisjoint(plain) and len(name.encode()) <= _LONGEST
 
 
 def names(content: bytes) -> list[str]:

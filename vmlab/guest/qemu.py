@@ -8,6 +8,7 @@ from typing import Literal
 
 from vmlab import bootable
 from vmlab.arch import Arch
+from vmlab.guest import devices
 from vmlab.guest.emulator import Emulator, host
 from vmlab.perturb import Perturbation
 
@@ -26,6 +27,8 @@ SANDBOX = ("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resou
 _MONITOR = ("-chardev", "stdio,id=restore,signal=off", "-mon", "chardev=restore,mode=control")
 _RESTORE = ("-incoming", "defer", *_MONITOR)
 Clock = Literal["virtual", "real"]
+Role = Literal["", "a", "b"]
+_ROLES: tuple[Role, ...] = ("", "a", "b")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Machine:
     accel: Literal["tcg", "kvm"] = "tcg"
     seed: int = 1  # for the guest's entropy; the agent takes it in when it begins its program
     perturbation: Perturbation | None = None  # of an explored run; a plain one has none
+    devices: tuple[str, ...] = ()  # of the table in devices.py
+    role: Role = ""  # which of two guests on one wire it is, if it is one
 
     @property
     def several(self) -> bool:
@@ -83,6 +88,10 @@ class RunDirectory:
     def argv(self) -> Path:
         return self.path / "argv"
 
+    def disk(self, number: int) -> Path:
+        """What the device of this number stores."""
+        return self.path / f"disk-{number}"
+
     def began(self) -> bool:
         """Whether the agent has said anything."""
         return self.results.exists() and self.results.stat().st_size > 0
@@ -109,6 +118,14 @@ class Memory:
 
 
 @dataclass(frozen=True)
+class Wire:
+    """Open sockets to the other one of two guests: its network, and the third port of its agent."""
+
+    network: int
+    port: int
+
+
+@dataclass(frozen=True)
 class Boot:
     """All that a guest is started from."""
 
@@ -121,6 +138,7 @@ class Boot:
     port: bool = False  # the results port is a socket too: an interactive guest
     tape: Path | None = None  # QEMU's record of the run: written, or followed by a debugged guest
     debugged: bool = False  # it waits, stopped, for what speaks gdb's protocol
+    wire: Wire | None = None
     paced: bool = False  # an idle guest's time passes as the host's does: somebody sits at it
     kept: bool = False  # QEMU holds it when it dies, until it is told to leave
     append: str = APPEND  # the kernel's command line
@@ -190,6 +208,8 @@ def argv(boot: Boot, dropped: Sequence[str] = ()) -> list[str]:
         *_control_args(boot),
         *_gdb_args(boot),
         *contract_args(boot.run),
+        *devices.arguments(machine.devices, boot.run.disk, _ROLES.index(machine.role)),
+        *_wire_args(boot),
         *_kernel_args(boot),
         *(["-D", str(boot.log)] if boot.log else []),
         *boot.more,
@@ -221,6 +241,18 @@ def _kept_args(boot: Boot) -> list[str]:
     if not boot.kept:
         return []
     return ["-action", "shutdown=pause", *(() if boot.restored else _MONITOR)]
+
+
+def _wire_args(boot: Boot) -> list[str]:
+    """While its snapshot is made nobody is at the other end."""
+    if not boot.machine.role:
+        return []
+    wire = boot.wire
+    port = f"socket,fd={wire.port}" if wire else "null"
+    return [
+        "-chardev", f"{port},id=vmlab-peer", "-serial", "chardev:vmlab-peer",
+        *(devices.wire(wire.network) if wire else ()),
+    ]  # fmt: skip
 
 
 def _kernel_args(boot: Boot) -> list[str]:

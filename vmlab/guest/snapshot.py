@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from vmlab import crash
 from vmlab.errors import LabError
-from vmlab.guest import confine, launch, program, qemu
+from vmlab.guest import confine, devices, launch, program, qemu
 from vmlab.guest.patience import Patience
 
 if TYPE_CHECKING:
@@ -189,6 +189,8 @@ def warm(boot: qemu.Boot, directory: Path, stopped: Callable[[], bool] = lambda:
     set_clock(snapshot, run, boot.machine.shift)
     confine.taken_back(snapshot.ram)
     spare_zeros(snapshot.ram)
+    for number in devices.disks(boot.machine.devices):  # each guest's is made anew
+        run.disk(number).unlink()
     sums = {path.name: digest(path) for path in (snapshot.ram, snapshot.state)}
     snapshot.sums.write_text(json.dumps(sums) + "\n")
 

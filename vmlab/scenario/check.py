@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 
+from vmlab.guest.devices import BY_NAME, CARDS
 from vmlab.scenario import facts, features
 from vmlab.scenario import references as refs
 from vmlab.scenario.known import Known
@@ -27,6 +28,15 @@ def meaning(scenario: Scenario, document: Document, known: Known, stem: str) -> 
             at = document.place(("steps", number, step.verb), key=True)
             yield Problem(*at, "a crash is expected in the last step: none runs after it")
     yield from _needs(scenario, document)
+    for number, name in enumerate(scenario.devices):
+        if BY_NAME[name].once and name in scenario.devices[:number]:
+            at = document.place(("devices", number))
+            yield Problem(*at, f"a machine has one {name} at most")
+    yield from _pair(scenario, document)
+    for key in ("packages", "udev") if scenario.image != "debian" else ():
+        if getattr(scenario, key):
+            at = document.place((key,), key=True)
+            yield Problem(*at, f"{key} are of the image `debian`; write image: debian")
     expressions = [(("skip_if", n, "kernel"), one.kernel) for n, one in enumerate(scenario.skip_if)]
     if scenario.kernels is not None:
         expressions.append((("kernels",), scenario.kernels))  # type: ignore[arg-type]
@@ -47,10 +57,26 @@ def _needs(scenario: Scenario, document: Document) -> Iterator[Problem]:
             yield Problem(*document.place(path), unknown("need", name, known))
 
 
+def _pair(scenario: Scenario, document: Document) -> Iterator[Problem]:
+    """What two guests need, and what one must not say."""
+    if scenario.network == "pair":
+        at = document.place(("network",))
+        if not set(scenario.devices) & set(CARDS):
+            yield Problem(*at, f"a pair needs a network card among devices: {', '.join(CARDS)}")
+        if scenario.cpus > 1:
+            yield Problem(*document.place(("cpus",)), "the guests of a pair have one processor")
+        return
+    for number, step in enumerate(scenario.steps):
+        if step.on:
+            place = document.place(("steps", number, "on"), key=True)
+            yield Problem(*place, "only a scenario with network: pair has guests a and b")
+
+
 def names(document: Document, known: Known) -> Iterator[Problem]:
     """Modules and workloads that the project does not have, also in malformed files."""
     yield from _listed("module", "modules", known.modules, document)
     yield from _listed("workload", "workloads", known.workloads, document)
+    yield from _listed("firmware file", "firmware", known.firmware, document)
     listed = document.content.get("modules")
     for number, step in enumerate(_list(document.content.get("steps"))):
         text = step.get("insmod") if isinstance(step, dict) else None

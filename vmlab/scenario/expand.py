@@ -9,7 +9,7 @@ from vmlab.guest import program
 from vmlab.plain import plain
 from vmlab.scenario import facts, features
 from vmlab.scenario.load import Loaded
-from vmlab.scenario.model import Rmmod, Scenario, Step
+from vmlab.scenario.model import Await, Rmmod, Scenario, Step
 from vmlab.scenario.references import with_parameters
 
 
@@ -55,6 +55,19 @@ class Expanded:
         inner = plain(",".join(f"{key}={value}" for key, value in self.values.items()))
         return f"{self.scenario.name}({inner})" if inner else self.scenario.name
 
+    @property
+    def paired(self) -> bool:
+        """Whether it is of two guests."""
+        return self.scenario.network == "pair"
+
+    def of_guest(self, role: str) -> "Expanded":
+        """What one of two guests does: it waits while the other does a step."""
+        steps = tuple(
+            one if (one.step.on or "a") == role else _awaited(number, one)
+            for number, one in enumerate(self.steps, start=1)
+        )
+        return replace(self, steps=steps)
+
     def program(self) -> list[str]:
         """The steps as the agent reads them."""
         return [
@@ -95,6 +108,11 @@ class Expanded:
     def commands(self) -> Iterator[str]:
         """The text of all that the guest's shell runs."""
         return (one.argument for one in self.steps if one.verb in ("run", "spawn"))
+
+
+def _awaited(number: int, other: RunStep) -> RunStep:
+    text = f"step {number}: {other.verb}"
+    return RunStep(Await(await_=text, on=other.step.on), other.line, text)
 
 
 def expand(loaded: Loaded) -> list[Expanded]:

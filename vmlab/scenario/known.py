@@ -11,8 +11,9 @@ def _any_kernel(expression: str) -> str | None:
 
 @dataclass(frozen=True)
 class Known:
-    """Names of modules and workloads; `kernel_problem` says what is wrong with a selection."""
+    """Names of what it has; `kernel_problem` says what is wrong with a selection of kernels."""
 
     modules: frozenset[str] = frozenset()
     workloads: frozenset[str] = frozenset()
     kernel_problem: Callable[[str], str | None] = _any_kernel
+    firmware: frozenset[str] = frozenset()

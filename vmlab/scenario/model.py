@@ -4,13 +4,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vmlab.guest import devices
 from vmlab.scenario.crashes import AllowedEntry, Wanted
 from vmlab.scenario.values import (
+    DeviceName,
     Duration,
     Errno,
     Memory,
     Name,
     Option,
+    PackageName,
     Size,
     Status,
     Text,
@@ -36,6 +39,10 @@ class Step(Model):
     verb: ClassVar[str]
     action: ClassVar[bool] = True  # a later `console` looks at what was printed since it began
     needs: list[Title] = Field(default=[], description=_NEEDS)
+
+    on: Literal["a", "b"] | None = Field(
+        default=None, description="which guest of a pair does it; a without it"
+    )
 
     @property
     def argument(self) -> str:
@@ -93,6 +100,18 @@ OutputField = Annotated[Text | None, Field(description=_OUTPUT)]
 NoOutputField = Annotated[Text | None, Field(description=_NO_OUTPUT)]
 KtapField = Annotated[bool, Field(description=_KTAP)]
 StatusField = Annotated[Status, Field(description=_STATUS)]
+
+
+class Await(Step):
+    """What the lab gives one of two guests for a step of the other's; no scenario says it."""
+
+    verb = "await"
+    action = False
+    await_: str
+
+    @property
+    def argument(self) -> str:
+        return self.await_
 
 
 class Insmod(Step):
@@ -286,6 +305,24 @@ class Scenario(Model):
     cpus: int = Field(default=1, ge=1, le=8, description="the guest's processors")
     clock: Literal["virtual", "real"] = Field(
         default="virtual", description="virtual: idle time passes at once, and runs repeat"
+    )
+    image: Literal["tiny", "debian"] = Field(
+        default="tiny", description="the guest's userland: busybox and ps, or Debian's packages"
+    )
+    packages: list[PackageName] = Field(
+        default=[], description="Debian packages that the image `debian` has besides"
+    )
+    udev: bool = Field(default=False, description="whether udev runs in the image `debian`")
+    firmware: list[Text] = Field(
+        default=[], description="files of the project's firmware, which request_firmware() finds"
+    )
+    devices: list[DeviceName] = Field(
+        default=[],
+        max_length=devices.MOST,
+        description="devices that QEMU adds to the machine, see below",
+    )
+    network: Literal["none", "pair"] = Field(
+        default="none", description="pair: a second guest at the other end of its cards' wire"
     )
     timeout: Duration = Field(
         default=TIMEOUT_MS, description="for all steps in guest time, and for the run on the host"

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from vmlab.guest import devices
 from vmlab.scenario import facts, features
 from vmlab.scenario.crashes import Allowed, Wanted
 from vmlab.scenario.model import STEPS, ExpectCrash, Scenario, SkipIf, Step
@@ -50,6 +51,50 @@ _FACTS = """\
 ## Facts
 
 What differs between kernels by their age alone is a fact: the kernel's own value is put in.
+"""
+
+_MACHINE = """\
+## Two guests
+
+With `network: pair` there are two guests, a and b, whose network cards are at the ends of one wire.
+Each step is done by the guest that its `on: a` or `on: b` names, a without it; steps are done one
+after another, and `spawn` begins what goes on while the other guest does something. Both have the
+same modules, workloads and devices. What a step captures is known to its own guest. There is one
+verdict, which names the guest; the second guest's console and results are in the run's directory
+`b`. A waiting guest's time passes as the host's does, so such a run's bytes do not repeat, and its
+token says so.
+
+    network: pair
+    devices: [e1000]
+    steps:
+      - modprobe: e1000
+      - modprobe: e1000
+        on: b
+
+## Userland
+
+The image `tiny` has busybox and procps's ps. `image: debian` is a Debian root, with `packages:` of
+the archive in it and, with `udev: true`, udev: docs/images.md. Without `memory:` such a guest has
+as much as its image needs.
+
+## Firmware
+
+`firmware:` lists files below the project's directory `firmware`, by the names that a driver asks
+for: `vendor/blob.bin` is `firmware/vendor/blob.bin`. The guest's kernel finds them (since Linux
+3.7) in `/lib/firmware`.
+
+## Devices
+
+`devices:` lists what QEMU adds to the machine, in order; one may be listed twice. A kernel that has
+a device's driver as a module needs it loaded, by `modprobe`, in the order of this table (a kernel
+that lacks it answers ENOENT). A snapshot is of one set of devices; those that QEMU leaves out of it
+the kernel finds anew before the first step, and with those that QEMU refuses to freeze each guest
+boots. What a device stores is 16 MiB, is
+made anew for each guest, begins with the line `vmlab disk N` (N counts the devices from 0), and is
+left in the run's directory. All network cards of one guest are on one wire. Where QEMU does a
+device's work in its own time, the guest's clock may leap while it waits for that, and a run's bytes
+may not repeat; its token does not promise it. Other options of QEMU cannot be given: they name
+files of the host.
 """
 
 _RULES = """\
@@ -126,7 +171,7 @@ def markdown() -> str:
         parts += [f"### {step.verb}\n", f"{step.__doc__}\n", _table(step)]
         if step is ExpectCrash:
             parts += ["`expect_crash` has:\n", _table(Wanted)]
-    return "\n".join([*parts, _needs(), _RULES])
+    return "\n".join([*parts, _MACHINE, _devices(), _needs(), _RULES])
 
 
 def _needs() -> str:
@@ -145,6 +190,16 @@ def _values(fact: facts.Fact) -> str:
     since = [".".join(map(str, number)) for number, _ in fact.values]
     later = [f"{text} since {number}" for text, number in zip(texts[1:], since[1:], strict=True)]
     return ", ".join([texts[0], *later])
+
+
+def _devices() -> str:
+    lines = ["| device | what | drivers | snapshot | bytes repeat |", "|---|---|---|---|---|"]
+    for one in devices.TABLE:
+        drivers = ", ".join(f"`{name}`" for name in one.drivers) or "a module of yours"
+        repeat = "yes" if one.exact == "exact" else "not promised"
+        snapshot = "found anew" if one.forgotten else "yes" if one.frozen else "no: boots"
+        lines.append(f"| `{one.name}` | {one.about} | {drivers} | {snapshot} | {repeat} |")
+    return "\n".join(lines) + "\n"
 
 
 def _table(model: type[BaseModel]) -> str:
@@ -168,6 +223,7 @@ def _default(model: type[BaseModel], name: str) -> str:
 _DEFAULTS = {
     ("Scenario", "memory"): "192M",
     ("Scenario", "timeout"): "2m",
+    ("Scenario", "udev"): "false",
     ("Spawn", "within"): "10s",
     ("Scenario", "flood"): "16M",
     ("Console", "within"): "1s",

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from vmlab.crash.kinds import KINDS, LOUD, REBOOT, WARNED
+from vmlab.guest import devices
 from vmlab.scenario import errnos
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m)")
@@ -14,6 +15,7 @@ _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000}
 _MEMORY = re.compile(r"(\d+)([MG])")
 _UNIT_MIB = {"M": 1, "G": 1024}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _TITLE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _OPTION = re.compile(r"CONFIG_[A-Z0-9_]+")
 _SIZE = re.compile(r"(\d+)([KM])")
@@ -91,6 +93,18 @@ def status_text(text: str) -> str:
     raise ValueError(f"{text!r} is no exit status; write 0 to 255, any or nonzero")
 
 
+def device(text: str) -> str:
+    if wrong := devices.problem(text):
+        raise ValueError(wrong)
+    return text
+
+
+def package(text: str) -> str:
+    if not _PACKAGE.fullmatch(text):
+        raise ValueError(f"{text!r} is no name of a Debian package, as in v4l-utils")
+    return text
+
+
 def capture_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError(f"{text!r} is no name; write small letters, digits and _, as in z or ps1")
@@ -131,6 +145,8 @@ CrashKinds = Annotated[
     Field(min_length=1),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
+PackageName = Annotated[str, AfterValidator(package)]
+DeviceName = Annotated[str, AfterValidator(device)]
 Option = Annotated[str, AfterValidator(config_option)]
 Errno = Annotated[
     str,

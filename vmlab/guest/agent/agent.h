@@ -46,6 +46,16 @@ void bail_out(const char *what, int error) __attribute__((noreturn)); /* the ker
 void lab_fault(const char *what, int error) __attribute__((noreturn)); /* a limit or a fault of our own */
 void leave(void) __attribute__((noreturn));
 
+/* userland.c */
+void userland_start(void);
+void firmware_start(void);
+void pci_rescan(const char *ids);
+
+/* peer.c: the other one of two guests. */
+void peer_start(void);
+void peer_tell(int fine);
+int peer_wait(void);
+
 /* captures.c: values that earlier steps gave a name. */
 void capture_set(const char *name, const char *key, const char *value);
 void capture_line(const char *name, const char *line);

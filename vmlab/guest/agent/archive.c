@@ -2,8 +2,10 @@
 /* The program's archive, and files read whole. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -11,11 +13,24 @@
 #define BLOCK 512
 #define SIZE_AT 124
 
+static void make_parents(const char *name)
+{
+	char path[BLOCK];
+	const char *slash;
+
+	for (slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+		snprintf(path, sizeof(path), "%.*s", (int)(slash - name), name);
+		mkdir(path, 0755);
+	}
+}
+
 static int unpack_file(const char *name, const char *content, size_t length)
 {
 	ssize_t written;
-	int file = open(name, O_CREAT | O_WRONLY | O_TRUNC, 0755);
+	int file;
 
+	make_parents(name);
+	file = open(name, O_CREAT | O_WRONLY | O_TRUNC, 0755);
 	if (file < 0)
 		return errno;
 	written = write(file, content, length);

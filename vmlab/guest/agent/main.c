@@ -24,6 +24,8 @@
 #define SETTLE_S 1
 #define AFTER " after "
 #define SHELL_MODE " shell"
+#define PEER_MODE " peer"
+#define RESCAN_MODE " rescan "
 
 static const struct {
 	const char *type, *at, *options;
@@ -110,7 +112,7 @@ static char *unpack_program(void)
 }
 
 /*
- * "LIMIT_MS SEED", and after it " interactive OPTION", " perturb TURNS US ...", " shell" or
+ * "LIMIT_MS SEED", and after it " interactive OPTION", " rescan PCI-ID", " peer", " perturb TURNS US ...", " shell" or
  * " after STEPS": the shell comes after so many steps, or the first that fails. In the mode
  * "freeze MS" the guest stops here, after so many milliseconds, and a snapshot is made of it; each guest that begins
  * from it finds a mode of its own.
@@ -162,7 +164,7 @@ static void set_date(const char *mode)
 int main(void)
 {
 	struct utsname kernel;
-	char *steps, *mode, *served, *perturbed, *after;
+	char *steps, *mode, *served, *perturbed, *rescanned, *after;
 	int ran;
 
 	if (iopl(3))
@@ -174,6 +176,7 @@ int main(void)
 	uname(&kernel);
 	reset_at_panic();
 	entropy_credit();
+	userland_start();
 	health_start();
 	mode = read_mode();
 	after = strstr(mode, AFTER);
@@ -185,6 +188,12 @@ int main(void)
 		report_silence();
 	report("KTAP version 1\n# kernel=%s\n", kernel.release);
 	steps = unpack_program();
+	firmware_start();
+	rescanned = strstr(mode, RESCAN_MODE);
+	if (rescanned)
+		pci_rescan(rescanned + strlen(RESCAN_MODE));
+	if (strstr(mode, PEER_MODE))
+		peer_start();
 	children_start(strtoull(mode, NULL, 10));
 	served = strstr(mode, " interactive ");
 	perturbed = strstr(mode, " perturb ");

@@ -184,6 +184,12 @@ static int do_read(struct step *step)
 	return error;
 }
 
+static int do_await(struct step *step)
+{
+	(void)step;
+	return peer_wait();
+}
+
 static const struct {
 	const char *name;
 	int (*act)(struct step *step);
@@ -193,6 +199,7 @@ static const struct {
 	{ "run", do_run },	   { "spawn", do_spawn },  { "signal", do_signal },
 	{ "sleep", do_wait },	   { "write", do_write },  { "read", do_read },
 	{ "console", do_wait },	   { "no_console", do_wait }, { "expect_crash", do_wait },
+	{ "await", do_await },
 };
 
 static void unescape(char *text)
@@ -291,6 +298,8 @@ static int run_step(int number, char *line)
 	report("# uptime=%llu.%06llu printk=%d outcome=%d\n", (unsigned long long)now / 1000000,
 	       (unsigned long long)now % 1000000, klogctl(SYSLOG_SIZE_UNREAD, NULL, 0), outcome);
 	fine = lacking || as_expected(step.expect, outcome);
+	if (strcmp(step.verb, "await"))
+		peer_tell(fine);
 	report_step(fine ? "ok" : "not ok", number, step.verb, argument);
 	report("\n");
 	free(argument);

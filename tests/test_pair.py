@@ -1,0 +1,155 @@
+"""Two guests as one run, with stand-ins for the guests."""
+
+import os
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vmlab import pair
+from vmlab.arch import ARCHES
+from vmlab.backend import Job
+from vmlab.catalog import Kernel
+from vmlab.crash.model import Crash
+from vmlab.guest import program, qemu
+from vmlab.guest.launch import Ended
+from vmlab.guest.results import Results
+from vmlab.scenario import Expanded, Known, expand, load
+from vmlab.verdict import Judgement, Verdict
+
+TEXT = """\
+name: case
+about: a case
+network: pair
+devices: [e1000]
+timeout: 5s
+steps:
+  - run: one
+  - run: two
+    on: b
+  - console: three
+"""
+PASSED = Judgement(Verdict.PASSED)
+NOTHING = Results(None, (), 0, None)
+
+
+def expanded(folder: Path) -> Expanded:
+    (folder / "case.yaml").write_text(TEXT)
+    return expand(load(folder / "case.yaml", Known()))[0]
+
+
+def jobs(folder: Path) -> list[Job]:
+    machine = qemu.Machine(ARCHES["i386"], devices=("e1000",), role="a", seed=(1 << 32) - 1)
+    kernel = Kernel("6.1.0-50-686", ARCHES["i386"], False, (), ())
+    first = Job(kernel, machine, folder / "image", folder / "vmlinuz", qemu.RunDirectory(folder), 5)
+    return [first, pair.peer(first, expanded(folder), {"x": b"x"})]
+
+
+def failed(step: int, reason: str, verdict: Verdict = Verdict.FAILED, **more: object) -> Judgement:
+    return replace(Judgement(verdict, reason, step), **more)
+
+
+def told(folder: Path, *judgements: Judgement) -> list[pair.Told]:
+    ways = [expanded(folder).of_guest(role) for role in pair.ROLES]
+    return [
+        pair.told(way, None, judgement, NOTHING, b"")
+        for way, judgement in zip(ways, judgements, strict=True)
+    ]
+
+
+class Backend:
+    """Ends guests as it is told; one that is to wait does so until it is stopped."""
+
+    name = "stand-in"
+
+    def __init__(self, **ends: Ended | Exception | None) -> None:
+        self.ends, self.unready, self.wires = ends, {}, {}
+        self.both = threading.Barrier(2)
+
+    def ready(self, job, stopped):
+        return self.unready.get(job.machine.role)
+
+    def boot(self, job, stopped):
+        self.wires[job.machine.role] = job.wire
+        self.both.wait(5)
+        os.write(job.wire.port, job.machine.role.encode())
+        assert os.read(job.wire.port, 1).decode() != job.machine.role
+        end = self.ends[job.machine.role]
+        if isinstance(end, Exception):
+            raise end
+        while end is None:
+            if stopped():
+                return Ended("lost", "the lab was stopped")
+            time.sleep(0.01)
+        return end
+
+    def forget(self):
+        pass
+
+
+def test_the_second_guest_has_a_program_a_seed_and_a_place_of_its_own(tmp_path):
+    first, second = jobs(tmp_path)
+    assert second.run.path == tmp_path / "b"
+    assert (second.machine.role, second.machine.seed) == ("b", 0)
+    assert second.run.mode.read_text() == "5000 0 peer"
+    assert program.names(second.run.program.read_bytes()) == ["steps", "x"]
+    assert second.machine.devices == first.machine.devices
+
+
+def test_both_end_by_themselves(tmp_path):
+    backend = Backend(a=Ended("off"), b=Ended("off"))
+    assert pair.boot(backend, jobs(tmp_path), lambda: False) == [Ended("off")] * 2
+    opened = [backend.wires[role] for role in "ab"]
+    assert len({one.port for one in opened} | {one.network for one in opened}) == 4
+    for wire in opened:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(wire.network)
+
+
+def test_a_guest_whose_other_one_is_lost_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(pair, "GRACE_S", 0.05)
+    gone = Ended("reset", "it panicked")
+    ends = pair.boot(Backend(a=None, b=gone), jobs(tmp_path), lambda: False)
+    assert ends == [Ended("lost", "the lab was stopped"), gone]
+    with pytest.raises(ValueError, match="no disk"):
+        pair.boot(Backend(a=None, b=ValueError("no disk")), jobs(tmp_path), lambda: False)
+
+
+def test_no_guest_is_begun_where_one_does_not_come_to_its_program(tmp_path):
+    backend = Backend()
+    backend.unready["b"] = Ended("reset", "no root")
+    ends = pair.boot(backend, jobs(tmp_path), lambda: False)
+    assert [one.detail for one in ends] == ["the other guest was lost", "no root"]
+    assert not backend.wires
+
+
+CRASH = Crash("panic", "asked to", "asked to", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        (PASSED, PASSED, ""),
+        (PASSED, failed(2, "bad"), "guest b: bad"),
+        (failed(2, "waited"), failed(2, "bad"), "guest b: bad"),
+        (failed(1, "bad"), failed(1, "waited"), "guest a: bad"),
+        (failed(3, "no match"), PASSED, "guest a: no match"),
+        (failed(2, "stopped", Verdict.BROKEN), failed(2, "panic", crash=CRASH), "guest b: panic"),
+        (failed(1, "bad"), failed(2, "panic", Verdict.CRASHED, crash=CRASH), "guest b: panic"),
+        (failed(2, "stopped", Verdict.BROKEN), failed(2, "bad"), "guest b: bad"),
+        (failed(3, "late"), failed(2, "early"), "guest b: early"),
+        (failed(2, "stopped", Verdict.BROKEN), PASSED, "guest a: stopped"),
+    ],
+)
+def test_what_went_wrong_itself_comes_before_what_waited_for_it(tmp_path, first, second, reason):
+    assert pair.judged(told(tmp_path, first, second)).reason == reason
+
+
+def test_each_step_is_told_as_its_own_guest_has_it(tmp_path):
+    steps = pair.steps(told(tmp_path, failed(2, "waited"), failed(2, "bad")))
+    assert [(step["on"], step["verb"]) for step in steps] == [
+        ("a", "run"), ("b", "run"), ("a", "console"),
+    ]  # fmt: skip
+    assert [step["state"] for step in steps] == ["not reached", "failed", "not reached"]

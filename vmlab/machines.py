@@ -1,0 +1,83 @@
+"""What a scenario runs on: machine and userland, and what of that a backend cannot give. Pure, but
+for images that are made where they are not there yet."""
+
+from pathlib import Path
+
+from vmlab.arch import Arch
+from vmlab.artifacts import Artifacts
+from vmlab.backend import Backend, PairBackend
+from vmlab.cache import content_key
+from vmlab.catalog import Kernel
+from vmlab.guest import devices, program, qemu
+from vmlab.images import Userland
+from vmlab.perturb import perturbation
+from vmlab.scenario import Expanded
+from vmlab.scenario.model import Scenario
+
+
+def image(artifacts: Artifacts, scenario: Scenario, arch: Arch) -> Path:
+    """The initramfs that it wants. Raises what making it raises."""
+    if scenario.image == "tiny":
+        return artifacts.image(arch)
+    wanted = Userland(tuple(sorted(set(scenario.packages))), scenario.udev)
+    return artifacts.debian(arch, wanted)
+
+
+def machine(
+    expanded: Expanded, arch: Arch, image: Path | None, kvm: bool, seed: int, perturb: bool
+) -> qemu.Machine:
+    """The machine of its guest; of the first one, where there are two.
+
+    Where there is no image yet, its memory may be less than it will be.
+    """
+    scenario = expanded.scenario
+    return qemu.Machine(
+        arch, memory_mib(scenario, image), scenario.cpus, scenario.clock,
+        "kvm" if scenario.clock == "real" and kvm else "tcg", seed,
+        perturbation(seed) if perturb and not expanded.paired else None,
+        tuple(scenario.devices), "a" if expanded.paired else "",
+    )  # fmt: skip
+
+
+def memory_mib(scenario: Scenario, image: Path | None) -> int:
+    """The guest's memory: a Debian image, which is held in it, has what it needs."""
+    if scenario.image == "tiny" or "memory" in scenario.model_fields_set or image is None:
+        return scenario.memory
+    from vmlab.images import debian
+
+    return debian.memory_mib(image.stat().st_size)
+
+
+def option(machine: qemu.Machine) -> str:
+    """What stands in the mode of a guest on this machine, besides limit and seed."""
+    ids = ",".join(devices.forgotten(machine.devices))
+    words = [
+        f"{program.RESCAN} {ids}" if ids else "",
+        program.PEER if machine.role else "",
+        machine.perturbation.option if machine.perturbation else "",  # its numbers end the mode
+    ]
+    return " ".join(word for word in words if word)
+
+
+def exact(machine: qemu.Machine, backend: str, restored: bool) -> bool:
+    """Whether a run's bytes can be expected to repeat (docs/two-cpus.md for several processors)."""
+    on_its_clock = machine.clock == "virtual" and not machine.role
+    alone = machine.cpus == 1 or restored
+    return on_its_clock and alone and devices.exact(machine.devices) and backend == "qemu"
+
+
+def beyond(backend: Backend, scenario: Scenario) -> str | None:
+    """What the backend cannot give it: virtme-ng makes the machine and the userland itself."""
+    its_own = backend.name == "virtme"
+    wanted = {
+        "devices": its_own and bool(scenario.devices),
+        "image: debian": its_own and scenario.image == "debian",
+        "network: pair": scenario.network == "pair" and not isinstance(backend, PairBackend),
+    }
+    found = [name for name, wish in wanted.items() if wish]
+    return f"guests that are booted in this way have no {', '.join(found)}" if found else None
+
+
+def seed_of(expanded: Expanded, kernel: Kernel) -> int:
+    """The seed of a run that was given none: from the scenario's and the kernel's names."""
+    return int(content_key(expanded.name, kernel.id)[:8], 16)
