@@ -13,7 +13,7 @@ from vmlab.arch import ARCHES
 from vmlab.backend import Job
 from vmlab.catalog import Kernel
 from vmlab.crash.model import Crash
-from vmlab.guest import program, qemu
+from vmlab.guest import handover, program, qemu
 from vmlab.guest.launch import Ended
 from vmlab.guest.results import Results
 from vmlab.scenario import Expanded, Known, expand, load
@@ -153,3 +153,14 @@ def test_each_step_is_told_as_its_own_guest_has_it(tmp_path):
         ("a", "run"), ("b", "run"), ("a", "console"),
     ]  # fmt: skip
     assert [step["state"] for step in steps] == ["not reached", "failed", "not reached"]
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_paced_guest_does_not_sleep_until_a_time_of_its_snapshot_s_qemu(tmp_path, armed):
+    timer = b"\x05timer\0\0\0\0\0\0\0\2" + bytes(16) + (25_407_487_659).to_bytes(8, "big")
+    warp = b"\x05\x17timer/icount/warp_timer\0\0\0\1" + bytes(range(16)) + b"\x7e"
+    state = tmp_path / "state"
+    state.write_bytes(b"x" * 100 + timer + (warp if armed else b"\x7e"))
+    handover.pace(state)
+    wanted = warp.replace(bytes(range(16)), b"\xff" * 16) if armed else b"\x7e"
+    assert state.read_bytes() == b"x" * 100 + timer[:-8] + bytes(8) + wanted

@@ -23,6 +23,8 @@ WRITE_S = 60.0
 """How long QEMU may take to write the state, host seconds."""
 _TIMER = b"\x05timer\0\0\0\0\0\0\0\2"  # the section's name, instance and version
 _CLOCK_AT = 16  # bytes from there
+_WARP = b"\x17timer/icount/warp_timer\0\0\0\1"  # its subsection: since when, and until when
+_NEVER = b"\xff" * 16
 _POLL_S = 0.01
 _BANDWIDTH = 1 << 40  # bytes a second: as fast as it can
 
@@ -53,8 +55,10 @@ def pace(state: Path) -> None:
     """Lets a guest whose idle time passes as the host's does go on where its clock stands.
 
     The state holds how long QEMU ran until then; the next one takes that for idle time that the
-    guest has missed. (QEMU 7.2: softmmu/icount.c, icount_warp_rt; cpu_clock_offset in the vmstate
-    of softmmu/cpu-timers.c.) Raises LabError where the state does not tell it.
+    guest has missed. Where that QEMU took the guest for idle as it stopped, the state also holds
+    when it was to be woken, on that old clock: the next one would let it sleep until then. (QEMU
+    7.2: softmmu/icount.c, icount_warp_rt; cpu_clock_offset and icount_vmstate_warp_timer in
+    softmmu/cpu-timers.c.) Raises LabError where the state does not tell it.
     """
     with state.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
         at = content.rfind(_TIMER)  # behind the guest's memory
@@ -62,6 +66,10 @@ def pace(state: Path) -> None:
             raise LabError("the guest's state does not tell its clock")
         at += len(_TIMER) + _CLOCK_AT
         content[at : at + 8] = bytes(8)
+        warp = content.find(_WARP, at)
+        if warp >= 0:
+            warp += len(_WARP)
+            content[warp : warp + len(_NEVER)] = _NEVER
 
 
 def _write(socket: Path, state: Path) -> None:
