@@ -83,7 +83,8 @@ def _why_not(token: Token, run: Run) -> str:
     if not token.how.exact:
         return (
             "the token says that its bytes do not repeat "
-            "(real clock, several CPUs without a snapshot, or virtme)"
+            "(real clock, several CPUs without a snapshot, two guests, a device that works in the "
+            "host's time, or virtme)"
         )
     if run.token is not None and run.token.how.restored != token.how.restored:
         return "one guest began from a snapshot and the other booted, which shows on the console"
