@@ -35,8 +35,9 @@ def copied(source: Path, target: Path) -> None:
 
     def ignored(folder: str, names: list[str]) -> list[str]:
         here = str(Path(folder).relative_to(source))
-        if here == "arch":
-            return [name for name in names if name not in ("x86", "Kconfig", "um")]
+        if here.startswith("arch/") and here.split("/")[1] not in ("x86", "um"):
+            files = (name for name in names if (Path(folder) / name).is_file())
+            return [name for name in files if not name.startswith("Kconfig")]
         if here.startswith(LEFT_OUT):
             return [name for name in names if name.endswith((".c", ".h", ".rst", ".txt", ".yaml"))]
         return []

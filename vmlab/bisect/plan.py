@@ -14,7 +14,7 @@ from vmlab.bisect.drive import Result, Tester
 from vmlab.bisect.engine import Rules
 from vmlab.bisect.journal import Journal
 from vmlab.bisect.space import Space, graph, line
-from vmlab.bisect.tell import Words, summary
+from vmlab.bisect.tell import Words, problem, summary
 from vmlab.bisect.tester import Runs, Subject
 from vmlab.catalog import Kernel
 from vmlab.errors import UsageError
@@ -93,7 +93,7 @@ class Plan:
     def closing(self, result: Result) -> list[str]:
         """The answer in words, with the commit's message where there is one."""
         lines = summary(result, self.words)
-        if self.message and result.answer.first:
+        if self.message and problem(result) is None:
             lines += ["", self.message(result.space.names[result.answer.first[-1]])]
         if self.subjects:
             lines.append(f"log:  git bisect replay {self.log}")

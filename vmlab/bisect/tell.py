@@ -31,7 +31,7 @@ _ENDS = {
     End.NEWEST_GOOD: "the bad end, {bad}, passed {passed} of {runs} runs: nothing to bisect. A "
     "failure in more than {rarest:.1%} of runs would have shown; --rarest looks for rarer ones, or "
     "give another --bad",
-    End.OLDEST_BAD: "the good end, {good}, fails already: give an older --good",
+    End.OLDEST_BAD: "the good end, {good}, fails already: give an older --good ({why})",
     End.NOT_MONOTONE: "{odd} is good again, though an earlier one fails: there is more than one "
     "change. Bisect a part of the range: --bad {first}",
     End.NO_BAD_END: "the bad end, {bad}, cannot be tested: {why}",
@@ -48,7 +48,7 @@ def problem(result: Result) -> str | None:
         return None
     bad = result.evidence.of(len(names) - 1)
     end = {End.NO_BAD_END: names[-1]}.get(answer.end, names[0])
-    why = [one.reason for one in result.seen if one.revision == end]
+    why = [one.reason for one in result.seen if one.revision == end and one.reason]
     return _ENDS[answer.end].format(
         bad=names[-1], good=names[0], passed=bad.passed, runs=bad.runs,
         rarest=result.rules.rarest, odd=names[answer.odd] if answer.odd is not None else "",
