@@ -153,9 +153,8 @@ def test_a_check_out_that_was_killed_is_made_whole(bench, repository):
     (place / "tree/kernel/new.c").write_text("of the revision that it was on the way to\n")
     bench.build(f"git:{repository}@v2")
     assert not (place / "tree/kernel/new.c").exists()
-    assert (place / "tree/kernel/sched.c").read_bytes() == (
-        repository / "kernel/sched.c"
-    ).read_bytes()
+    kept, wanted = (folder / "kernel/sched.c" for folder in (place / "tree", repository))
+    assert kept.read_bytes() == wanted.read_bytes()
 
 
 def test_a_build_that_was_killed_is_begun_anew(bench, repository):

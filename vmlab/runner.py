@@ -15,6 +15,7 @@ from vmlab import crash, machines, pair, story
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, Job
+from vmlab.build import sandbox
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.musl import CompileError
 from vmlab.cache import content_key
@@ -154,8 +155,9 @@ class Runner:
         return self.artifacts.catalog
 
     def stop(self) -> None:
-        """Ends the guests that run now."""
+        """Ends the guests and the builds that run now."""
         self._stop.set()
+        sandbox.end()
 
     def _stopped(self) -> bool:
         """Asked now and then while a guest runs."""

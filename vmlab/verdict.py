@@ -236,7 +236,8 @@ def _tests(expanded: Expanded, index: int, result: StepResult, console: bytes) -
     step = expanded.steps[index]
     folded = of_step(step.verb, step.step.folds, result, console)
     failure = _result(expanded, index, result)
-    if failure and step.verb in LOADS and (heard := why_not_loaded(console, *result.console)):
+    refused = failure and result.outcome and step.verb in LOADS
+    if failure and refused and (heard := why_not_loaded(console, *result.console)):
         failure = replace(failure, seen=f"{failure.seen}\n{heard}")
     if folded is None or (failure and (failure.verdict is not Verdict.FAILED or not folded.failed)):
         return failure

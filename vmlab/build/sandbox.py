@@ -4,6 +4,7 @@ bubblewrap gives it an empty root with what is named here, no network and no oth
 the lab runs as root, the build runs as a user that owns nothing but that directory.
 """
 
+import contextlib
 import functools
 import os
 import shutil
@@ -24,6 +25,7 @@ _TOOLS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache")
 _BOUNDS = {"core": 0, "fsize": 4 << 30, "nofile": 4096, "nproc": 4096}
 _TRIAL_S = 20
+_RUNNING: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -142,12 +144,22 @@ def _ran(words: Sequence[str], env: dict[str, str]) -> "subprocess.CompletedProc
         words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=env,
         errors="replace", start_new_session=True,
     ) as started:  # fmt: skip
+        _RUNNING.add(started.pid)
         try:
             out, err = started.communicate()
-        except BaseException:  # Ctrl-C does not reach the session, nor what make started in it
+        except BaseException:
             os.killpg(started.pid, signal.SIGKILL)
             raise
+        finally:
+            _RUNNING.discard(started.pid)
     return subprocess.CompletedProcess(words, started.returncode, out, err)
+
+
+def end() -> None:
+    """Ends the builds that other threads run now: Ctrl-C does not reach their sessions."""
+    for pid in list(_RUNNING):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 class _Lent:

@@ -90,7 +90,7 @@ a device's driver as a module needs it loaded, by `modprobe`, in the order of th
 that lacks it answers ENOENT). A snapshot is of one set of devices; those that QEMU leaves out of it
 the kernel finds anew before the first step, and with those that QEMU refuses to freeze each guest
 boots. What a device stores is 16 MiB, is
-made anew for each guest, begins with the line `vmlab disk N` (N counts the devices from 0), and is
+made anew for each guest, begins with the line "vmlab disk N" (N counts the devices from 0), and is
 left in the run's directory. All network cards of one guest are on one wire. Where QEMU does a
 device's work in its own time, the guest's clock may leap while it waits for that, and a run's bytes
 may not repeat; its token does not promise it. Other options of QEMU cannot be given: they name
