@@ -91,6 +91,18 @@ def test_only_devices_on_the_guest_s_clock_promise_that_bytes_repeat(names, role
     assert exact(machine, "qemu", restored=True) is repeats
 
 
+@pytest.mark.parametrize(
+    ("names", "role", "paced"),
+    [((), "", False), (("ivshmem",), "", False), (("edu",), "", True), ((), "a", True)],
+)
+def test_a_guest_that_waits_for_the_host_has_no_clock_that_leaps(tmp_path, names, role, paced):
+    machine = qemu.Machine(ARCHES["i386"], devices=names, role=role)
+    assert machine.is_paced is paced
+    assert not replace(machine, clock="real").is_paced
+    begun = replace(boot(tmp_path, *names), machine=machine, paced=machine.is_paced)
+    assert f"sleep={'on' if paced else 'off'}" in " ".join(qemu.argv(begun))
+
+
 STEP = "steps:\n  - sleep: 1s\n"
 CARDS = "a pair needs a network card among devices: e1000, e1000e, rtl8139, virtio-net"
 

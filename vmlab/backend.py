@@ -61,10 +61,9 @@ class Job:
 
 
 def _boot(job: Job) -> qemu.Boot:
-    paced = bool(job.machine.role)  # what one waits for, the other does in the host's time
     return qemu.Boot(
         job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator, wire=job.wire,
-        paced=paced and job.machine.clock == "virtual",
+        paced=job.machine.is_paced,
     )  # fmt: skip
 
 

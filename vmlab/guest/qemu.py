@@ -51,6 +51,13 @@ class Machine:
         return self.clock == "virtual" and self.cpus > 1
 
     @property
+    def is_paced(self) -> bool:
+        """Whether idle time passes as the host's does: what the guest waits for is done there, by
+        another guest or by a device. If it leapt, a busy host would look like a dead device."""
+        waits = bool(self.role) or not devices.exact(self.devices)
+        return self.clock == "virtual" and waits
+
+    @property
     def shift(self) -> int:
         """An instruction takes 2^shift ns on the virtual clock."""
         dilation = self.perturbation.dilation if self.perturbation else 0
@@ -139,7 +146,7 @@ class Boot:
     tape: Path | None = None  # QEMU's record of the run: written, or followed by a debugged guest
     debugged: bool = False  # it waits, stopped, for what speaks gdb's protocol
     wire: Wire | None = None
-    paced: bool = False  # an idle guest's time passes as the host's does: somebody sits at it
+    paced: bool = False  # an idle guest's time passes as the host's does
     kept: bool = False  # QEMU holds it when it dies, until it is told to leave
     append: str = APPEND  # the kernel's command line
     more: tuple[str, ...] = ()  # options that show what QEMU does and change nothing in the guest

@@ -92,9 +92,10 @@ the kernel finds anew before the first step, and with those that QEMU refuses to
 boots. What a device stores is 16 MiB, is
 made anew for each guest, begins with the line "vmlab disk N" (N counts the devices from 0), and is
 left in the run's directory. All network cards of one guest are on one wire. Where QEMU does a
-device's work in its own time, the guest's clock may leap while it waits for that, and a run's bytes
-may not repeat; its token does not promise it. Other options of QEMU cannot be given: they name
-files of the host.
+device's work in its own time ("not promised" below), the guest's idle time passes as the host's
+does, so that a busy host is not taken for a device that does not answer: sleeping costs what it
+says. A run's bytes may not repeat then, and its token does not promise it. Other options of QEMU
+cannot be given: they name files of the host.
 """
 
 _RULES = """\
