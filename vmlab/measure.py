@@ -22,7 +22,7 @@ from vmlab.catalog import Kernel
 from vmlab.errors import LabError
 from vmlab.guest import launch, program, qemu
 from vmlab.snapshots import Snapshots
-from vmlab.virtme import VirtmeBackend
+from vmlab.virtme import CUSTOMARY, VirtmeBackend
 
 LIMIT_S = 600.0
 """How long a guest may take for its first result, host seconds."""
@@ -51,7 +51,8 @@ class Guests:
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
         self._snapshots = Snapshots(artifacts.cache, artifacts.catalog.say)
-        self._virtme = VirtmeBackend(artifacts)
+        self._virtme = VirtmeBackend(artifacts, CUSTOMARY)
+        self._lean = VirtmeBackend(artifacts)
         self._kernels: dict[str, Kernel] = {}
 
     def ready(self, kernel: Kernel) -> str:
@@ -60,8 +61,9 @@ class Guests:
         self._kernels[kernel.id] = kernel
         with self._job(kernel.id, "virtual", [_COMMAND]) as job:
             self._boot(job)
-        self._virtme.root(kernel.arch)
-        self._virtme.kernel(kernel)
+        for virtme in (self._virtme, self._lean):
+            virtme.root(kernel.arch)
+            virtme.kernel(kernel)
         return kernel.id
 
     def restored(self, kernel: str) -> Restored:
@@ -98,10 +100,16 @@ class Guests:
                 return _until_first(job.run, began, lambda: process.poll() is not None)
 
     def virtme(self, kernel: str) -> float:
+        return self._by_virtme(kernel, self._virtme)
+
+    def virtme_lean(self, kernel: str) -> float:
+        return self._by_virtme(kernel, self._lean)
+
+    def _by_virtme(self, kernel: str, virtme: VirtmeBackend) -> float:
         enough = threading.Event()
         with self._job(kernel, "real", [_COMMAND]) as job, ThreadPoolExecutor(1) as pool:
             began = time.monotonic()
-            booted = pool.submit(self._virtme.boot, job, enough.is_set)
+            booted = pool.submit(virtme.boot, job, enough.is_set)
             try:
                 return _until_first(job.run, began, booted.done)
             except LabError:

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import Arch
@@ -21,7 +22,7 @@ from vmlab.catalog import Kernel
 from vmlab.errors import LabError
 from vmlab.guest import confine, launch, qemu
 from vmlab.guest.emulator import Emulator
-from vmlab.virtme_trees import kernel_tree, root_tree
+from vmlab.virtme_trees import debian_tree, kernel_tree, packaged_tree, root_tree
 
 _CONSOLE = "console"  # virtme-run's name for the chardev of the first port
 _STATUS = "ret"  # and for the file that takes the script's status, which QEMU's user cannot write
@@ -41,13 +42,32 @@ _NEEDS = {
 }
 
 
+@dataclass(frozen=True)
+class Way:
+    """What virtme-run is given to boot."""
+
+    kernel: Callable[[Artifacts, Kernel], Path]
+    root: Callable[[Artifacts, Arch], Path]
+    options: Sequence[str]  # the kernel's
+    script: str  # begins the agent
+    bash_init: Sequence[str]  # where virtme's init is its bash script: names of architectures
+
+
+LEAN = Way(kernel_tree, root_tree, _KERNEL_OPTIONS, _SCRIPT, ("i386", "x86_64"))
+"""The lab's own: no slower than it must be, on either clock."""
+CUSTOMARY = Way(packaged_tree, debian_tree, (), "exec /init", ("i386",))
+"""What its users have: the kernel as it was packaged, a Debian root on 9p, no option added; where
+the faster init that comes with virtme-ng runs (it is an x86_64 program), that one."""
+
+
 class VirtmeBackend:
     """Boots jobs with virtme-run. Slower than direct boot; shows that the contract holds there."""
 
     name = "virtme"
 
-    def __init__(self, artifacts: Artifacts) -> None:
+    def __init__(self, artifacts: Artifacts, way: Way = LEAN) -> None:
         self._artifacts = artifacts
+        self._way = way
 
     def boot(self, job: Job, stopped: Callable[[], bool]) -> launch.Ended:
         """Raises LabError without virtme-run or what it needs of the host."""
@@ -57,7 +77,8 @@ class VirtmeBackend:
         files = Files(job.run)
         words = confine.shares(files.written, memory_mib(job))
         files.write_wrapper(job.runs_in, words)
-        command = argv(job, self.kernel(job.kernel), self.root(job.machine.arch))
+        kernel, root = self.kernel(job.kernel), self.root(job.machine.arch)
+        command = argv(job, kernel, root, self._way)
         job.run.argv.write_text(qemu.pasted(command))
         with files.log.open("wb") as log, _held(command, log.fileno()) as process:
             ended = launch.supervise(process, job.run, job.timeout_s, stopped, job.flood)
@@ -71,11 +92,11 @@ class VirtmeBackend:
 
     def kernel(self, kernel: Kernel) -> Path:
         """The kernel's image as virtme-run wants it: beside its modules and their indexes."""
-        return kernel_tree(self._artifacts, kernel)
+        return self._way.kernel(self._artifacts, kernel)
 
     def root(self, arch: Arch) -> Path:
         """The root directory; nothing in it is changed by guests."""
-        return root_tree(self._artifacts, arch)
+        return self._way.root(self._artifacts, arch)
 
 
 class Files:
@@ -112,7 +133,7 @@ class Files:
         return self.log.read_text(errors="replace").strip()[-400:] or "no message"
 
 
-def argv(job: Job, kernel: Path, root: Path) -> list[str]:
+def argv(job: Job, kernel: Path, root: Path, way: Way = LEAN) -> list[str]:
     """virtme-run's command. What follows --qemu-opts is ours: ports, program, clock."""
     machine = job.machine
     return [
@@ -122,10 +143,11 @@ def argv(job: Job, kernel: Path, root: Path) -> list[str]:
         "--memory", f"{memory_mib(job)}M", "--cpus", str(machine.cpus),
         # Without it virtme-run waits six seconds for a virtiofsd that does not fit its options.
         "--force-9p",
-        "--no-virtme-ng-init", "--show-boot-console", "--verbose", "--disable-monitor",
+        *(["--no-virtme-ng-init"] if machine.arch.name in way.bash_init else []),
+        "--show-boot-console", "--verbose", "--disable-monitor",
         *([] if machine.accel == "kvm" else ["--disable-kvm"]),
-        *(word for option in _KERNEL_OPTIONS for word in ("-a", option)),
-        "--script-sh", _SCRIPT,
+        *(word for option in way.options for word in ("-a", option)),
+        "--script-sh", way.script,
         "--qemu-opts", *qemu.SANDBOX, *_ports(job.run), *qemu.contract_args(job.run),
         *([] if machine.clock == "real" else qemu.icount_args(machine)),
     ]  # fmt: skip

@@ -1,19 +1,22 @@
-"""The two directories that a virtme guest boots from, made once and kept in the cache."""
+"""The directories that a virtme guest boots from, made once and kept in the cache."""
 
 import lzma
 import os
 import shutil
 import struct
 import subprocess
+import tarfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
+from vmlab.build import debootstrap
 from vmlab.cache import content_key
-from vmlab.catalog import Kernel
+from vmlab.catalog import Kernel, apt
 from vmlab.errors import LabError
-from vmlab.images import cpio, tiny
+from vmlab.images import cpio, debian, tiny
 
 # Which files of Debian's packages the userland needs: virtme's init is a bash script.
 _BASH = {
@@ -43,6 +46,7 @@ exec /bin/busybox chroot /mnt /bin/sh "$@"
 # An ELF note of owner Xen and type 18, XEN_ELFNOTE_PHYS32_ENTRY (xen/include/public/elfnote.h);
 # its value has the size of a pointer.
 _PVH_NOTE = struct.pack("<III", 4, 8, 18) + b"Xen\0"
+_DEBIAN = ("busybox-static", "iproute2", "kmod", "procps", "usr-is-merged")
 _INDEXED = ("modules.order", "modules.builtin", "modules.builtin.modinfo")  # depmod reads them
 
 
@@ -89,7 +93,40 @@ def userland(image: bytes, packages: Mapping[str, Path]) -> bytes:
     )
 
 
-def kernel_tree(artifacts: Artifacts, kernel: Kernel) -> Path:
+def debian_tree(artifacts: Artifacts, arch: Arch) -> Path:
+    """A root directory of Debian's required packages and what virtme-run asks for, and the agent.
+
+    Everything in it can be read by anyone, for QEMU does not run as the lab's user.
+    """
+    recipe = debian.read_recipe(debian.default_recipe())
+    recipe = replace(recipe, variant="minbase", packages=_DEBIAN)
+    agent = artifacts.agent(arch)
+
+    def make(directory: Path) -> None:
+        archive = directory / "root.tar"
+        source, options = apt.source_line(recipe.suite), apt.root_options()
+        debootstrap.make(debian.command(recipe, arch, (), source, options), archive)
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                if not member.isdev():
+                    member.mode |= 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+                    tar.extract(member, directory, filter="tar")
+        archive.unlink()
+        for path in (*_DIRECTORIES, *recipe.directories):
+            (directory / path).mkdir(parents=True, exist_ok=True)
+        (directory / "etc/sudoers").write_text(_FILES["etc/sudoers"])
+        shutil.copy2(agent, directory / "init")
+
+    key = content_key("2", repr(recipe), *_DIRECTORIES, _FILES["etc/sudoers"], agent.parent.name)
+    return artifacts.cache.get("roots", f"virtme-debian-{arch.name}-{key}", make)
+
+
+def packaged_tree(artifacts: Artifacts, kernel: Kernel) -> Path:
+    """As `kernel_tree`, with the image as it was packaged."""
+    return kernel_tree(artifacts, kernel, unpacked=False)
+
+
+def kernel_tree(artifacts: Artifacts, kernel: Kernel, unpacked: bool = True) -> Path:
     """The kernel's image in a tree with its modules and depmod's indexes.
 
     Debian's packages come without the indexes; virtme-run would make them in the package's own
@@ -106,15 +143,17 @@ def kernel_tree(artifacts: Artifacts, kernel: Kernel) -> Path:
             if (modules / name).exists():
                 shutil.copy2(modules / name, place / name)
         (directory / "boot").mkdir()
-        unpacked = unpacked_image(image.read_bytes()) if kernel.arch.name == "x86_64" else None
-        if unpacked is None:
+        wanted = unpacked and kernel.arch.name == "x86_64"
+        content = unpacked_image(image.read_bytes()) if wanted else None
+        if content is None:
             _linked(str(image), str(directory / "boot" / image.name))
         else:
-            (directory / "boot" / image.name).write_bytes(unpacked)
+            (directory / "boot" / image.name).write_bytes(content)
         _index(directory, kernel.id)
 
     key = content_key(
-        "2", *(str(path.relative_to(artifacts.cache.root)) for path in (image, modules))
+        "2" if unpacked else "packaged",
+        *(str(path.relative_to(artifacts.cache.root)) for path in (image, modules)),
     )
     tree = artifacts.cache.get("virtme", f"{kernel.id}-{key}", make)
     return tree / "boot" / image.name

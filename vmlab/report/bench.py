@@ -9,6 +9,7 @@ _LABELS = {
     "restored": "first result, from a snapshot",
     "cold": "first result, cold boot",
     "virtme": "first result, virtme-ng",
+    "virtme_lean": "first result, --backend virtme",
 }
 
 

@@ -14,6 +14,7 @@ _BARS = (
     ("restored", "from a snapshot"),
     ("cold", "cold boot"),
     ("virtme", "virtme-ng"),
+    ("virtme_lean", "--backend virtme"),
 )
 _WIDTH = 760
 _LEFT, _RIGHT = 140, 150  # room for the names, and for the figures
@@ -28,6 +29,7 @@ text { font: 13px system-ui, sans-serif; fill: #24292f; }
 .grid { stroke: #57606a; stroke-opacity: .25; }
 .spread { stroke: #24292f; stroke-width: 1.5; }
 .restored { fill: #1a7f37; } .cold { fill: #0969da; } .virtme { fill: #8250df; }
+.virtme_lean { fill: #bf3989; }
 @media (prefers-color-scheme: dark) {
 text { fill: #e6edf3; }
 .paper { fill: #0d1117; }
@@ -35,6 +37,7 @@ text { fill: #e6edf3; }
 .grid { stroke: #9198a1; }
 .spread { stroke: #e6edf3; }
 .restored { fill: #3fb950; } .cold { fill: #4493f8; } .virtme { fill: #ab7df8; }
+.virtme_lean { fill: #db61a2; }
 }"""
 
 
