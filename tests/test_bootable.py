@@ -10,32 +10,47 @@ from vmlab.arch import ARCHES
 from vmlab.guest import qemu
 
 
-def kernel(path: Path, protocol: int, magic: bytes = b"HdrS") -> Path:
+def kernel(path: Path, version: str, magic: bytes = b"HdrS") -> Path:
     head = bytearray(0x400)
     head[0x202:0x206] = magic
-    head[0x206:0x208] = struct.pack("<H", protocol)
-    path.write_bytes(head)
+    head[0x20E:0x210] = struct.pack("<H", 0x100)
+    path.write_bytes(bytes(head[:0x300]) + version.encode() + b"\0" + bytes(0x100))
     return path
 
 
-@pytest.mark.parametrize(
-    ("protocol", "magic", "at_once"),
-    [(0x203, b"HdrS", False), (0x205, b"HdrS", False), (0x20A, b"HdrS", True),
-     (0x20F, b"HdrS", True), (0x203, b"\x7fELF", True)],
-)  # fmt: skip
-def test_kernels_of_before_2_6_31_are_told_to_reset_after_a_second(
-    tmp_path, protocol, magic, at_once
-):
-    path = kernel(tmp_path / "vmlinuz", protocol, magic)
-    assert bootable.resets_at_once(path) == at_once
-    machine = qemu.Machine(ARCHES["i386"])
-    boot = qemu.Boot(machine, path, tmp_path / "initramfs", qemu.RunDirectory(tmp_path))
+def panic(path: Path) -> list[str]:
+    """The words of a guest's command line that say what becomes of a panic."""
+    boot = qemu.Boot(
+        qemu.Machine(ARCHES["i386"]),
+        path,
+        path.parent / "initramfs",
+        qemu.RunDirectory(path.parent),
+    )
     words = qemu.argv(boot)
     line = words[words.index("-append") + 1].split()
-    assert [one for one in line if one.startswith("panic=")] == [
-        "panic=-1" if at_once else "panic=1"
-    ]
+    return [one for one in line if one.startswith("panic=")]
+
+
+@pytest.mark.parametrize(
+    ("version", "word"),
+    [("2.6.8 (root@box) #1 Sat", "1"), ("2.6.10", "1"), ("2.6.11.3 (root@box)", "2147484"),
+     ("2.6.32.69 (root@box) #2 SMP", "2147484"), ("2.6.39.4", "2147484"), ("3.0.0-1-686", "-1"),
+     ("4.4.155", "-1"), ("7.3-rc1", "-1"), ("", "-1")],
+)  # fmt: skip
+def test_a_kernel_is_told_to_reset_as_its_release_understands_it(tmp_path, version, word):
+    assert panic(kernel(tmp_path / "vmlinuz", version)) == [f"panic={word}"]
+
+
+def test_a_time_that_is_over_at_once_is_one_whose_milliseconds_overflow_an_int():
+    words = [one.word for one in bootable.RESETS if one.since == (2, 6, 11)]
+    assert [int(word) < 1 << 31 <= int(word) * 1000 < 1 << 32 for word in words] == [True]
+
+
+def test_what_is_no_bzimage_is_taken_for_new(tmp_path):
+    path = kernel(tmp_path / "vmlinuz", "2.6.8", b"\x7fELF")
+    assert bootable.release(path) is None
+    assert panic(path) == ["panic=-1"]
 
 
 def test_a_kernel_that_is_not_there_is_said_by_who_boots_it(tmp_path):
-    assert bootable.resets_at_once(tmp_path / "none")
+    assert panic(tmp_path / "none") == ["panic=-1"]

@@ -1,6 +1,8 @@
 """Whether a kernel and an image are what a machine can boot, before it is begun."""
 
 import hashlib
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import Arch
@@ -9,10 +11,31 @@ NOTED = "blake2b"
 """How an image's content is noted beside it; part of an image's name."""
 # Fields of the setup header: Documentation/arch/x86/boot.rst ("Details of Header Fields").
 _MAGIC = 0x202, b"HdrS"
-_PROTOCOL = 0x206
-_PROTOCOL_OF_2_6_31 = 0x20A
+_VERSION = 0x20E  # where the version's text stands, from _SETUP on
+_SETUP = 0x200
+_LONGEST = 256  # bytes of that text
 _LOAD_FLAGS = 0x236
 _FOR_64_BITS = 1  # XLF_KERNEL_64; not known of files older than 3.8
+
+
+@dataclass(frozen=True)
+class Reset:
+    """How kernels from a release on are told to reset at a panic, and what they make of it."""
+
+    since: tuple[int, ...]
+    word: str
+    why: str
+
+
+_NEW = (99,)
+RESETS = (
+    Reset((3, 0), "-1", "a negative time is none"),
+    Reset((2, 6, 11), "2147484", "a negative time is for ever, and a time is counted in ms to an "
+          "int: this one overflows it, so that it is over after the first of them"),
+    Reset((), "1", "whole seconds are waited for, one at the least"),
+)  # fmt: skip
+"""Newest first. (Linux: kernel/panic.c.) Such a second is a loop that reads the time stamp counter,
+which is slow on the virtual clock: 20 s of the host's time on 2.6.8, minutes on 2.6.32."""
 
 
 def note(image: Path) -> None:
@@ -45,21 +68,29 @@ def problem(kernel: Path, image: Path, arch: Arch) -> str | None:
     return None
 
 
-def resets_at_once(kernel: Path) -> bool:
-    """Whether a kernel takes panic=-1 for a reset at once; ones before 3.0 take it for none.
+def release(kernel: Path) -> str | None:
+    """The text of the release in a bzImage's header, empty where it names none; None without one.
 
-    By the protocol of its setup header, which was raised last in 2.6.31 before that; what is older
-    than 3.0 all the same is told by the agent.
+    Raises OSError where it cannot be read.
     """
-    try:
-        with kernel.open("rb") as file:
-            head = file.read(_PROTOCOL + 2)
-    except OSError:
-        return True
     at, magic = _MAGIC
-    if head[at : at + len(magic)] != magic:
-        return True
-    return int.from_bytes(head[_PROTOCOL:], "little") >= _PROTOCOL_OF_2_6_31
+    with kernel.open("rb") as file:
+        head = file.read(_VERSION + 2)
+        if head[at : at + len(magic)] != magic:
+            return None
+        file.seek(int.from_bytes(head[_VERSION:], "little") + _SETUP)
+        return file.read(_LONGEST).partition(b"\0")[0].decode(errors="replace")
+
+
+def panic_word(kernel: Path) -> str:
+    """The kernel's `panic=` that resets it soonest after a panic; one that is no bzImage is taken
+    for new."""
+    try:
+        found = re.match(r"\d+(?:\.\d+)*", release(kernel) or "")
+    except OSError:
+        found = None  # who boots it says so
+    number = tuple(int(part) for part in found[0].split(".")) if found else _NEW
+    return next(one.word for one in RESETS if number >= one.since)
 
 
 def _for_64_bits(kernel: Path) -> bool:

@@ -270,11 +270,9 @@ def _kernel_args(boot: Boot) -> list[str]:
 
 
 def append(boot: Boot) -> str:
-    """The kernel's command line. It hangs on the kernel's header: old ones reset after a second."""
+    """The kernel's command line. How it resets at a panic hangs on the release in its header."""
     words = f"{boot.append} {APPEND_SMP}" if boot.machine.several else boot.append
-    if bootable.resets_at_once(boot.kernel):
-        return words
-    return words.replace("panic=-1", "panic=1")
+    return words.replace("panic=-1", f"panic={bootable.panic_word(boot.kernel)}")
 
 
 def _tape_option(boot: Boot) -> str:
