@@ -62,7 +62,7 @@ void daemonize(const char *name, ...);
 _SPLIT = "long state; int exit_state;"
 ERAS = (
     Era("2.6.8", "#define TASK_ZOMBIE 8", "long state;", True, "", _EXTRA, False, True, _NO_END),
-    Era("2.6.9", "#define EXIT_ZOMBIE 16", "long state;", True, "", _EXTRA, False, True, _NO_END),
+    Era("2.6.9", "#define TASK_ZOMBIE 16", "long state;", True, "", _EXTRA, False, True, _NO_END),
     Era("2.6.11", "#define EXIT_ZOMBIE 16", _SPLIT, True, "", _EXTRA, True, True, _NO_END),
     Era("2.6.20", "#define EXIT_ZOMBIE 16", _SPLIT, False, "old", _EXTRA, True, True, _NO_END),
     Era("2.6.32", "#define EXIT_ZOMBIE 16", _SPLIT, legacy=True, exact=_END),

@@ -29,8 +29,8 @@ FACTS: Mapping[str, Fact] = MappingProxyType(
         "zombie_state": Fact(
             "a zombie's State in kthread_monitor's lines",
             ((_FIRST, "8"), ((2, 6, 9), "16"), ((3, 15), "32")),
-            "include/linux/sched.h: TASK_ZOMBIE 8; EXIT_ZOMBIE 16, in a field of its own "
-            "(exit_state) from 2.6.11 on; EXIT_ZOMBIE and EXIT_DEAD changed places in 3.15",
+            "include/linux/sched.h: TASK_ZOMBIE 8, 16 in 2.6.9; EXIT_ZOMBIE, in a field of its own "
+            "(exit_state), from 2.6.11 on; EXIT_ZOMBIE and EXIT_DEAD changed places in 3.15",
         ),
         "thread_parent": Fact(
             "the name of a kernel thread's parent",

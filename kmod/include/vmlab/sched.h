@@ -2,8 +2,8 @@
 /*
  * linux/sched.h, and what became of it:
  *
- *   2.6.9   TASK_ZOMBIE (8) became EXIT_ZOMBIE (16), in the same field
- *   2.6.11  exit_state split from state
+ *   2.6.9   TASK_ZOMBIE is 16, and no longer 8
+ *   2.6.11  EXIT_ZOMBIE came in its place, and with it a field of its own, exit_state
  *   3.15    EXIT_ZOMBIE and EXIT_DEAD changed places: a zombie is 32
  *   4.11    for_each_process moved to linux/sched/signal.h
  *   5.14    state became __state
@@ -23,10 +23,10 @@
 
 #define VMLAB_COMM_LEN sizeof(((struct task_struct *)0)->comm)
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(2, 6, 9)
-#define VMLAB_ZOMBIE TASK_ZOMBIE
-#else
+#ifdef EXIT_ZOMBIE
 #define VMLAB_ZOMBIE EXIT_ZOMBIE
+#else
+#define VMLAB_ZOMBIE TASK_ZOMBIE
 #endif
 
 /*
@@ -36,7 +36,7 @@
  */
 static inline long vmlab_task_state(struct task_struct *task)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(2, 6, 11)
+#ifdef EXIT_ZOMBIE
 	long exited = READ_ONCE(task->exit_state);
 
 	if (exited)
