@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stands in for QEMU and the guest in it: keeps the contract, runs steps on the host.
 
-VMLAB_FAKE says what goes wrong: before the first step hang, flood, die, reset, silent; in it
+VMLAB_FAKE says what goes wrong: before the first step hang, flood, die, reset, waits, silent; in it
 stuck, reboot, panic, oom, agent, segv, long; after the last cut, killed; on the results port
 double.
 """
@@ -136,6 +136,10 @@ def main() -> None:
     if wrong == "reset":
         guest.printk("[    0.1] Kernel panic - not syncing: no")
         sys.exit(0)
+    if wrong == "waits":
+        for file in (guest.console, guest.transcript):
+            file.write(b" <0>Rebooting in 1 seconds..")
+        time.sleep(600)
     while wrong == "flood":
         guest.console.write(b"x" * (1 << 20))
     if wrong != "silent":

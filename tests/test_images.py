@@ -327,6 +327,23 @@ def test_the_end_of_a_shell_s_guest_is_told_as_any_other_s(tmp_path, monkeypatch
         assert bool(found.kept) == (end[0] == "reset")
 
 
+def test_a_guest_that_waits_for_its_reset_is_stopped_for_its_image(tmp_path):
+    run = qemu.RunDirectory(tmp_path)
+    run.console.write_bytes(b"dead <0>Rebooting in 1 seconds..")
+    code = """if True:
+        import json
+        print(json.dumps({"id": json.loads(input())["execute"], "return": {}}), flush=True)
+        input()"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with launch.ended(process):
+        monitor = Monitor(process)
+        last = b"Rebooting in 1 seconds.."
+        found = launch.supervise(process, run, 20, monitor=monitor, last=last)
+        assert (found.how, monitor.stands, process.poll()) == ("reset", "reset", None)
+
+
 def test_a_guest_is_held_only_where_it_is_asked_for(tmp_path):
     monitor = "-chardev stdio,id=restore,signal=off -mon chardev=restore,mode=control"
     memory = qemu.Memory(tmp_path / "ram", tmp_path / "state")

@@ -76,6 +76,19 @@ def test_how_a_guest_ended_is_told(tmp_path, fake_qemu, monkeypatch, wrong, how,
     assert time.monotonic() - began < 6
 
 
+@pytest.mark.parametrize(("release", "how"), [("2.6.9", "reset"), ("2.6.11", "timeout")])
+def test_a_kernel_that_would_loop_for_a_second_before_its_reset_is_ended(
+    tmp_path, fake_qemu, monkeypatch, release, how
+):
+    monkeypatch.setenv("VMLAB_FAKE", "waits")
+    one = boot(tmp_path)
+    head = bytearray(0x300)
+    head[0x202:0x206], head[0x20E:0x210] = b"HdrS", b"\0\1"
+    one.kernel.write_bytes(bytes(head) + release.encode() + b"\0")
+    ended = launch.run(one, 2)
+    assert (ended.how, ended.detail == launch.RESET) == (how, how == "reset")
+
+
 @pytest.mark.parametrize(("wrong", "fault"), [("silent", "no plan"), ("cut", "in the middle")])
 def test_results_that_are_not_whole_are_a_fault(tmp_path, fake_qemu, monkeypatch, wrong, fault):
     monkeypatch.setenv("VMLAB_FAKE", wrong)

@@ -82,6 +82,14 @@ def release(kernel: Path) -> str | None:
         return file.read(_LONGEST).partition(b"\0")[0].decode(errors="replace")
 
 
+def last_words(kernel: Path) -> bytes:
+    """What a kernel prints last before it waits for its reset, where that takes long; else empty.
+
+    (Linux 2.6.8: kernel/panic.c, without a newline.)
+    """
+    return b"Rebooting in 1 seconds.." if panic_word(kernel) == "1" else b""
+
+
 def panic_word(kernel: Path) -> str:
     """The kernel's `panic=` that resets it soonest after a panic; one that is no bzImage is taken
     for new."""

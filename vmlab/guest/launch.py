@@ -98,7 +98,8 @@ def run(
         return Ended("lost", str(error))
     with ended(process), _disks_taken_back(boot):
         monitor = Monitor(process) if keeper else None
-        found = supervise(process, boot.run, timeout_s, stopped, flood, monitor)
+        last = bootable.last_words(boot.kernel)
+        found = supervise(process, boot.run, timeout_s, stopped, flood, monitor, last)
         if keeper and monitor and _to_be_kept(found, monitor):
             return replace(found, kept=keeper.keep(monitor, process.pid, boot))
         return found
@@ -252,18 +253,24 @@ def supervise(
     stopped: Callable[[], bool] = lambda: False,
     flood: int | None = None,
     monitor: Monitor | None = None,
+    last: bytes = b"",
 ) -> Ended:
     """Waits for the process' end, its time, its flood or a stop, whichever comes first.
 
-    With a monitor, the end of a guest that QEMU holds is an end too.
+    With a monitor, the end of a guest that QEMU holds is an end too. A kernel that has said its
+    `last` words only waits, at the host's cost, for the reset that it is told to make.
     """
     patience = Patience(process.pid, timeout_s)
     limit = flood or CONSOLE_LIMIT
+    waits = False
     while not _ends(process, _LOOK_S, monitor):
         if stopped():
             return Ended("lost", "the lab was stopped")
         if monitor and monitor.stands:
             return stands(process, monitor)
+        if waits:  # since the last look: nothing of it is on its way any more
+            return _reset(monitor)
+        waits = bool(last) and _ends_with(run.console, last)
         if over := patience.over():
             return Ended(*over)
         if too_much := flooded(run, limit):
@@ -271,6 +278,21 @@ def supervise(
     status = process.wait()
     too_much = flooded(run, limit) if status == -signal.SIGXFSZ else None
     return too_much or of_status(status, process)
+
+
+def _reset(monitor: Monitor | None) -> Ended:
+    """The end of a guest that would reset itself next."""
+    if monitor:
+        monitor.command("stop", {}, LEAVE_S)
+        monitor.stands = "reset"
+    return Ended("reset", RESET)
+
+
+def _ends_with(path: Path, words: bytes) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - len(words)))
+        return file.read() == words
+    return False
 
 
 def stands(process: Process, monitor: Monitor) -> Ended:
