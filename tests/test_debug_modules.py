@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from vmlab.debug import gdb
+from vmlab.debug import gdb, kernels
 from vmlab.debug.modules import RECORD, ModuleFile
 from vmlab.debug.rsp import StubError
 from vmlab.debug.trace import Load
@@ -82,3 +82,19 @@ def test_the_name_of_a_section_is_no_command_of_gdb_s(name):
         "add-symbol-file /run/hello.ko -s .data..read_mostly 0x3000 -s .init.text 0x2000"
         " -s .text 0x1000"
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(("vprintk_emit", "do_init_module"), None), (("vprintk_emit",), "no do_init_module, which"),
+     ((), "has no vprintk_emit and no do_init_module, which")],
+)  # fmt: skip
+def test_an_old_kernel_s_run_is_not_followed_and_its_image_is_still_looked_at(
+    tmp_path, names, said
+):
+    found = kernels.KernelSymbols(tmp_path / "kernel", dict.fromkeys(names, 1))
+    if said is None:
+        found.check()
+        return
+    with pytest.raises(LabError, match=said):
+        found.check()

@@ -24,7 +24,16 @@ class KernelSymbols:
     """A file for gdb, and the addresses that a run is followed by."""
 
     file: Path
-    addresses: Mapping[str, int]
+    addresses: Mapping[str, int]  # those of trace.PRINTS and trace.LOADS that the kernel has
+
+    def check(self) -> None:
+        """Raises LabError where a run cannot be followed."""
+        if gone := [name for name in (trace.PRINTS, trace.LOADS) if name not in self.addresses]:
+            raise LabError(
+                f"the kernel has no {' and no '.join(gone)}, which a run is followed by (Linux has "
+                "both from 3.7 on); a memory image of a guest that died can be looked at all the "
+                "same: run it again without --no-dump"
+            )
 
 
 def symbols_of(boot: qemu.Boot, artifacts: Artifacts) -> KernelSymbols:
@@ -44,11 +53,7 @@ def symbols_of(boot: qemu.Boot, artifacts: Artifacts) -> KernelSymbols:
     key = f"{snapshot.directory.name}-{content_key(_FORMAT, snapshot.sums.read_text())}"
     directory = artifacts.cache.get(KIND, key, make)
     words = (line.split() for line in (directory / "addresses").read_text().splitlines())
-    addresses = {name: int(address, 16) for name, address in words}
-    for name in (trace.PRINTS, trace.LOADS):
-        if name not in addresses:
-            raise LabError(f"{boot.kernel.name} has no {name}, which a run is followed by")
-    return KernelSymbols(directory / "kernel", addresses)
+    return KernelSymbols(directory / "kernel", {name: int(address, 16) for name, address in words})
 
 
 def _frames(boot: qemu.Boot, found: Sequence[kallsyms.Symbol]) -> bytes:

@@ -53,6 +53,7 @@ def record(job: Job, artifacts: Artifacts) -> Recorded:
     boot = begun(job, Snapshots(artifacts.cache, artifacts.catalog.say))
     file = job.run.path.absolute() / "tape"
     kernel = kernels.symbols_of(boot, artifacts)
+    kernel.check()
     tape.record(boot, file, job.timeout_s)
     console = job.run.console.read_bytes()
     modules = tuple(unpacked(job.run))
