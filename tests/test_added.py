@@ -155,6 +155,8 @@ def test_a_kernel_without_a_tree_boots_and_builds_nothing(bench, tmp_path):
     shutil.rmtree(box / "build")
     kernel = bench.add(box, "old", cc="")
     assert not kernel.for_modules
+    with pytest.raises(LabError, match=r"copy lib/modules/2\.6\.8 of .* as modules/"):
+        bench.artifacts.catalog.modules(kernel)
     with pytest.raises(LabError, match="has no build/"):
         bench.artifacts.tree(kernel)
 

@@ -3,11 +3,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from vmlab import lab, lacking, selfcheck
+from vmlab import lab, lacking, machines, selfcheck
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
@@ -142,6 +143,24 @@ def test_facts_are_put_into_patterns_and_commands(tmp_path):
     one = expanded(tmp_path, text).on("2.6.8")
     assert one.program() == ["run\t0\t-\t0\techo 8"]
     assert one.steps[0].text("output") == "^8$"
+
+
+@pytest.mark.parametrize(
+    ("release", "text", "said"),
+    [
+        ("2.6.9", "image: debian\n", "2.6.9 is before Linux 3.2: Debian's C library"),
+        ("3.2.0-4-686", "image: debian\n", None),
+        ("3.2.0-4-686", "firmware: [a.bin]\n", "3.2.0-4-686 is before Linux 3.7: older"),
+        ("3.7", "firmware: [a.bin]\n", None),
+        ("2.6.8", "", None),
+    ],
+)  # fmt: skip
+def test_what_a_kernel_is_too_old_for_is_not_tried(tmp_path, release, text, said):
+    path = tmp_path / "case.yaml"
+    path.write_text(f"{HEAD}{text}steps:\n  - sleep: 1s\n")
+    wanted = load(path, Known(firmware=frozenset({"a.bin"}))).scenario
+    found = machines.too_old(SimpleNamespace(release=release), wanted)
+    assert (found or "").startswith(said or "") and (found is None) == (said is None)
 
 
 def test_every_feature_is_looked_for_by_kernels_check():

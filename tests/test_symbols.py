@@ -5,6 +5,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from elftools.elf.elffile import ELFFile
@@ -12,6 +13,8 @@ from elftools.elf.elffile import ELFFile
 from vmlab import symbols
 from vmlab.crash import Crash, Frame
 from vmlab.errors import LabError
+from vmlab.frames import Frames
+from vmlab.project import Project, Settings
 from vmlab.symbols import Root, Sources, elf, lines, sources
 
 # `fail` ends in a trap; nothing stands behind the call in `last`, so what it returns to is
@@ -294,6 +297,19 @@ def test_a_file_that_cannot_be_read_is_said_and_costs_the_lines_alone(module, sp
     said: list[str] = []
     assert resolved(module, one, say=said.append) == (one,)
     assert [line for line in said if line.startswith("source lines of boom") and expected in line]
+
+
+def test_what_is_in_the_way_of_lines_is_said_once_of_each_kernel(module):
+    said: list[str] = []
+    catalog = SimpleNamespace(
+        say=said.append, vmlinux=lambda *_: None, cached_headers=lambda _: None
+    )
+    named = Frames(Project(module.parent, Settings()), SimpleNamespace(catalog=catalog))
+    one = crash(Frame("fail", 1, 9, "boom"))
+    for at, kernel in enumerate(("one", "one", "two")):
+        found = {"boom": module.parent / f"run-{at}"}
+        named.named(one, SimpleNamespace(id=kernel), found)
+    assert [text.count("source lines of boom") for text in said] == [1, 1]
 
 
 def test_without_binutils_the_frames_stay_and_that_is_said(module, monkeypatch):

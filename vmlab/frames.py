@@ -5,7 +5,7 @@ The reader of ELF files takes long to import, and most runs need none.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ class Frames:
     project: Project
     artifacts: Artifacts
     fetch: bool = False
+    _said: set[tuple[str, str]] = field(default_factory=set, init=False, compare=False, repr=False)
 
     def resolved(self, crash: Crash, job: Job) -> Crash:
         """A run's crash with all source lines that can be had; what is in the way is said."""
@@ -48,7 +49,18 @@ class Frames:
         from vmlab import symbols
 
         vmlinux, where = self.vmlinux(kernel), self.sources(kernel)
-        return symbols.resolve(crash, modules, vmlinux, where, self.artifacts.catalog.say)
+        return symbols.resolve(crash, modules, vmlinux, where, self._once(kernel))
+
+    def _once(self, kernel: Kernel) -> Say:
+        """Says what is in the way of a kernel's or a module's lines the first time only."""
+
+        def say(text: str) -> None:
+            about = kernel.id, text.partition(": ")[0]
+            if about not in self._said:
+                self._said.add(about)
+                self.artifacts.catalog.say(text)
+
+        return say
 
     def vmlinux(self, kernel: Kernel) -> Path | None:
         """The kernel with debug information, None where there is none."""

@@ -12,6 +12,7 @@ from vmlab.guest import devices, program, qemu
 from vmlab.images import Userland
 from vmlab.perturb import perturbation
 from vmlab.scenario import Expanded
+from vmlab.scenario.facts import number_of
 from vmlab.scenario.model import Scenario
 
 
@@ -64,6 +65,18 @@ def exact(machine: qemu.Machine, backend: str, restored: bool) -> bool:
     on_its_clock = machine.clock == "virtual" and not machine.role
     alone = machine.cpus == 1 or restored
     return on_its_clock and alone and devices.exact(machine.devices) and backend == "qemu"
+
+
+def too_old(kernel: Kernel, scenario: Scenario) -> str | None:
+    """What of it a kernel is too old for, whatever it is configured with."""
+    number = number_of(kernel.release)
+    for wish, since, why in (
+        (scenario.image == "debian", (3, 2), "Debian's C library refuses older kernels"),
+        (bool(scenario.firmware), (3, 7), "older kernels ask a program for firmware"),
+    ):
+        if wish and number < since:
+            return f"{kernel.release} is before Linux {'.'.join(map(str, since))}: {why}"
+    return None
 
 
 def beyond(backend: Backend, scenario: Scenario) -> str | None:

@@ -283,6 +283,8 @@ class Runner:
                 return skip.reason
         if reason := machines.beyond(self.backend, expanded.scenario):
             return reason
+        if reason := machines.too_old(kernel, expanded.scenario):
+            return reason
         if expanded.scenario.config:
             return self._lacks(self.catalog.obtain(kernel), expanded.scenario.config)
         return None

@@ -92,7 +92,12 @@ class Catalog:
             found = self._tree(kernel) / place / kernel.id
             if (found / "kernel").is_dir():
                 return found
-        raise Unavailable(f"{kernel.id}: {_holder(kernel)} its modules")
+        raise Unavailable(
+            f"{kernel.id} was added without its own modules: copy lib/modules/{kernel.release} of "
+            "its box into the folder, as modules/, and add it anew"
+            if kernel.added
+            else f"{kernel.id}: none of its packages holds its modules"
+        )
 
     def config(self, kernel: Kernel) -> frozenset[str] | None:
         """The options that are y or m in a kernel; None where its packages do not tell."""
