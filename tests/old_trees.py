@@ -7,6 +7,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+import old_pci
+
 CONFIG = """\
 CONFIG_X86=y
 CONFIG_X86_32=y
@@ -225,6 +227,7 @@ _HEADERS = [
     "gfp",
     "init",
     "interrupt",
+    "io",
     "jiffies",
     "kernel",
     "kthread",
@@ -285,11 +288,15 @@ def tree(era: Era, folder: Path) -> Path:
     version += f'#define UTS_RELEASE "{era.release}"\n'
     version += "#define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))\n"
     (linux / "version.h").write_text(version)
+    guard = "#ifndef MINI_{0}_H\n#define MINI_{0}_H\n#include <linux/mini.h>\n{1}#endif\n"
+    pci = guard.format("PCI", old_pci.declared(era.number, firmware=era.hrtimer == "new"))
+    for name in old_pci.HEADERS:
+        (linux / f"{name}.h").write_text(pci)
     for name in _HEADERS:
-        place = folder / "include/asm" if name in ("div64", "processor") else linux
+        of_arch = name in ("div64", "processor") or (name == "io" and era.number < (2, 6, 20))
+        place = folder / "include/asm" if of_arch else linux
         (place / f"{name}.h").write_text("#include <linux/mini.h>\n")
     walk = _LOCK if era.lock else ""
-    guard = "#ifndef MINI_{0}_H\n#define MINI_{0}_H\n#include <linux/mini.h>\n{1}#endif\n"
     (linux / "sched.h").write_text(guard.format("SCHED", walk))
     (linux / "rcupdate.h").write_text(guard.format("RCU", _RCU))
     if era.hrtimer:

@@ -19,7 +19,7 @@ from vmlab.errors import LabError, UsageError
 ROOT = Path(__file__).parent.parent
 OLDEST = old_trees.ERAS[0]
 RECENT = old_trees.ERAS[-1]
-MODULES = ["kthread_monitor", "monitor_client", "lost_wakeup", "crash_lab"]
+MODULES = ["kthread_monitor", "monitor_client", "lost_wakeup", "crash_lab", "edu_lab"]
 
 
 class Bench:

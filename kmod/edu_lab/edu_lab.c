@@ -9,21 +9,16 @@
  */
 #define LOG "edu_lab: "
 
-#include <linux/completion.h>
 #include <linux/delay.h>
-#include <linux/dma-mapping.h>
 #include <linux/errno.h>
-#include <linux/firmware.h>
 #include <linux/init.h>
-#include <linux/interrupt.h>
-#include <linux/io.h>
-#include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
-#include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+
+#include "../include/vmlab/pci.h"
 
 #define VENDOR 0x1234
 #define DEVICE 0x11e8
@@ -71,7 +66,7 @@ struct edu {
 	size_t size; /* of what is in the buffer */
 };
 
-static irqreturn_t on_irq(int number, void *data)
+static VMLAB_IRQ_HANDLER(on_irq, number, data)
 {
 	struct edu *edu = data;
 	u32 status = readl(edu->regs + REG_IRQ_STATUS);
@@ -115,7 +110,7 @@ static int try_factorial(struct edu *edu)
 
 static int wait_for(struct edu *edu, const char *what, u32 wanted)
 {
-	if (!wait_for_completion_timeout(&edu->irq, msecs_to_jiffies(WAIT_MS))) {
+	if (!vmlab_wait_for(&edu->irq, WAIT_MS)) {
 		printk(KERN_ERR LOG "%s: no interrupt in %d ms\n", what, WAIT_MS);
 		return -ETIMEDOUT;
 	}
@@ -148,7 +143,7 @@ static int fill(struct edu *edu)
 		edu->size = snprintf(edu->buffer, BUFFER_SIZE, "there and back again");
 		return 0;
 	}
-	error = request_firmware(&file, firmware, &edu->pci->dev);
+	error = vmlab_request_firmware(&file, firmware, &edu->pci->dev);
 	if (error) {
 		printk(KERN_ERR LOG "firmware %s: error %d\n", firmware, error);
 		return error;
@@ -156,7 +151,7 @@ static int fill(struct edu *edu)
 	edu->size = min_t(size_t, file->size, BUFFER_SIZE / 2);
 	memcpy(edu->buffer, file->data, edu->size);
 	printk(KERN_INFO LOG "firmware %s: %zu bytes\n", firmware, file->size);
-	release_firmware(file);
+	vmlab_release_firmware(file);
 	return 0;
 }
 
@@ -193,7 +188,7 @@ static void put(struct edu *edu)
 	if (edu->buffer)
 		dma_free_coherent(&edu->pci->dev, BUFFER_SIZE, edu->buffer, edu->bus);
 	if (edu->regs)
-		pci_iounmap(edu->pci, edu->regs);
+		vmlab_pci_iounmap(edu->pci, edu->regs);
 	pci_release_regions(edu->pci);
 	pci_disable_device(edu->pci);
 	kfree(edu);
@@ -211,10 +206,8 @@ static int get(struct edu *edu)
 		return error;
 	}
 	pci_set_master(edu->pci);
-	edu->regs = pci_iomap(edu->pci, 0, 0);
-	error = edu->regs ? dma_set_mask(&edu->pci->dev, DMA_BIT_MASK(DMA_BITS)) : -ENOMEM;
-	if (!error)
-		error = dma_set_coherent_mask(&edu->pci->dev, DMA_BIT_MASK(DMA_BITS));
+	edu->regs = vmlab_pci_iomap(edu->pci, 0);
+	error = edu->regs ? vmlab_dma_set_masks(edu->pci, DMA_BITS) : -ENOMEM;
 	if (!error)
 		edu->buffer = dma_alloc_coherent(&edu->pci->dev, BUFFER_SIZE, &edu->bus, GFP_KERNEL);
 	return error || edu->buffer ? error : -ENOMEM;
@@ -222,11 +215,12 @@ static int get(struct edu *edu)
 
 static int edu_probe(struct pci_dev *pci, const struct pci_device_id *id)
 {
-	struct edu *edu = kzalloc(sizeof(*edu), GFP_KERNEL);
+	struct edu *edu = kmalloc(sizeof(*edu), GFP_KERNEL);
 	int error;
 
 	if (!edu)
 		return -ENOMEM;
+	memset(edu, 0, sizeof(*edu));
 	edu->pci = pci;
 	init_completion(&edu->irq);
 	error = get(edu);
