@@ -160,6 +160,22 @@ def test_only_firmware_has_directories_and_none_leads_elsewhere(name):
     assert "firmware/a/b" in program.names(program.archive([], {"firmware/a/b": b""}))
 
 
+@pytest.mark.parametrize(
+    ("release", "name", "boots"),
+    [("2.6.29", "edu", True), ("2.6.30", "edu", False), ("2.6.9", "ivshmem", False)],
+)
+def test_an_old_kernel_that_cannot_find_a_forgotten_device_anew_boots(
+    tmp_path, monkeypatch, release, name, boots
+):
+    head = bytearray(0x300)
+    head[0x202:0x206], head[0x20E:0x210] = b"HdrS", b"\0\1"
+    (tmp_path / "vmlinuz").write_bytes(bytes(head) + release.encode() + b"\0")
+    tried = []
+    monkeypatch.setattr(Snapshots, "_try", lambda *_: tried.append(True))
+    assert Snapshots(Cache(tmp_path / "cache"), print).memory(boot(tmp_path, name)) is None
+    assert tried == ([] if boots else [True])
+
+
 def test_a_machine_that_cannot_be_frozen_boots_and_nobody_tries(tmp_path):
     made = Snapshots(Cache(tmp_path), lambda text: pytest.fail(text))
     assert made.memory(boot(tmp_path, "edu", "nvme")) is None

@@ -91,14 +91,22 @@ def last_words(kernel: Path) -> bytes:
 
 
 def panic_word(kernel: Path) -> str:
-    """The kernel's `panic=` that resets it soonest after a panic; one that is no bzImage is taken
-    for new."""
+    """The kernel's `panic=` that resets it soonest after a panic."""
+    return next(one.word for one in RESETS if number(kernel) >= one.since)
+
+
+def finds_anew(kernel: Path) -> bool:
+    """Whether a kernel can be told to look for its PCI devices again (/sys/bus/pci/rescan)."""
+    return number(kernel) >= (2, 6, 30)
+
+
+def number(kernel: Path) -> tuple[int, ...]:
+    """The numbers of a kernel's release, by its header; one that names none is taken for new."""
     try:
         found = re.match(r"\d+(?:\.\d+)*", release(kernel) or "")
     except OSError:
-        found = None  # who boots it says so
-    number = tuple(int(part) for part in found[0].split(".")) if found else _NEW
-    return next(one.word for one in RESETS if number >= one.since)
+        return _NEW  # who boots it says so
+    return tuple(int(part) for part in found[0].split(".")) if found else _NEW
 
 
 def _for_64_bits(kernel: Path) -> bool:

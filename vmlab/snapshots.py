@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from vmlab import bootable
 from vmlab.cache import Cache, content_key
 from vmlab.errors import LabError
 from vmlab.guest import devices, qemu, snapshot
@@ -36,6 +37,8 @@ class Snapshots:
         Raises BootError where a guest does not come to its program, and tries only once.
         """
         if boot.machine.clock != "virtual" or not devices.frozen(boot.machine.devices):
+            return None
+        if devices.forgotten(boot.machine.devices) and not bootable.finds_anew(boot.kernel):
             return None
         key = name(boot)
         with self._guard:

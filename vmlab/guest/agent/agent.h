@@ -49,7 +49,7 @@ void leave(void) __attribute__((noreturn));
 /* userland.c */
 void userland_start(void);
 void firmware_start(void);
-void pci_rescan(const char *ids);
+void pci_rescan(const char *ids, int frozen);
 
 /* peer.c: the other one of two guests. */
 void peer_start(void);

@@ -117,12 +117,13 @@ static char *unpack_program(void)
  * "freeze MS" the guest stops here, after so many milliseconds, and a snapshot is made of it; each guest that begins
  * from it finds a mode of its own.
  */
-static char *read_mode(void)
+static char *read_mode(int *frozen)
 {
 	uint32_t size;
 	char *mode = fwcfg_read(MODE_FILE, &size);
 
-	if (mode && !strncmp(mode, "freeze", strlen("freeze"))) {
+	*frozen = mode && !strncmp(mode, "freeze", strlen("freeze"));
+	if (*frozen) {
 		int settle_ms = atoi(mode + strlen("freeze"));
 
 		/* Other processors go on for a moment after this one has stopped: they are let fall idle. */
@@ -165,7 +166,7 @@ int main(void)
 {
 	struct utsname kernel;
 	char *steps, *mode, *served, *perturbed, *rescanned, *after;
-	int ran;
+	int ran, frozen;
 
 	if (iopl(3))
 		return 1;
@@ -178,7 +179,7 @@ int main(void)
 	entropy_credit();
 	userland_start();
 	health_start();
-	mode = read_mode();
+	mode = read_mode(&frozen);
 	after = strstr(mode, AFTER);
 	if (after) /* that is no part of what the kernel's random numbers come from */
 		*after = 0;
@@ -191,7 +192,7 @@ int main(void)
 	firmware_start();
 	rescanned = strstr(mode, RESCAN_MODE);
 	if (rescanned)
-		pci_rescan(rescanned + strlen(RESCAN_MODE));
+		pci_rescan(rescanned + strlen(RESCAN_MODE), frozen);
 	if (strstr(mode, PEER_MODE))
 		peer_start();
 	children_start(strtoull(mode, NULL, 10));

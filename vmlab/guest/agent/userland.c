@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What an image may want begun, firmware, and devices that a snapshot has forgotten. */
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -95,14 +96,17 @@ static int among(const char *ids, unsigned vendor, unsigned device)
  * Some of QEMU's devices are not in a snapshot's state: their registers are as at the machine's
  * start. The kernel forgets such devices, finds them anew, and gives them their addresses again.
  */
-void pci_rescan(const char *ids)
+void pci_rescan(const char *ids, int frozen)
 {
 	DIR *devices;
 	struct dirent *entry;
 	char path[300], list[256];
 
-	if (access(PCI "/rescan", W_OK)) /* before 2.6.30: such a guest must boot */
+	if (access(PCI "/rescan", W_OK)) { /* before 2.6.30, or without CONFIG_HOTPLUG */
+		if (frozen)
+			lab_fault("finding devices anew, which " PCI "/rescan does", errno);
 		return;
+	}
 	devices = opendir(PCI "/devices");
 	snprintf(list, sizeof(list), "%.*s", (int)strcspn(ids, " "), ids);
 	while (devices && (entry = readdir(devices)))
