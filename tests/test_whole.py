@@ -1,5 +1,6 @@
 """Folders built as a whole, against a kernel tree that takes no compiler."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -200,8 +201,9 @@ def test_a_build_that_asks_its_user_gets_no_answer_and_does_not_wait(built, ask)
 
 
 def test_a_build_has_no_terminal_of_its_caller_s(tmp_path):
-    alone = "import os; print(os.getsid(0) == os.getpid(), os.isatty(0))"
+    alone = f"import os; print(os.getsid(0) != {os.getsid(0)}, os.isatty(0))"
     assert HERE.run([sys.executable, "-c", alone], tmp_path).stdout == "True False\n"
+    assert HERE.run(["sh", "-c", ": < /dev/tty"], tmp_path).returncode
 
 
 def test_what_builds_left_and_links_that_lead_out_are_not_copied(tmp_path):

@@ -155,8 +155,9 @@ class Artifacts:
         wanted ones raises NotForKernel, or ModuleBuildError.
         """
         tree, source = self.tree(kernel), folder.path
+        builder = replace(self._builder, limit_s=folder.limit_s)
         if folder.way != "apart":
-            built = self._whole(tree, folder)
+            built = self._whole(tree, folder, builder)
             for name in wanted:
                 if name not in built:
                     raise whole.missing(tree, folder, name, list(built))
@@ -165,11 +166,11 @@ class Artifacts:
         key = kbuild.key(tree, files, wanted, self._compiler_of(tree))
 
         def make(directory: Path) -> None:
-            kbuild.build(tree, source, wanted, directory, builder=self._builder)
+            kbuild.build(tree, source, wanted, directory, builder=builder)
 
         return kbuild.modules(self.cache.get("modules", key, make))
 
-    def _whole(self, tree: kbuild.Tree, folder: whole.Folder) -> dict[str, Path]:
+    def _whole(self, tree: kbuild.Tree, folder: whole.Folder, builder: Builder) -> dict[str, Path]:
         """A build that failed is not tried again by the runs that want the same."""
         files = folder.files()
         key = whole.key(tree, folder, files, self._compiler(tree.arch))
@@ -177,7 +178,7 @@ class Artifacts:
             raise self._refused[key]
         try:
             made = self.cache.get(
-                "modules", key, lambda made: whole.build(tree, folder, files, made, self._builder)
+                "modules", key, lambda made: whole.build(tree, folder, files, made, builder)
             )
         except (whole.NotForKernel, kbuild.ModuleBuildError) as error:
             self._refused[key] = error

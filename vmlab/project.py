@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from vmlab.build.process import LIMIT_S
 from vmlab.build.whole import Folder, Way
 from vmlab.cache import content_key
 from vmlab.errors import UsageError
@@ -14,8 +15,10 @@ from vmlab.known_failures import KnownFailure
 from vmlab.scenario import Expanded, Known, Loaded, ScenarioError, expand, load
 from vmlab.scenario.check import unknown
 from vmlab.scenario.positions import read
+from vmlab.scenario.values import Duration
 
 FILE = "vmlab.yaml"
+_BUILD_MS = round(LIMIT_S * 1000)
 LEFT_OUT = frozenset({"demo", "slow", "crash"})
 """Tags of scenarios that are run only where they are named."""
 
@@ -31,6 +34,9 @@ class Settings(BaseModel):
         default="apart",
         description="apart: each module's directory has its Kbuild; kbuild: the directory as a "
         "whole, with its own; dkms: as a whole, as its dkms.conf says",
+    )
+    build_timeout: Duration = Field(
+        default=_BUILD_MS, description="how long a build's command may take"
     )
     names: list[str] = Field(default=[], description="the modules of a whole: their files' names")
     scenarios: str = Field(default="scenarios", description="the scenario files")
@@ -57,7 +63,8 @@ class Project:
     def folder(self) -> Folder:
         """The same with how it is built."""
         left_out = (self.output, self.root / self.settings.scenarios)
-        return Folder(self.modules, self.settings.build, left_out)
+        limit_s = self.settings.build_timeout / 1000
+        return Folder(self.modules, self.settings.build, left_out, limit_s)
 
     @property
     def output(self) -> Path:
@@ -72,7 +79,9 @@ class Project:
     def identity(self) -> str:
         """The same in every checkout: of its settings, but for what is known to fail, and of the
         names of its scenarios."""
-        settings = self.settings.model_dump_json(exclude={"known_failures", "name"})
+        settings = self.settings.model_dump_json(
+            exclude={"known_failures", "name", "build_timeout"}
+        )
         return content_key(settings, *(path.stem for path in self.scenario_files()))
 
     def module_names(self) -> frozenset[str]:

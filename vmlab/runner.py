@@ -15,7 +15,7 @@ from vmlab import crash, machines, pair, story
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, Job
-from vmlab.build import sandbox
+from vmlab.build import process
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.musl import CompileError
 from vmlab.cache import content_key
@@ -157,7 +157,7 @@ class Runner:
     def stop(self) -> None:
         """Ends the guests and the builds that run now."""
         self._stop.set()
-        sandbox.end()
+        process.end()
 
     def _stopped(self) -> bool:
         """Asked now and then while a guest runs."""

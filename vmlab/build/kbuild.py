@@ -13,6 +13,7 @@ from pathlib import Path
 from vmlab.arch import Arch
 from vmlab.build import eras
 from vmlab.build.environment import environment
+from vmlab.build.process import Done
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
 from vmlab.errors import VmlabError
@@ -20,6 +21,7 @@ from vmlab.errors import VmlabError
 _ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b")
 _SOURCES = ("*.c", "*.h", "*.S", "Kbuild", "Makefile", "*.lds")
 _MESSAGE_LINES = 30
+_LAST_LINES = 5  # of a build that the lab ended
 # What the kernel's configuration asks for, and this host cannot give or nothing here reads.
 _INSTEAD = {
     "CONFIG_DEBUG_INFO_BTF_MODULES": "",  # it would need pahole, and nothing here reads it
@@ -152,7 +154,7 @@ def build(
         done = builder.run(words, directory, [tree.headers] if tree.number else [])
     (directory / "build.log").write_text(shlex.join(words) + "\n" + done.stdout + done.stderr)
     if done.returncode:
-        said = message(done.stdout, done.stderr, directory)
+        said = message(done, directory)
         raise ModuleBuildError(tree.id, by_hand(tree, source, wanted), said)
     return words
 
@@ -200,12 +202,17 @@ def needed(source: Path, wanted: Sequence[str]) -> list[str]:
     return order
 
 
-def message(out: str, err: str, directory: Path) -> str:
-    """What a failed build said, from its first error on, with paths as the author knows them."""
-    lines = err.splitlines() or out.splitlines()
-    first = next((number for number, line in enumerate(lines) if _ERROR.search(line)), 0)
-    start = max(0, first - 1)
-    kept = lines[start : start + _MESSAGE_LINES]
+def message(done: Done, directory: Path) -> str:
+    """What a failed build said, from its first error on, with paths as the author knows them; of
+    one that the lab ended why, and its last words."""
+    lines = done.stderr.splitlines() or done.stdout.splitlines()
+    if done.ended:
+        last = [*done.stdout.splitlines()[-_LAST_LINES:], *done.stderr.splitlines()[-_LAST_LINES:]]
+        kept = [done.ended, *(["its last words:"] if last else []), *last]
+    else:
+        first = next((number for number, line in enumerate(lines) if _ERROR.search(line)), 0)
+        start = max(0, first - 1)
+        kept = lines[start : start + _MESSAGE_LINES]
     return "\n".join(kept).replace(f"{directory}/", "")
 
 

@@ -67,7 +67,7 @@ class Toolchain:
         done = builder.run(command, output.parent, {path.parent for path in sources})
         specs_file.unlink(missing_ok=True)
         if done.returncode:
-            raise CompileError(output.name, self.arch, done.stderr)
+            raise CompileError(output.name, self.arch, done.ended or done.stderr)
         return command
 
 

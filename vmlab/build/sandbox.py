@@ -4,17 +4,16 @@ bubblewrap gives it an empty root with what is named here, no network and no oth
 the lab runs as root, the build runs as a user that owns nothing but that directory.
 """
 
-import contextlib
 import functools
 import os
 import shutil
-import signal
 import stat
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmlab.build import process
 from vmlab.build.environment import environment
 from vmlab.errors import LabError
 
@@ -25,7 +24,6 @@ _TOOLS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SETTINGS = ("/etc/alternatives", "/etc/ld.so.cache")
 _BOUNDS = {"core": 0, "fsize": 4 << 30, "nofile": 4096, "nproc": 4096}
 _TRIAL_S = 20
-_RUNNING: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -34,20 +32,22 @@ class Builder:
 
     sandboxed: bool = False
     readable: tuple[Path, ...] = field(default=())  # besides the host's tools
+    limit_s: float = process.LIMIT_S
 
     def run(
         self, words: Sequence[str], directory: Path, sources: Iterable[Path] = ()
-    ) -> "subprocess.CompletedProcess[str]":
+    ) -> process.Done:
         """Runs a command that writes into the directory and reads `sources`.
 
         Raises LabError where a sandbox is wanted and cannot be had.
         """
         if not self.sandboxed:
-            return _ran(words, environment())
+            return process.run(words, environment(), self.limit_s)
         check()
         inside = [*command(directory, [*self.readable, *sources], _root()), *words]
         with _Lent(directory):
-            return _ran(inside, {"PATH": _PATH, "HOME": HOME, "TMPDIR": "/tmp", "LC_ALL": "C"})
+            env = {"PATH": _PATH, "HOME": HOME, "TMPDIR": "/tmp", "LC_ALL": "C"}
+            return process.run(inside, env, self.limit_s)
 
     def refuse(self, source: Path, files: Iterable[str]) -> None:
         """Raises LabError for a file that leads out of its sources, where a sandbox is wanted."""
@@ -135,31 +135,6 @@ def _tool(path: Path) -> list[str]:
     if path.is_symlink():
         return ["--symlink", os.readlink(path), str(path)]
     return ["--ro-bind-try", str(path), str(path)]
-
-
-def _ran(words: Sequence[str], env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """In a session of its own: what asks a question finds no terminal, and does not wait."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=env,
-        errors="replace", start_new_session=True,
-    ) as started:  # fmt: skip
-        _RUNNING.add(started.pid)
-        try:
-            out, err = started.communicate()
-        except BaseException:
-            os.killpg(started.pid, signal.SIGKILL)
-            raise
-        finally:
-            _RUNNING.discard(started.pid)
-    return subprocess.CompletedProcess(words, started.returncode, out, err)
-
-
-def end() -> None:
-    """Ends the builds that other threads run now: Ctrl-C does not reach their sessions."""
-    for pid in list(_RUNNING):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
 
 
 class _Lent:

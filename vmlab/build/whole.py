@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from vmlab.build import copies, kbuild, makefile
 from vmlab.build.kbuild import ModuleBuildError, Tree
+from vmlab.build.process import LIMIT_S
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
 from vmlab.catalog import Unavailable
@@ -35,6 +36,7 @@ class Folder:
     path: Path
     way: Way
     left_out: tuple[Path, ...] = ()
+    limit_s: float = LIMIT_S  # for each command of a build
 
     def files(self) -> dict[str, bytes]:
         return copies.contents(self.path, self.left_out)
@@ -75,7 +77,7 @@ class _Place:
         with (self.directory / "build.log").open("a") as file:
             file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
         if done.returncode:
-            said = kbuild.message(done.stdout, done.stderr, work) or f"status {done.returncode}"
+            said = kbuild.message(done, work) or f"status {done.returncode}"
             raise ModuleBuildError(self.tree.id, f"vmlab build --kernel {self.tree.id}", said)
 
 

@@ -4,12 +4,11 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import Arch
-from vmlab.build import kbuild
+from vmlab.build import kbuild, process
 from vmlab.build.environment import environment
 from vmlab.build.eras import Compiler
 from vmlab.errors import UsageError, VmlabError
@@ -23,6 +22,7 @@ REPRODUCIBLE = {
 }
 _NUMBERS = ("VERSION", "PATCHLEVEL", "SUBLEVEL")
 _CCACHE_SIZE = "5G"
+_LIMIT_S = 24 * 3600.0
 
 
 class KernelBuildError(VmlabError):
@@ -64,14 +64,11 @@ class Make:
     def run(self, what: str, *targets: str) -> str:
         """Returns what make said. Raises KernelBuildError with its first error."""
         words = self.words(*targets)
-        done = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", check=False,
-            stdin=subprocess.DEVNULL, env=environment(**self._environment()), pass_fds=self.held,
-        )  # fmt: skip
+        done = process.run(words, environment(**self._environment()), _LIMIT_S, self.held)
         log = self.out.with_name("build.log")
         log.write_text(f"{shlex.join(words)}\n{done.stdout}{done.stderr}")
         if done.returncode:
-            said = kbuild.message(done.stdout, done.stderr, self.tree)
+            said = kbuild.message(done, self.tree)
             raise KernelBuildError(what, shlex.join(words), said)
         return done.stdout
 
