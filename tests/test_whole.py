@@ -73,6 +73,11 @@ def test_a_makefile_that_is_a_kbuild_file_and_a_wrapper_is_built(built):
     assert built("kbuild", {"Makefile": WRAPPER, "duck.c": "x\n"}) == {"duck": "x\ngcc -m32\n"}
 
 
+def test_an_option_that_the_author_s_own_make_gives_is_given(built):
+    text = "obj-$(CONFIG_SWAN) := swan.o\nall:\n\tmake -C x M=. CONFIG_SWAN=m modules\n"
+    assert set(built("kbuild", {"Makefile": text, "swan.c": "hiss\n"})) == {"swan"}
+
+
 def test_folders_without_a_common_kbuild_are_built_together(built):
     files = {"a/Kbuild": "obj-m += a.o\n", "a/a.c": "", "b/Makefile": "obj-m = b.o\n", "b/b.c": ""}
     assert set(built("kbuild", {**files, "Makefile": "all:\n\tfalse\n"})) == {"a", "b"}

@@ -1,17 +1,19 @@
 """What the Kbuild files of a folder say of modules, read without make.
 
-Conditions are not followed: what stands in any branch is taken as said.
+Which branches of conditions are followed is in `vmlab.build.assignments`.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmlab.build.assignments import ASSIGNMENT, assignments, put
+
 FILES = ("Kbuild", "Makefile")
-_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([\w.$(){}-]+)\s*[:+?]?=\s*(.*?)\s*$")
-_OBJECT = re.compile(r"obj-(m|y|\$[({]CONFIG_\w+[)}])$")
-_VARIABLE = re.compile(r"\$[({](\w+)[)}]")
+_OBJECT = re.compile(r"obj-((?:m|y|\$[({]\w+[)}])+)$")
+_OPTION = re.compile(r"\$[({](CONFIG_\w+)[)}]")
+_SET = re.compile(r"\b(CONFIG_\w+)[ \t]*[:?]?=[ \t]*[my]\b")
 _DEEPEST = 6  # directories
 _PLACE = re.compile(
     r"/lib/modules/(?:\$\([^)\n]*\)|\$\{[^}\n]*\}|`[^`\n]*`|[^/\s$`]+)/(?:build|source)\b"
@@ -21,7 +23,7 @@ _ASKED = {
     "-m": re.compile(r"\$\(shell uname -m\)|`uname -m`"),
 }
 # Part of the name of what is built from settled files.
-SETTLING = f"{_PLACE.pattern} {_ASKED} {_ASSIGNMENT.pattern}"
+SETTLING = f"{_PLACE.pattern} {_ASKED} {ASSIGNMENT.pattern}"
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,24 @@ class Made:
     name: str
     folder: Path  # from the root
     sources: tuple[Path, ...]
-    option: str | None = None  # the CONFIG_ that it is built with
+    option: str | None = None  # the CONFIG_ that it is built with, where the kernel gives that
+    own: str | None = None  # or the folder's own, which a make of its author's gives
 
 
 def modules(root: Path) -> list[Made]:
     """All modules below a folder, in the order in which its Kbuild files name them."""
     found: dict[str, Made] = {}
-    for folder in _folders(root):
-        for made in _of(root, folder):
+    folders = list(_folders(root))
+    given = _given(folders)
+    for folder in folders:
+        for made in _of(root, folder, given):
             found.setdefault(made.name, made)
     return list(found.values())
+
+
+def options(root: Path) -> dict[str, str]:
+    """What make has to be given where a folder's own Makefile would give it to the kernel's."""
+    return {made.own: "m" for made in modules(root) if made.own}
 
 
 def roots(root: Path) -> list[Path]:
@@ -76,22 +86,7 @@ def _hidden(folder: Path) -> bool:
 def _statements(folder: Path) -> list[tuple[str, str]]:
     """Every assignment of the file that kbuild reads there: name, value."""
     path = next(folder / name for name in FILES if (folder / name).is_file())
-    text = path.read_text(errors="replace").replace("\\\n", " ")
-    lines = [line.partition("#")[0] for line in text.splitlines() if not line.startswith("\t")]
-    indented = [
-        line[1:].partition("#")[0] for line in text.splitlines() if line.startswith("\tobj-")
-    ]
-    found = [_ASSIGNMENT.match(line) for line in (*lines, *indented)]
-    made = [(one[1], one[2]) for one in found if one]
-    values = {name: value for name, value in made if _VARIABLE.search(name) is None}
-    return [(_put(name, values), _put(value, values)) for name, value in made]
-
-
-def _put(text: str, values: Mapping[str, str]) -> str:
-    """Variables of the file itself; others stay."""
-    for _ in range(4):
-        text = _VARIABLE.sub(lambda found: values.get(found[1], found[0]), text)
-    return text
+    return assignments(path.read_text(errors="replace"))
 
 
 def _objects(statements: list[tuple[str, str]]) -> Iterator[tuple[str, str | None]]:
@@ -99,20 +94,30 @@ def _objects(statements: list[tuple[str, str]]) -> Iterator[tuple[str, str | Non
     for name, value in statements:
         found = _OBJECT.match(name)
         if found:
-            config = found[1][2:-1] if found[1].startswith("$") else None
-            yield from ((word, config) for word in value.split())
+            option = _OPTION.fullmatch(found[1])
+            yield from ((word, option and option[1]) for word in value.split())
 
 
-def _of(root: Path, folder: Path) -> Iterator[Made]:
+def _of(root: Path, folder: Path, given: frozenset[str]) -> Iterator[Made]:
     statements = _statements(folder)
     where = folder.relative_to(root)
     for word, config in _objects(statements):
         if word.endswith(".o") and "$" not in word:
             name = Path(word).name.removesuffix(".o")
             sources = _sources(name, statements) or (f"{word.removesuffix('.o')}.c",)
-            # An option of the folder's own is given by its Makefile, and not by the kernel.
-            own = any(given == config for given, _ in statements)
-            yield Made(name, where, tuple(where / one for one in sources), None if own else config)
+            paths = tuple(where / one for one in sources)
+            own = config if config in given else None
+            yield Made(name, where, paths, None if own else config, own)
+
+
+def _given(folders: Iterable[Path]) -> frozenset[str]:
+    """Options that Makefiles of a folder's own set: for themselves, or for a make that they call.
+
+    No kernel gives those.
+    """
+    files = (folder / name for folder in folders for name in FILES)
+    texts = (path.read_text(errors="replace") for path in files if path.is_file())
+    return frozenset(name for text in texts for name in _SET.findall(text))
 
 
 def _sources(name: str, statements: list[tuple[str, str]]) -> tuple[str, ...]:
@@ -146,9 +151,9 @@ def settle(root: Path, kernel: str, machine: str, headers: Path) -> None:
 def _assigned(text: str, headers: Path) -> str:
     """The place of the headers where it is put together from variables of the same file."""
     lines = text.split("\n")
-    found = [_ASSIGNMENT.match(line) for line in lines]
-    values = {one[1]: one[2] for one in found if one and not _VARIABLE.search(one[1])}
+    found = [ASSIGNMENT.match(line) for line in lines]
+    values = {one[1]: one[3] for one in found if one and "$" not in one[1]}
     for number, one in enumerate(found):
-        if one and _PLACE.fullmatch(_put(one[2], values).rstrip("/")):
-            lines[number] = f"{lines[number][: one.start(2)]}{headers}"
+        if one and _PLACE.fullmatch(put(one[3], values).rstrip("/")):
+            lines[number] = f"{lines[number][: one.start(3)]}{headers}"
     return "\n".join(lines)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 Way = Literal["apart", "kbuild", "dkms"]
 _MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
 _STRIPPED = 8 << 20  # bytes; larger modules lose their debug information, as with DKMS all do
-_RECIPE = f"whole: settled, of a dkms.conf only what it names; strip {_STRIPPED}"  # of each name
+_RECIPE = (
+    f"whole: settled, own options, of a dkms.conf what it names; strip {_STRIPPED}"  # of each name
+)
 _KEPT = (".ko", ".gcno", "build.log", "Module.symvers")
 
 
@@ -106,8 +108,17 @@ def _kbuild(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
     roots = makefile.roots(work)
     if roots and Path() not in roots:
         (work / "Kbuild").write_text("".join(f"obj-m += {root}/\n" for root in roots))
-    words = [*kbuild.command(place.tree, work), f"-j{os.cpu_count() or 1}"]
-    place.run(words, work, {})
+    place.run([*_command(place.tree, work), f"-j{os.cpu_count() or 1}"], work, {})
+
+
+def by_hand(tree: Tree, folder: Folder) -> str:
+    """What builds a folder with its Kbuild where it stands, as it can be pasted into a shell."""
+    return shlex.join(_command(tree, folder.path))
+
+
+def _command(tree: Tree, work: Path) -> list[str]:
+    options = [f"{name}={value}" for name, value in makefile.options(work).items()]
+    return [*kbuild.command(tree, work), *options]
 
 
 def _dkms(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
@@ -213,4 +224,4 @@ def missing(tree: Tree, folder: Folder, name: str, built: Sequence[str]) -> Exce
         if config.get(option) not in ("y", "m"):
             return NotForKernel(f"{tree.id}: {name} is built with {option}, and that is not set")
     said = f"no {name}.ko was left; there are: {', '.join(sorted(built)) or 'none'}"
-    return ModuleBuildError(tree.id, shlex.join(kbuild.command(tree, folder.path)), said)
+    return ModuleBuildError(tree.id, by_hand(tree, folder), said)

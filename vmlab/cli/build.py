@@ -14,7 +14,7 @@ def build(
     build_sandbox: common.BuildSandbox = False,
 ) -> None:
     """Build modules, show the result and the command that makes it again."""
-    from vmlab.build import kbuild
+    from vmlab.build import kbuild, whole
     from vmlab.build.kbuild import ModuleBuildError
     from vmlab.catalog import Unavailable
     from vmlab.errors import UsageError
@@ -42,6 +42,10 @@ def build(
             typer.echo(f"{real.id}: {name}: {path}")
         if project.settings.build == "dkms":
             continue
-        words = kbuild.by_hand(artifacts.tree(real), project.modules, wanted)
+        tree = artifacts.tree(real)
+        if project.settings.build == "kbuild":
+            words = whole.by_hand(tree, project.folder)
+        else:
+            words = kbuild.by_hand(tree, project.modules, wanted)
         typer.echo(f"{real.id}: again by hand: {words}")
     sys.exit(1 if failed else 0)

@@ -1,0 +1,78 @@
+"""Kbuild files of strangers, read without make: which modules come of them."""
+
+import pytest
+
+from vmlab.build import makefile
+from vmlab.build.assignments import assignments
+
+# As drivers for several chips have it: one Makefile, and its first lines decide.
+CHIPS = """\
+CONFIG_DUCK = y
+CONFIG_GOOSE = n
+ifeq ($(CONFIG_DUCK), y)
+NAME = duck
+else ifeq ($(CONFIG_GOOSE), y)
+NAME = goose
+endif
+ifeq ($(CONFIG_GOOSE), y)
+NAME = gander
+PARTS += beak.o
+endif
+PARTS += wing.o
+PARTS += foot.o
+ifneq ($(KERNELRELEASE),)
+\tobj-$(CONFIG_DUCK_DRIVER) := $(NAME).o
+\t$(NAME)-y := $(PARTS)
+else
+export CONFIG_DUCK_DRIVER = m
+all:
+\tmake -C /lib/modules/`uname -r`/build M=$(CURDIR) modules
+endif
+"""
+CALLED = "obj-$(CONFIG_SWAN) := swan.o\nobj-$(CONFIG_PCI) += tern.o\nall:\n\tmake CONFIG_SWAN=m x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "made", "options"),
+    [(CHIPS, {"duck": ["wing.c", "foot.c"]}, {"CONFIG_DUCK_DRIVER": "m"}),
+     (CALLED, {"swan": ["swan.c"], "tern": ["tern.c"]}, {"CONFIG_SWAN": "m"}),
+     ("ALL := m\nobj-$(ALL)$(CONFIG_PCI) := a.o\n", {"a": ["a.c"]}, {}),
+     ("obj-$(ALL)$(CONFIG_PCI) := a.o\n", {"a": ["a.c"]}, {})],
+)  # fmt: skip
+def test_the_modules_of_a_makefile_and_what_it_is_to_be_given(tmp_path, text, made, options):
+    (tmp_path / "Makefile").write_text(text)
+    found = {one.name: [str(path) for path in one.sources] for one in makefile.modules(tmp_path)}
+    assert found == made
+    assert makefile.options(tmp_path) == options
+
+
+def test_an_option_of_the_kernel_s_stays_one(tmp_path):
+    (tmp_path / "Makefile").write_text(CALLED)
+    assert makefile.option(tmp_path, "tern") == "CONFIG_PCI"
+    assert makefile.option(tmp_path, "swan") is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "branches"),
+    [("ifeq ($(A),a)", "1"), ("ifneq ($(A),a)", "2"), ('ifeq "$(A)" "b"', "2"),
+     ("ifeq ('$(A)','a')", "1"), ("ifdef A", "1"), ("ifndef A", "2"), ("ifdef EMPTY", "2"),
+     ("ifeq ($(UNKNOWN),a)", "12"), ("ifdef UNKNOWN", "12"), ("ifeq ($(shell x),a)", "12"),
+     ("ifeq ($(A)$(EMPTY),$(strip a))", "12"), ("ifeq ($(SOMETIMES),1)", "12"),
+     ("ifeq ($(UNKNOWN),a)\nelse ifeq ($(A),a)", "1"), ("ifeq ($(A),a)\nX=1\nelse ifdef EMPTY", ""),
+     ("ifeq ($(A),a) # why", "1")],
+)  # fmt: skip
+def test_the_branches_of_a_condition_that_the_file_settles_are_followed(condition, branches):
+    """With variables of others, or of a branch that may not be taken, both are taken as said."""
+    text = (
+        "A := a\nEMPTY :=\nifdef UNKNOWN\nSOMETIMES = 1\nendif\n"
+        f"{condition}\nFOUND += 1\nelse\nFOUND += 2\nendif\n"
+    )
+    said = [value for name, value in assignments(text) if name == "FOUND"]
+    assert "".join(said) == branches
+
+
+def test_values_are_put_together_and_kept_as_make_does():
+    text = (
+        "A := 1\nA += 2\nB ?= 3\nB ?= 4\nexport C=$(A)/$(B)\nifeq (x,y)\nA = 5\nendif\nX := $(C)\n"
+    )
+    assert assignments(text)[-1] == ("X", "1 2/3")
