@@ -90,13 +90,35 @@ def test_the_project_that_is_written_is_a_good_one(tmp_path):
     assert "duck feathers= (int): how many it has" in load.text
 
 
-@pytest.mark.parametrize(("count", "memory"), [(16, 192), (17, 384)])
-def test_many_modules_get_more_memory(tmp_path, count, memory):
+def flock(folder: Path, count: int, text: str) -> Path:
+    """A folder of so many modules of one text."""
     names = [f"duck{number}" for number in range(count)]
     made = " ".join(f"{name}.o" for name in names)
-    folder = put(tmp_path, {"Kbuild": f"obj-m := {made}\n", **{f"{n}.c": POND for n in names}})
+    return put(folder, {"Kbuild": f"obj-m := {made}\n", **{f"{n}.c": text for n in names}})
+
+
+@pytest.mark.parametrize(("count", "memory"), [(16, 192), (17, 384)])
+def test_many_modules_get_more_memory(tmp_path, count, memory):
+    text = POND.replace("quack_loudly", "duck0_has_it").replace("ENODEV", "EINVAL")
+    folder = flock(tmp_path, count, text)
+    put(folder, {"duck0.c": DUCK.replace("quack_loudly", "duck0_has_it")})
     write(look(folder))
     assert [one.scenario.memory for one in loaded(folder)[1]] == [memory]
+
+
+@pytest.mark.parametrize(
+    ("count", "text", "runs"),
+    [(16, DUCK, 1), (17, DUCK, 17), (2, POND, 2), (1, POND, 1)],
+)  # fmt: skip
+def test_modules_that_need_no_other_are_loaded_alone_where_one_may_hide_the_rest(
+    tmp_path, count, text, runs
+):
+    """Where a device may be lacking, and a guest passes over what comes after."""
+    folder = flock(tmp_path, count, text.replace("EXPORT_SYMBOL", "VOID"))
+    found = look(folder)
+    write(found)
+    assert [len(expand(one)) for one in loaded(folder)[1]] == [runs]
+    assert len(found.apart) == (runs if runs > 1 else 0)
 
 
 def test_what_only_some_kernels_have_gets_a_run_for_each(tmp_path):
@@ -104,7 +126,7 @@ def test_what_only_some_kernels_have_gets_a_run_for_each(tmp_path):
     conf += 'if [ -n "$X" ]; then BUILT_MODULE_NAME[1]=po-nd; BUILT_MODULE_NAME[2]=reed; fi\n'
     found = look(put(tmp_path, {**KBUILD, "dkms.conf": conf}))
     write(found)
-    assert [one.name for one in found.sometimes] == ["po-nd", "reed"]
+    assert [one.name for one in found.apart] == ["po-nd", "reed"]
     project, (each, load) = loaded(tmp_path)
     assert load.scenario.modules == ["duck"]
     runs = expand(each)

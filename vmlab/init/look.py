@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from vmlab.build import dkms, makefile
@@ -9,8 +10,9 @@ from vmlab.build.whole import Way
 from vmlab.errors import UsageError
 from vmlab.init import meson
 from vmlab.init.csource import Sources, is_module, is_program, sources
-from vmlab.init.order import order
+from vmlab.init.order import linked, order
 
+MANY = 16  # modules that a guest of the usual size holds
 _NOTHING = """\
 no kernel module was found in {folder}: no dkms.conf, no Kbuild or Makefile with obj-m, no \
 meson.build with a target of one, and no C file with MODULE_LICENSE; go to the folder that holds \
@@ -19,11 +21,13 @@ the module's sources"""
 
 @dataclass(frozen=True)
 class Module:
-    """`always` is false where only some kernels can have it."""
+    """`always` is false where only some kernels can have it; `linked` is one that uses symbols of
+    others in the folder, or gives them some."""
 
     name: str
     always: bool
     sources: Sources
+    linked: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,23 @@ class Understood:
     read: str = ""  # the file that said so
 
     @property
-    def always(self) -> list[Module]:
-        return [one for one in self.modules if one.always]
+    def together(self) -> list[Module]:
+        """Those that one run loads."""
+        return [one for one in self.modules if one not in self.apart]
 
-    @property
-    def sometimes(self) -> list[Module]:
-        return [one for one in self.modules if not one.always]
+    @cached_property
+    def apart(self) -> list[Module]:
+        """Those with a run each: what became of one says nothing of another then.
+
+        These only some kernels have, or they may lack a device, or they are very many.
+        """
+        alone = [one for one in self.modules if one.always and not one.linked]
+        parted = [one for one in alone if len(alone) > MANY or one.sources.may_lack_a_device]
+        return [
+            one
+            for one in self.modules
+            if not one.always or (one in parted and len(self.modules) > 1)
+        ]
 
 
 @dataclass
@@ -64,12 +79,11 @@ def look(folder: Path) -> Understood:
         raise UsageError("\n".join([*notes, _NOTHING.format(folder=folder)]))
     known = {name: sources(found.paths.get(name, ())) for name, _ in found.names}
     always = dict(found.names)
-    ordered = order(
-        [name for name, _ in found.names],
-        {name: one.exports for name, one in known.items()},
-        {name: one.words for name, one in known.items()},
-    )
-    modules = tuple(Module(name, always[name], known[name]) for name in ordered)
+    exports = {name: one.exports for name, one in known.items()}
+    words = {name: one.words for name, one in known.items()}
+    ordered = order(list(always), exports, words)
+    tied = linked(ordered, exports, words)
+    modules = tuple(Module(name, always[name], known[name], name in tied) for name in ordered)
     said = (*notes, *found.notes)
     return Understood(folder, found.way, modules, said, found.kbuild, found.read)
 

@@ -16,10 +16,12 @@ def tell(found: Understood, written: Written) -> Iterator[str]:
     yield from _wrapped(
         f"{found.read}: {_count(names, 'module')}, built {_HOW[found.way]}: {_some(names)}"
     )
-    if len(found.always) > 1:
+    if len(found.together) > 1:
         yield "loaded in this order, which is of the symbols that they export and use"
-    if found.sometimes:
-        yield from _wrapped(f"only on some kernels: {_some([one.name for one in found.sometimes])}")
+    if sometimes := [one.name for one in found.modules if not one.always]:
+        yield from _wrapped(f"only on some kernels: {_some(sometimes)}")
+    if apart := [one.name for one in found.apart if one.always]:
+        yield from _wrapped(f"loaded one by one, for they do not need one another: {_some(apart)}")
     for module in found.modules[:_SHOWN]:
         yield from _of(module)
     yield from (line for note in found.notes for line in _wrapped(note))

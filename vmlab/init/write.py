@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmlab.init.look import Module, Understood
+from vmlab.init.look import MANY, Module, Understood
 
-_MANY = 16  # modules that a guest of the usual size holds
 _FOLDERS = ("scenarios", "vmlab-scenarios")
 _LIST = """\
   # What is there before. Numbers at the end are left out: those of devices go on counting.
@@ -67,10 +66,10 @@ def _texts(found: Understood) -> Iterator[tuple[Path, str]]:
     yield found.folder / "vmlab.yaml", _settings(found, folder)
     if found.kbuild:
         yield found.folder / "Kbuild", found.kbuild
-    if found.always:
-        yield found.folder / folder / "load.yaml", _load(found.always)
-    if found.sometimes:
-        yield found.folder / folder / "load-each.yaml", _each(found.sometimes)
+    if found.together:
+        yield found.folder / folder / "load.yaml", _load(found.together)
+    if found.apart:
+        yield found.folder / folder / "load-each.yaml", _each(found.apart)
 
 
 def _settings(found: Understood, folder: str) -> str:
@@ -86,7 +85,7 @@ def _load(modules: list[Module]) -> str:
     names = [one.name for one in modules]
     what = names[0] if len(names) == 1 else f"all {len(names)} modules"
     loads = "loads, unloads and loads" if len(names) == 1 else "load, unload and load"
-    up = "".join(f"  - modprobe: {one.name}\n{_or_skip(one)}" for one in modules)
+    up = "".join(f"  - modprobe: {one.name}\n{_or_skip([one])}" for one in modules)
     down = "".join(f"  - rmmod: {name}\n" for name in reversed(names))
     live = "".join(
         f"  - read: /sys/module/{name.replace('-', '_')}/initstate\n    output: live\n"
@@ -95,36 +94,34 @@ def _load(modules: list[Module]) -> str:
     listed = "".join(f"  - {name}\n" for name in names)
     return (
         f"name: load\nabout: {what} {loads} again, and the second time is like the first\n"
-        f"modules:\n{listed}{_memory(modules)}steps:\n"
-        f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{up}{_AGAIN}{down}{_STILL_GONE}"
+        f"modules:\n{listed}{_memory(modules)}steps:\n{_twice(up, live, down)}"
         f"{_parameters(modules)}"
     )
 
 
-def _memory(modules: list[Module]) -> str:
-    """Many modules need room: the guest holds their files and what is loaded of them."""
-    return "memory: 384M\n" if len(modules) > _MANY else ""
-
-
-def _or_skip(module: Module) -> str:
-    return "    or_skip: ENODEV\n" if module.sources.may_lack_a_device else ""
-
-
 def _each(modules: list[Module]) -> str:
     names = "".join(f"    - {one.name}\n" for one in modules)
-    skip = "    or_skip: ENODEV\n" if any(_or_skip(one) for one in modules) else ""
-    once = (
-        f"  - modprobe: '{{module}}'\n{skip}"
-        + """\
-  - run: cat /sys/module/$(echo {module} | tr - _)/initstate
-    output: live
-  - rmmod: '{module}'
-"""
-    )
+    live = "  - run: cat /sys/module/$(echo {module} | tr - _)/initstate\n    output: live\n"
+    up, down = f"  - modprobe: '{{module}}'\n{_or_skip(modules)}", "  - rmmod: '{module}'\n"
     return (
-        "name: load-each\nabout: a module that only some kernels have loads, unloads and loads "
-        f"again\nparameters:\n  module:\n{names}modules: ['{{module}}']\nsteps:\n{once}{once}"
+        "name: load-each\nabout: each module by itself loads, unloads and loads again, and the "
+        f"second time is like the first\nparameters:\n  module:\n{names}modules: ['{{module}}']\n"
+        f"steps:\n{_twice(up, live, down)}{_parameters(modules)}"
     )
+
+
+def _twice(up: str, live: str, down: str) -> str:
+    return f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{up}{_AGAIN}{down}{_STILL_GONE}"
+
+
+def _memory(modules: list[Module]) -> str:
+    """Many modules need room: the guest holds their files and what is loaded of them."""
+    return "memory: 384M\n" if len(modules) > MANY else ""
+
+
+def _or_skip(modules: list[Module]) -> str:
+    lack = any(one.sources.may_lack_a_device for one in modules)
+    return "    or_skip: ENODEV\n" if lack else ""
 
 
 def _parameters(modules: list[Module]) -> str:
