@@ -213,7 +213,7 @@ def message(done: Done, directory: Path) -> str:
         first = next((number for number, line in enumerate(lines) if _ERROR.search(line)), 0)
         start = max(0, first - 1)
         kept = lines[start : start + _MESSAGE_LINES]
-    return "\n".join(kept).replace(f"{directory}/", "")
+    return "\n".join(kept).replace(f"{directory}/", "").replace(str(directory), ".")
 
 
 def modules(directory: Path) -> dict[str, Path]:

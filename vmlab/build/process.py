@@ -18,6 +18,7 @@ _IDLE_S = 120.0  # in which no process of a build does anything: it waits for wh
 _IDLE_SHARE = 0.02  # of a processor, below which a build does nothing
 _OUTERMOST = 5  # times its limit that a build may take where others have the processors
 _LOUDEST = 64 << 20  # bytes that it may print
+_SHOWN = 200  # characters of a command
 _LOOKS_S = 5.0
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _CHUNK = 1 << 16
@@ -152,11 +153,13 @@ class _Watch:
                 f"ended by the lab: for {now - self._moved:.0f} s no process of it did anything, "
                 "so it waits for what does not come here: an answer, the network, a lock"
             )
+            self.why += innermost(self._pid)
         elif wall >= self._limit_s and (idle or used >= self._limit_s):
             self.why = (
                 f"ended by the lab: it was not done after {wall:.0f} s; give it longer with "
                 "`build_timeout:` in vmlab.yaml, or look for what does not end in it"
             )
+            self.why += innermost(self._pid)
         elif wall >= _OUTERMOST * self._limit_s:
             raise LabError(
                 f"building with {self._name}: the host gave it {used:.0f} s of CPU time in "
@@ -168,18 +171,46 @@ class _Watch:
 def activity(pid: int) -> tuple[float, bool]:
     """The CPU time of a process and all below it in seconds, and whether one of them runs or
     waits for a disk (proc(5), stat)."""
-    children: dict[int, list[int]] = {}
-    states: dict[int, tuple[str, float]] = {}
+    used, busy, left = 0.0, False, [pid]
+    table = _processes()
+    while left:
+        one = left.pop()
+        state, more, below = table.get(one, ("X", 0.0, []))
+        used, busy = used + more, busy or state in "RD"
+        left += below
+    return used, busy
+
+
+def innermost(pid: int) -> str:
+    """The command that a build is in, as words that follow others; empty where it is in none."""
+    table = _processes()
+    own = _command(pid)
+    found, left = "", [pid]
+    while left:
+        below = [child for one in left for child in table.get(one, ("X", 0.0, []))[2]]
+        said = [words for one in below if (words := _command(one)) and words != own]
+        found, left = (said or [found])[-1], below
+    return f"; it was in: {found[:_SHOWN]}" if found else ""
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        return " ".join(words).strip()
+    return ""
+
+
+def _processes() -> dict[int, tuple[str, float, list[int]]]:
+    """Of each its state, its CPU time and that of children it waited for, and its children."""
+    found: dict[int, tuple[str, float, list[int]]] = {}
+    parents: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError, ValueError):
             fields = path.read_text(errors="replace").rpartition(")")[2].split()
             number = int(path.parent.name)
-            states[number] = fields[0], sum(map(int, fields[11:15])) * _TICK_S
-            children.setdefault(int(fields[1]), []).append(number)
-    used, busy, left = 0.0, False, [pid]
-    while left:
-        one = left.pop()
-        state, more = states.get(one, ("X", 0.0))
-        used, busy = used + more, busy or state in "RD"
-        left += children.get(one, [])
-    return used, busy
+            found[number] = fields[0], sum(map(int, fields[11:15])) * _TICK_S, []
+            parents[number] = int(fields[1])
+    for number, parent in sorted(parents.items()):
+        if parent in found:
+            found[parent][2].append(number)
+    return found
