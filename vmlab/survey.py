@@ -15,7 +15,9 @@ from vmlab.runner import Run
 from vmlab.verdict import Verdict
 
 _VERSION = re.compile(r"-v?\d")
-_SHORT = 100  # characters of a reason
+_SHORT = 100  # characters of a reason, and of what was said with it
+_ERROR = re.compile(r"\b[Ee]rror\b|\*\*\*|^ended by the lab")
+_STAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,13 @@ def _reasons(found: Sequence[Surveyed]) -> list[str]:
 
 
 def _why(run: Run) -> str:
-    """A build's first error, else the reason, and of a refused module the kernel's last word."""
+    """A build's first error, else the reason and, of a refused module, the kernel's last word."""
     judged = run.judgement
     lines = judged.seen.splitlines()
     if judged.reason == "build":
-        said = next((line for line in lines if re.search(r"\b[Ee]rror\b", line)), judged.reason)
+        said = next((line for line in lines if _ERROR.search(line)), judged.reason)
     else:
         said = judged.reason.partition("\n")[0].replace(f"{run.kernel}: ", "")
-    return said.strip()[:_SHORT].replace("|", "\\|")
+        if judged.verdict in (Verdict.SKIPPED, Verdict.FAILED) and len(lines) > 1:
+            said = f"{said[:_SHORT]}; {_STAMP.sub('', lines[-1])}"
+    return said.strip()[: 2 * _SHORT].replace("|", "\\|")
