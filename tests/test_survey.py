@@ -1,12 +1,14 @@
 """`vmlab survey`: many folders of modules, one table."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from test_init import DUCK, put
 from typer.testing import CliRunner
 
 from vmlab import survey
+from vmlab.build import dkms
 from vmlab.cli import app
 from vmlab.errors import LabError, UsageError
 from vmlab.runner import Run
@@ -72,6 +74,34 @@ def test_a_project_is_made_of_a_copy_with_what_is_there_of_its_name(tmp_path):
 )  # fmt: skip
 def test_a_folder_is_known_without_its_version(name, stem):
     assert survey.stem(name) == stem
+
+
+def test_packages_that_one_depends_on_are_put_where_it_looks_for_them(tmp_path):
+    package = put(tmp_path / "duck-dkms", {
+        "depends": "dkms (>= 2.1), pond-dkms (>= 3.13) | reed-dkms, duck-dkms, make, libpond-dev\n",
+    })  # fmt: skip
+    assert survey.depends(package) == ["pond-dkms", "reed-dkms"]
+    pond = put(tmp_path / "pond/usr/src/pond-1.0", {"dkms.conf": "", "old.o": "", "pond.c": DUCK})
+    work = tmp_path / "work" / survey.SOURCES
+    survey.put_beside(pond, work)
+    assert sorted(path.name for path in (work / "pond-1.0").iterdir()) == ["dkms.conf", "pond.c"]
+    (work / "pond-1.0/pond.c").write_text("mended")
+    survey.put_beside(pond, work)
+    assert (work / "pond-1.0/pond.c").read_text() == "mended"
+    assert dkms_sees(put(work / "duck-1.0", {"dkms.conf": CONF})) == "make X=/usr/src/pond-1.0"
+
+
+CONF = """\
+PACKAGE_NAME=duck
+PACKAGE_VERSION=1.0
+MAKE="echo; make X=`find /usr/src -maxdepth 1 -type d -name 'pond-*' -print`"
+"""
+
+
+def dkms_sees(folder: Path) -> str:
+    conf = dkms.read(folder, dkms.Target("6.1.0-50-686", "i686", folder))
+    assert dkms.named(folder, conf.make, conf) == [folder.parent / "pond-1.0"]
+    return conf.make.partition("; ")[2]
 
 
 def test_a_package_without_modules_is_refused(tmp_path):

@@ -165,6 +165,36 @@ def test_a_kernel_that_cannot_have_a_module_is_told_from_a_bad_build(built, tree
     assert "no duck.ko was left; there are: swan" in str(lost)
 
 
+def test_a_build_that_fails_and_says_that_it_did_not_is_told_with_its_words(tree, tmp_path):
+    """As where a command has several parts, and the last of them is well."""
+    make = 'MAKE="make no-such; make nor-this; true"\n'
+    source = tmp_path / "source"
+    for name, text in {"dkms.conf": CONF + make, "duck.c": "quack\n", "Makefile": ""}.items():
+        source.mkdir(exist_ok=True)
+        (source / name).write_text(text)
+    directory = tmp_path / ".making-x"
+    directory.mkdir()
+    folder = whole.Folder(source, "dkms")
+    whole.build(tree, folder, folder.files(), directory)
+    said = str(whole.missing(tree, folder, "duck", [], directory / "build.log"))
+    assert "no duck.ko was left; there are: none" in said
+    assert "No rule to make target 'no-such'" in said
+    assert str(whole.missing(tree, folder, "duck", [])).count("\n") == 2
+
+
+def test_another_package_that_a_command_names_is_part_of_a_build_s_name(tree, tmp_path):
+    above = tmp_path / "src"
+    files = {"duck-1/dkms.conf": CONF + 'MAKE="cat /usr/src/reed-2/a > duck.ko"\n', "reed-2/a": "a"}
+    for name, text in files.items():
+        (above / name).parent.mkdir(parents=True, exist_ok=True)
+        (above / name).write_text(text)
+    folder = whole.Folder(above / "duck-1", "dkms")
+    before = whole.key(tree, folder, folder.files(), "gcc")
+    assert whole.key(tree, folder, folder.files(), "gcc") == before
+    (above / "reed-2/a").write_text("b")
+    assert whole.key(tree, folder, folder.files(), "gcc") != before
+
+
 def test_a_module_whose_option_is_off_cannot_be_on_that_kernel(tree, tmp_path):
     (tmp_path / "Kbuild").write_text("obj-$(CONFIG_ACPI) += duck.o\nobj-$(CONFIG_PCI) += egg.o\n")
     folder = whole.Folder(tmp_path, "kbuild")

@@ -157,10 +157,11 @@ class Artifacts:
         tree, source = self.tree(kernel), folder.path
         builder = replace(self._builder, limit_s=folder.limit_s)
         if folder.way != "apart":
-            built = self._whole(tree, folder, builder)
+            made = self._whole(tree, folder, builder)
+            built = kbuild.modules(made)
             for name in wanted:
                 if name not in built:
-                    raise whole.missing(tree, folder, name, list(built))
+                    raise whole.missing(tree, folder, name, list(built), made / "build.log")
             return built
         files = kbuild.source_files(source)
         key = kbuild.key(tree, files, wanted, self._compiler_of(tree))
@@ -170,20 +171,19 @@ class Artifacts:
 
         return kbuild.modules(self.cache.get("modules", key, make))
 
-    def _whole(self, tree: kbuild.Tree, folder: whole.Folder, builder: Builder) -> dict[str, Path]:
-        """A build that failed is not tried again by the runs that want the same."""
+    def _whole(self, tree: kbuild.Tree, folder: whole.Folder, builder: Builder) -> Path:
+        """A build's directory. One that failed is not tried again by runs that want the same."""
         files = folder.files()
         key = whole.key(tree, folder, files, self._compiler(tree.arch))
         if key in self._refused:
             raise self._refused[key]
         try:
-            made = self.cache.get(
+            return self.cache.get(
                 "modules", key, lambda made: whole.build(tree, folder, files, made, builder)
             )
         except (whole.NotForKernel, kbuild.ModuleBuildError) as error:
             self._refused[key] = error
             raise
-        return kbuild.modules(made)
 
     def tree(self, kernel: Kernel) -> kbuild.Tree:
         """What modules for this kernel are built against."""

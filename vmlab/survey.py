@@ -14,6 +14,10 @@ from vmlab.project import FILE, Project, find
 from vmlab.runner import Run
 from vmlab.verdict import Verdict
 
+SOURCES = "src"
+"""The directory of projects below the work's: its name is that of installed packages' sources."""
+DEPENDS = "depends"
+"""The file beside an unpacked package that has its Depends."""
 _VERSION = re.compile(r"-v?\d")
 _SHORT = 100  # characters of a reason, and of what was said with it
 _ERROR = re.compile(r"\b[Ee]rror\b|\*\*\*|^ended by the lab")
@@ -51,6 +55,18 @@ def project(source: Path, work: Path, more: Path | None = None) -> Project:
 def stem(name: str) -> str:
     """`duck` of `duck-1.0`, as DKMS names its folders."""
     return _VERSION.split(name, maxsplit=1)[0]
+
+
+def depends(unpacked: Path) -> list[str]:
+    """The other -dkms packages that an unpacked package of Debian's depends on."""
+    named = re.findall(r"[a-z0-9][a-z0-9.+-]*", (unpacked / DEPENDS).read_text())
+    return [one for one in dict.fromkeys(named) if one.endswith("-dkms") and one != unpacked.name]
+
+
+def put_beside(folder: Path, work: Path) -> None:
+    """Another package's sources, as if they were installed; those that are there are left."""
+    if not (work / folder.name).exists():
+        copies.copy(folder, copies.contents(folder), work / folder.name)
 
 
 def packages(unpacked: Path) -> list[Path]:

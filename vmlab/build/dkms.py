@@ -101,6 +101,14 @@ def beside(folder: Path, name: str) -> Path | None:
     return None
 
 
+def named(folder: Path, text: str, conf: "Conf") -> list[Path]:
+    """The folders beside one that a text names as /usr/src/NAME; not itself."""
+    above = folder.resolve().parent
+    names = dict.fromkeys(re.findall(rf"(?<![\w/.-]){_SOURCES}/([^/\s'\";]+)", text))
+    own = (folder.resolve().name, f"{conf.name}-{conf.version}")
+    return [above / one for one in names if one not in own and (above / one).is_dir()]
+
+
 def read(folder: Path, target: Target) -> Conf:
     """What is built for a kernel, and how. Raises ConfError."""
     files = Files(

@@ -18,7 +18,8 @@ from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
 from vmlab.errors import VmlabError
 
-_ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b")
+_ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b|\*\*\*")
+_COPY = re.compile(r"[^\s'=]*/\.making-[^\s']*?/build/")  # where a folder's copy was built
 _SOURCES = ("*.c", "*.h", "*.S", "Kbuild", "Makefile", "*.lds")
 _MESSAGE_LINES = 30
 _LAST_LINES = 5  # of a build that the lab ended
@@ -214,6 +215,13 @@ def message(done: Done, directory: Path) -> str:
         start = max(0, first - 1)
         kept = lines[start : start + _MESSAGE_LINES]
     return "\n".join(kept).replace(f"{directory}/", "").replace(str(directory), ".")
+
+
+def errors(log: Path) -> str:
+    """What a build that did not fail complained of all the same; empty where it was of nothing."""
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    found = [_COPY.sub("", line) for line in lines if _ERROR.search(line)]
+    return "\n".join(found[:_LAST_LINES])
 
 
 def modules(directory: Path) -> dict[str, Path]:

@@ -24,7 +24,9 @@ _STRIPPED = 8 << 20  # bytes; larger modules lose their debug information, as wi
 _RECIPE = (
     f"whole: settled, own options, of a dkms.conf what it names; strip {_STRIPPED}"  # of each name
 )
-_KEPT = (".ko", ".gcno", "build.log", "Module.symvers")
+_LOG = "build.log"
+_KEPT = (".ko", ".gcno", _LOG, "Module.symvers")
+_NO_LOG = Path(os.devnull)
 
 
 class NotForKernel(Unavailable):
@@ -49,7 +51,7 @@ def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -
 
     Raises what `needs` raises.
     """
-    recipe = (
+    recipe: tuple[str, ...] = (
         tree.version,
         compiler,
         folder.way,
@@ -58,9 +60,12 @@ def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -
     )
     modes = [str((folder.path / name).stat().st_mode & 0o111) for name in sorted(files)]
     parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
-    for path in needs(tree, folder) if folder.way == "dkms" else ():
-        other = replace(folder, path=path).files()
-        parts += [part for name in sorted(other) for part in (name.encode(), other[name])]
+    if folder.way == "dkms":
+        conf = conf_of(folder, tree)
+        recipe += (conf.make, conf.pre_build, *conf.patches)
+        for path in (*needs(tree, folder), *dkms_named(folder, conf)):
+            other = replace(folder, path=path).files()
+            parts += [part for name in sorted(other) for part in (name.encode(), other[name])]
     return f"{tree.id}-{content_key(_RECIPE, *recipe, *modes, *parts)}"
 
 
@@ -71,12 +76,14 @@ class _Place:
     tree: Tree
     directory: Path
     builder: Builder
+    beside: tuple[Path, ...] = ()  # other packages' sources that its commands name
 
     def run(self, words: Sequence[str], work: Path, more: Mapping[str, str]) -> None:
         """Runs a command in a folder of the directory, with variables more than builds have."""
         given = [f"{name}={value}" for name, value in more.items()]
-        done = self.builder.run(["env", "-C", str(work), *given, *words], self.directory)
-        with (self.directory / "build.log").open("a") as file:
+        words_there = ["env", "-C", str(work), *given, *words]
+        done = self.builder.run(words_there, self.directory, self.beside)
+        with (self.directory / _LOG).open("a") as file:
             file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
         if done.returncode:
             said = kbuild.message(done, work) or f"status {done.returncode}"
@@ -173,6 +180,7 @@ def _dkms_one(
     conf = conf_of(folder, tree)
     if conf.excluded:
         raise NotForKernel(f"{tree.id}: {conf.excluded}")
+    place = replace(place, beside=tuple(dkms_named(folder, conf)))
     symbols = " ".join(map(str, sorted(directory.rglob("Module.symvers"))))
     work = directory / conf.name / conf.version / "build"
     copies.copy(folder.path, files, work)
@@ -187,6 +195,13 @@ def _dkms_one(
     command = dkms.placed(conf.make, directory, target, conf, folder.path)
     place.run(["bash", "-c", command], work, env)
     return conf.built
+
+
+def dkms_named(folder: Folder, conf: "dkms.Conf") -> list[Path]:
+    """The folders beside one that its commands name, as where packages' sources are installed."""
+    from vmlab.build import dkms
+
+    return dkms.named(folder.path, f"{conf.make} {conf.pre_build}", conf)
 
 
 def conf_of(folder: Folder, tree: Tree) -> "dkms.Conf":
@@ -214,7 +229,9 @@ def _makeflags(tree: Tree, work: Path) -> str:
     return f"-j{os.cpu_count() or 1} -- {' '.join(words)}"
 
 
-def missing(tree: Tree, folder: Folder, name: str, built: Sequence[str]) -> Exception:
+def missing(
+    tree: Tree, folder: Folder, name: str, built: Sequence[str], log: Path = _NO_LOG
+) -> Exception:
     """Why a build left no module of this name: the kernel cannot have it, or the build is bad."""
     if folder.way == "dkms":
         if name not in {one.name for one in conf_of(folder, tree).built}:
@@ -224,4 +241,7 @@ def missing(tree: Tree, folder: Folder, name: str, built: Sequence[str]) -> Exce
         if config.get(option) not in ("y", "m"):
             return NotForKernel(f"{tree.id}: {name} is built with {option}, and that is not set")
     said = f"no {name}.ko was left; there are: {', '.join(sorted(built)) or 'none'}"
-    return ModuleBuildError(tree.id, by_hand(tree, folder), said)
+    if complaints := kbuild.errors(log):
+        said += f"\nits build came to its end, and says:\n{complaints}"
+    again = f"vmlab build --kernel {tree.id}" if folder.way == "dkms" else by_hand(tree, folder)
+    return ModuleBuildError(tree.id, again, said)

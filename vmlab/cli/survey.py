@@ -1,5 +1,6 @@
 """`vmlab survey`: folders of modules, or Debian's -dkms packages, taken as they are."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,7 @@ def survey(
     try:
         for folder in [one for place in places for one in _folders(place, work)]:
             common.say(f"{folder.name}:")
-            made = surveys.project(folder, work / "projects", scenarios)
+            made = surveys.project(folder, work / surveys.SOURCES, scenarios)
             found.append(_run(folder.name, made.root, kernel, jobs, build_sandbox))
     finally:
         typer.echo(surveys.table(found), nl=False)
@@ -42,22 +43,41 @@ def survey(
 
 
 def _folders(place: str, work: Path) -> list[Path]:
-    """A folder itself, or those in a package of Debian's, which is fetched and unpacked."""
-    from vmlab.catalog import unpack
-    from vmlab.errors import LabError
-    from vmlab.survey import packages
+    """A folder itself, or those in a package of Debian's, which is fetched and unpacked.
+
+    What other -dkms packages it depends on is put where it looks for it: beside its project.
+    """
+    from vmlab import survey as surveys
 
     if Path(place).is_dir():
         return [Path(place)]
-    target = (work / "packages" / place).resolve()
+    target = _fetched(place, work / "packages")
+    for other in surveys.depends(target):
+        for folder in surveys.packages(_fetched(other, work / "packages")):
+            surveys.put_beside(folder, work / surveys.SOURCES)
+    return surveys.packages(target)
+
+
+def _fetched(name: str, packages: Path) -> Path:
+    """The directory that a package is unpacked in, anew where the archive has a newer one."""
+    from vmlab.catalog import unpack
+    from vmlab.errors import LabError
+    from vmlab.survey import DEPENDS
+
+    target = (packages / name).resolve()
     target.mkdir(parents=True, exist_ok=True)
-    words = ["apt-get", "download", "-q", place]
+    words = ["apt-get", "download", "-q", name]
     done = subprocess.run(words, cwd=target, capture_output=True, text=True, check=False)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise LabError(f"{place} is no folder, and `{' '.join(words)}` says: {said}")
-    unpack.package(max(target.glob("*.deb"), key=lambda path: path.stat().st_mtime), target)
-    return packages(target)
+        raise LabError(f"{name} is no folder, and `{' '.join(words)}` says: {said}")
+    file = max(target.glob("*.deb"), key=lambda path: path.stat().st_mtime)
+    shutil.rmtree(target / "usr", ignore_errors=True)  # of an older version
+    unpack.package(file, target)
+    depends = ["dpkg-deb", "--field", str(file), "Depends"]
+    done = subprocess.run(depends, capture_output=True, text=True, check=False)
+    (target / DEPENDS).write_text(done.stdout)
+    return target
 
 
 def _run(name: str, root: Path, kernel: str | None, jobs: int, build_sandbox: bool) -> "Surveyed":
