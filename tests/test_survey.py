@@ -37,7 +37,7 @@ def test_the_table_has_a_row_for_each_and_tells_why():
                 run("load", "6.1", Verdict.SKIPPED, "modprobe: egg: ENODEV", "\n[1.5] egg: no hen"),
                 run("load", "5.10", Verdict.FAILED, "build", "build:\nended by the lab: it hung"),
                 run("use", "6.1", Verdict.BROKEN, "no disk", "one\ntwo"),
-            ]),
+            ], ["libegg-dev", "hen"]),
         ]
     )  # fmt: skip
     assert text.splitlines() == [
@@ -51,7 +51,8 @@ def test_the_table_has_a_row_for_each_and_tells_why():
         "- duck-1.0, load: failed: duck.c:3:1: error: no 'egg' \\| here (6.1)",
         "- duck-1.0, each: skipped: duck builds no c (5.10)",
         "- egg-2, load: skipped: modprobe: egg: ENODEV; egg: no hen (6.1)",
-        "- egg-2, load: failed: ended by the lab: it hung (5.10)",
+        "- egg-2, load: failed: ended by the lab: it hung; its package depends on "
+        "libegg-dev, hen, not installed here (5.10)",
         "- egg-2, use: broken: no disk (6.1)",
     ]
 
@@ -89,6 +90,16 @@ def test_packages_that_one_depends_on_are_put_where_it_looks_for_them(tmp_path):
     survey.put_beside(pond, work)
     assert (work / "pond-1.0/pond.c").read_text() == "mended"
     assert dkms_sees(put(work / "duck-1.0", {"dkms.conf": CONF})) == "make X=/usr/src/pond-1.0"
+
+
+def test_what_a_package_lacks_on_this_machine_is_known(tmp_path, monkeypatch):
+    put(tmp_path, {"depends": "dkms (>= 2.1), no-such-egg (>= 3) | nor-this, pond-dkms, dpkg, \n"})
+    assert survey.lacks(tmp_path) == ["no-such-egg"]
+    put(tmp_path, {"depends": "no-such-egg | dpkg\n"})
+    assert survey.lacks(tmp_path) == []
+    monkeypatch.setenv("PATH", str(tmp_path))
+    put(tmp_path, {"depends": "no-such-egg\n"})
+    assert survey.lacks(tmp_path) == []
 
 
 CONF = """\

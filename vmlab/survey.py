@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ class Surveyed:
 
     name: str
     runs: Sequence[Run]
+    lacks: Sequence[str] = ()  # what its package depends on, and this machine has not
 
 
 def project(source: Path, work: Path, more: Path | None = None) -> Project:
@@ -61,6 +63,25 @@ def depends(unpacked: Path) -> list[str]:
     """The other -dkms packages that an unpacked package of Debian's depends on."""
     named = re.findall(r"[a-z0-9][a-z0-9.+-]*", (unpacked / DEPENDS).read_text())
     return [one for one in dict.fromkeys(named) if one.endswith("-dkms") and one != unpacked.name]
+
+
+def lacks(unpacked: Path) -> list[str]:
+    """What an unpacked package depends on that is not installed here, of other kinds.
+
+    Without dpkg nothing is known to be lacking.
+    """
+    groups = [
+        [one.split()[0] for one in group.split("|") if one.strip()]
+        for group in (unpacked / DEPENDS).read_text().split(",")
+    ]
+    names = sorted({name for group in groups for name in group})
+    if not names or shutil.which("dpkg-query") is None:
+        return []
+    words = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *names]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    here = {line.split()[0] for line in done.stdout.splitlines() if line.endswith(" installed")}
+    left = [group for group in groups if group and not here.intersection(group)]
+    return [group[0] for group in left if not group[0].endswith("dkms")]
 
 
 def put_beside(folder: Path, work: Path) -> None:
@@ -112,7 +133,10 @@ def _reasons(found: Sequence[Surveyed]) -> list[str]:
     for one in found:
         for run in one.runs:
             if run.judgement.verdict is not Verdict.PASSED:
-                key = (f"{one.name}, {_scenario(run)}: {run.judgement.verdict}", _why(run))
+                why = _why(run)
+                if one.lacks and run.judgement.reason == "build":
+                    why += f"; its package depends on {', '.join(one.lacks)}, not installed here"
+                key = (f"{one.name}, {_scenario(run)}: {run.judgement.verdict}", why)
                 whys.setdefault(key, {})[run.kernel] = None
     return [f"- {what}: {why} ({', '.join(kernels)})" for (what, why), kernels in whys.items()]
 

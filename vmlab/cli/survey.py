@@ -11,6 +11,7 @@ import typer
 from vmlab.cli import common
 
 if TYPE_CHECKING:
+    from vmlab.runner import Run
     from vmlab.survey import Surveyed
 
 
@@ -33,29 +34,31 @@ def survey(
     work.mkdir(parents=True, exist_ok=True)
     found: list[Surveyed] = []
     try:
-        for folder in [one for place in places for one in _folders(place, work)]:
+        for folder, lacks in [one for place in places for one in _folders(place, work)]:
             common.say(f"{folder.name}:")
             made = surveys.project(folder, work / surveys.SOURCES, scenarios)
-            found.append(_run(folder.name, made.root, kernel, jobs, build_sandbox))
+            runs = _run(made.root, kernel, jobs, build_sandbox)
+            found.append(surveys.Surveyed(folder.name, runs, lacks))
     finally:
         typer.echo(surveys.table(found), nl=False)
     sys.exit(exit_status([run for one in found for run in one.runs]))
 
 
-def _folders(place: str, work: Path) -> list[Path]:
-    """A folder itself, or those in a package of Debian's, which is fetched and unpacked.
+def _folders(place: str, work: Path) -> list[tuple[Path, list[str]]]:
+    """A folder itself, or those in a package of Debian's, which is fetched and unpacked; with each
+    what its package lacks on this machine.
 
     What other -dkms packages it depends on is put where it looks for it: beside its project.
     """
     from vmlab import survey as surveys
 
     if Path(place).is_dir():
-        return [Path(place)]
+        return [(Path(place), [])]
     target = _fetched(place, work / "packages")
     for other in surveys.depends(target):
         for folder in surveys.packages(_fetched(other, work / "packages")):
             surveys.put_beside(folder, work / surveys.SOURCES)
-    return surveys.packages(target)
+    return [(folder, surveys.lacks(target)) for folder in surveys.packages(target)]
 
 
 def _fetched(name: str, packages: Path) -> Path:
@@ -80,19 +83,18 @@ def _fetched(name: str, packages: Path) -> Path:
     return target
 
 
-def _run(name: str, root: Path, kernel: str | None, jobs: int, build_sandbox: bool) -> "Surveyed":
+def _run(root: Path, kernel: str | None, jobs: int, build_sandbox: bool) -> "list[Run]":
     from vmlab import executor, lab
     from vmlab.project import find
     from vmlab.report import table
-    from vmlab.survey import Surveyed
 
     runner, pairs = lab.prepare(
         find(root), common.artifacts(build_sandbox), [], [], kernel, lab.Options()
     )
-    runs = []
+    runs: list[Run] = []
     for run in executor.execute(runner, pairs, jobs, lambda pair: None):
         common.say(table.line(run).plain)
         runs.append(run)
     order = {(one.name, which.id): number for number, (one, which) in enumerate(pairs)}
     runs.sort(key=lambda run: order.get((run.scenario, run.kernel), 0))
-    return Surveyed(name, runs)
+    return runs
