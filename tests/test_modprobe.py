@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 import stand_in
 
+from vmlab import lab
 from vmlab.artifacts import Artifacts
 from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.errors import LabError
+from vmlab.executor import execute
 from vmlab.guest import modprobe
+from vmlab.project import Project, Settings
 from vmlab.snapshots import Snapshots
 from vmlab.verdict import Verdict
 
@@ -56,16 +59,31 @@ def test_a_module_comes_after_what_it_depends_on_each_once(kernel):
     assert found["top.ko"] == PLAIN["kernel/fs/top.ko"]
 
 
-def test_what_a_module_wants_before_it_is_loaded_before_it(tmp_path):
+def test_what_a_module_wants_before_and_after_it_is_loaded_there_if_it_can_be(tmp_path):
     """The kernel's libcrc32c asks for crc32c, which several modules are."""
-    wants = b"ELF\0softdep=pre: crc32c none-such post: left-side\0depends=base\0"
+    wants = b"ELF\0softdep=pre: crc32c none-such post: left-side gone\0depends=base\0"
     generic, fast = (b"ELF\0alias=crypto-crc32c\0depends=" + one + b"\0" for one in (b"base", b""))
     more = {
         "kernel/lib/sum.ko": wants, "kernel/crypto/crc32c_generic.ko": generic,
         "kernel/arch/x86/crypto/crc32c-asm.ko": fast,
     }  # fmt: skip
     kernel = tree(tmp_path / "6.1.0-50-686", {**PLAIN, **more})
-    assert listed(modprobe.files(["sum"], lambda: kernel, {})) == ["sum: base crc32c_generic sum"]
+    found = modprobe.files(["sum"], lambda: kernel, {})
+    assert listed(found) == ["sum: base ?crc32c_generic sum ?left_side"]
+    assert {"crc32c_generic.ko", "left_side.ko"} <= set(found)
+
+
+def test_what_is_wanted_and_needed_too_is_needed(tmp_path):
+    """In whichever order the two are said, and what it depends on as well."""
+    kernel = tree(tmp_path / "6.1.0-50-686", {
+        **PLAIN, "kernel/lib/a.ko": b"\0softdep=pre: left_side\0depends=left_side\0",
+        "kernel/lib/b.ko": b"\0softdep=pre: right post: top\0depends=base\0",
+        "kernel/lib/c.ko": b"\0softdep=pre: d post: d\0depends=\0",
+        "kernel/lib/d.ko": b"\0softdep=pre: c\0depends=\0",
+    })  # fmt: skip
+    found = listed(modprobe.files(["a", "b", "c"], lambda: kernel, {}))
+    assert found[:2] == ["a: base left_side a", "b: base ?gone ?right b ?left_side ?top"]
+    assert found[2] == "c: ?d c"
 
 
 def test_algorithms_that_a_module_of_the_project_asks_for_are_there_before_it(tmp_path):
@@ -77,7 +95,7 @@ def test_algorithms_that_a_module_of_the_project_asks_for_are_there_before_it(tm
     kernel = tree(tmp_path / "6.1.0-50-686", {**PLAIN, **algorithms})
     asks = b"\0ecb(magma)\0no cbc here\0md5\0crypto_alloc_shash\0depends=base\0"
     found = modprobe.files(["m"], lambda: kernel, {"m.ko": asks})
-    assert listed(found) == ["m: ecb md5 base m"]
+    assert listed(found) == ["m: ?ecb ?md5 base m"]
     deaf = modprobe.files(["m"], lambda: kernel, {"m.ko": asks.replace(b"alloc", b"x")})
     assert listed(deaf) == ["m: base m"]
 
@@ -189,3 +207,49 @@ def test_a_guest_probes_modules_of_its_kernel(tmp_path, id):
     assert run.judgement.verdict is Verdict.PASSED, run.judgement
     tests = {one["name"]: one["state"] for step in run.steps for one in step["tests"]}
     assert tests == {"test_user_copy": "passed", "a": "passed", "b": "skipped"}
+
+
+SOFT = """\
+#include <linux/errno.h>
+#include <linux/module.h>
+static int n;
+module_param(n, int, 0444);
+static int __init soft_init(void) { return RETURNS; }
+static void __exit soft_exit(void) { }
+module_init(soft_init);
+module_exit(soft_exit);
+MODULE_SOFTDEP("pre: refuses none-such post: dummy refuses");
+MODULE_LICENSE("GPL");
+"""
+SOFT_STEPS = """\
+name: soft
+about: what a module can do without is loaded around it, where it can be
+modules: [soft, refuses]
+steps:
+  - run: ls /sys/class/net
+    no_output: dummy0
+  - modprobe: soft n=3
+  - read: /sys/module/soft/parameters/n
+    output: ^3$
+  - run: ls /sys/class/net
+    output: ^dummy0$
+  - modprobe: refuses
+    errno: ENODEV
+"""
+
+
+@pytest.mark.guest
+def test_a_guest_loads_what_a_module_can_do_without_around_it(tmp_path):
+    for name, returns in (("soft", "0"), ("refuses", "-ENODEV")):
+        folder = tmp_path / "kmod" / name
+        folder.mkdir(parents=True)
+        (folder / "Kbuild").write_text(f"obj-m += {name}.o\n")
+        (folder / f"{name}.c").write_text(SOFT.replace("RETURNS", returns))
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios/soft.yaml").write_text(SOFT_STEPS)
+    made = Artifacts(Cache.default(), Catalog.open(Cache.default(), print))
+    options = lab.Options(accel="tcg")
+    project = Project(tmp_path, Settings())
+    runner, pairs = lab.prepare(project, made, [], [], "5.10.0-32-686,6.1.0-50-amd64", options)
+    for run in execute(runner, pairs, 1, lambda pair: None):
+        assert run.verdict is Verdict.PASSED, run.judgement

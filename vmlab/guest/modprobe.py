@@ -13,6 +13,7 @@ from pathlib import Path
 from vmlab.errors import LabError
 
 DEPENDS = "depends"
+OPTIONAL = "?"  # before a module whose refusal is not the end: guest/agent/modules.c reads it
 # Where a module has another name by which it is asked for; all modules would be too many to read.
 _ALIASED = ("crypto", "lib")
 
@@ -46,7 +47,8 @@ def files(
     for name in dict.fromkeys(names):
         order = modules.order(name)
         lines.append(" ".join([f"{name}:", *order]) + "\n")
-        content |= {f"{one}.ko": modules.content[one] for one in order if one in modules.content}
+        found = [one.removeprefix(OPTIONAL) for one in order]
+        content |= {f"{one}.ko": modules.content[one] for one in found if one in modules.content}
     if lines:
         content[DEPENDS] = "".join(lines).encode()
     return {name: data for name, data in content.items() if name not in ours}
@@ -90,25 +92,38 @@ class _Modules:
         self._directory = directory
 
     def order(self, name: str) -> list[str]:
-        """The files to load for a module, without .ko: what it depends on, then itself.
+        """The files to load for a module, without .ko: what it depends on, itself, what follows it.
 
         Debian's packages hold no modules.dep: the `depends=` of each module is read, and its
-        `softdep=`, of which what nobody has is left out.
+        `softdep=`, of which what nobody has is left out. What the module can do without has a `?`
+        before it, as modprobe goes on where such a one is refused.
         """
         order: list[str] = []
+        needed: set[str] = set()
+        begun: set[tuple[str, bool]] = set()
 
-        def visit(one: str) -> None:
+        def visit(one: str, must: bool) -> None:
             file = self._file(_name(one))
-            if file in order or (file not in self.content and _name(one) in self._builtin):
+            if file not in self.content and _name(one) in self._builtin:
                 return
+            if (file, must) in begun or (file, True) in begun:
+                return
+            begun.add((file, must))
             content = self.content.get(file, b"")
             asked = self._algorithms(content) if file in self._ours else []
-            for other in (*self._soft(content), *asked, *_depends(content)):
-                visit(other)
-            order.append(file)
+            for other in (*self._soft(content, "pre:"), *asked):
+                visit(other, False)
+            for other in _depends(content):
+                visit(other, must)
+            if must:
+                needed.add(file)
+            if file not in order:
+                order.append(file)
+                for other in self._soft(content, "post:"):
+                    visit(other, False)
 
-        visit(self._named(name))
-        return order
+        visit(self._named(name), True)
+        return [one if one in needed else f"{OPTIONAL}{one}" for one in order]
 
     def _named(self, name: str) -> str:
         """The module that is meant: the name itself, else the one that has it as an alias."""
@@ -144,10 +159,11 @@ class _Modules:
                 self.content[name] = _unpacked(path)
         return self._files[name]
 
-    def _soft(self, module: bytes) -> list[str]:
-        """What a module wants to be there before it, by the names that modules have."""
+    def _soft(self, module: bytes, when: str) -> list[str]:
+        """What a module wants to be there before it (`pre:`) or after, by the names that modules
+        have."""
         words = _info(module, "softdep").split()
-        wanted = words[words.index("pre:") + 1 :] if "pre:" in words else []
+        wanted = words[words.index(when) + 1 :] if when in words else []
         found = []
         for name in wanted:
             if name.endswith(":"):

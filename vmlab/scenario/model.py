@@ -134,7 +134,7 @@ class Rmmod(Step):
 
 
 class Modprobe(Step):
-    """Loads a module, of the project or of the kernel's own, after what it depends on."""
+    """Loads a module, the project's or the kernel's own, with what it depends on, `softdep` too."""
 
     verb = "modprobe"
     modprobe: Text = Field(

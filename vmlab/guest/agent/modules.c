@@ -13,6 +13,7 @@
 
 #define MODULE_LIMIT (64 * 1024 * 1024)
 #define DEPENDS_LIMIT (1024 * 1024)
+#define NAMES_LIMIT 512
 
 static int load(const char *name, const char *parameters)
 {
@@ -59,18 +60,28 @@ static char *listed(const char *name)
 }
 
 /*
- * Loads what is listed for the module, the last with the parameters: itself after what it depends
- * on, nothing where it is built into the kernel. What is loaded already is no error.
+ * Loads what is listed for the module: what it depends on, itself with the parameters, what follows
+ * it; nothing where it is built into the kernel. What is loaded already is no error, nor is what
+ * it can do without, which has a `?` before its name. Itself is the last that it cannot.
  */
 int module_probe(char *argument)
 {
-	char *parameters = after_word(argument), *list = listed(argument), *name, *next;
+	char *parameters = after_word(argument), *list = listed(argument), *name, *own = NULL;
+	char *names[NAMES_LIMIT];
+	size_t count = 0, at;
 	int error = 0;
 
-	for (name = strtok(list ? list : argument, " "); name && !error; name = next) {
-		next = strtok(NULL, " ");
-		error = load(name, next ? "" : parameters);
-		if (error == EEXIST)
+	for (name = strtok(list ? list : argument, " "); name; name = strtok(NULL, " ")) {
+		if (count == NAMES_LIMIT)
+			return E2BIG;
+		names[count++] = name;
+		if (*name != '?')
+			own = name;
+	}
+	for (at = 0; at < count && !error; at++) {
+		name = names[at];
+		error = load(*name == '?' ? name + 1 : name, name == own ? parameters : "");
+		if (error == EEXIST || *name == '?')
 			error = 0;
 	}
 	return error;
