@@ -34,7 +34,7 @@ def test_the_table_has_a_row_for_each_and_tells_why():
                 run("each(m=c)", "5.10", Verdict.SKIPPED, "5.10: duck builds no c"),
             ]),
             survey.Surveyed("egg-2", [
-                run("load", "6.1", Verdict.SKIPPED, "modprobe: egg: ENODEV", "\n[1.5] egg: no hen"),
+                run("load", "6.1", Verdict.FAILED, "modprobe: egg: EIO", "EIO\n[1.5] egg: no hen"),
                 run("load", "5.10", Verdict.FAILED, "build", "build:\nended by the lab: it hung"),
                 run("use", "6.1", Verdict.BROKEN, "no disk", "one\ntwo"),
             ], ["libegg-dev", "hen"]),
@@ -45,12 +45,12 @@ def test_the_table_has_a_row_for_each_and_tells_why():
         "|---|---|---|---|",
         "| duck-1.0 | load | passed | failed |",
         "| duck-1.0 | each | 2 passed, 1 skipped |  |",
-        "| egg-2 | load | failed | skipped |",
+        "| egg-2 | load | failed | failed |",
         "| egg-2 | use |  | broken |",
         "",
         "- duck-1.0, load: failed: duck.c:3:1: error: no 'egg' \\| here (6.1)",
         "- duck-1.0, each: skipped: duck builds no c (5.10)",
-        "- egg-2, load: skipped: modprobe: egg: ENODEV; egg: no hen (6.1)",
+        "- egg-2, load: failed: modprobe: egg: EIO; egg: no hen (6.1)",
         "- egg-2, load: failed: ended by the lab: it hung; its package depends on "
         "libegg-dev, hen, not installed here (5.10)",
         "- egg-2, use: broken: no disk (6.1)",

@@ -281,6 +281,13 @@ def test_a_module_that_found_nothing_to_work_with_is_skipped_where_its_step_says
     skipped = judged(tmp_path, yaml, results(nodev))
     assert skipped.verdict is Verdict.SKIPPED
     assert skipped.reason == "modprobe: m: ENODEV (no such device)"
+    words = BOOT + b"[    2.0] m: loading out-of-tree module taints kernel.\r\n"
+    words += b"[    2.5] m: no \x1bsuch board\r\n"
+    heard = step("modprobe", outcome=19, state="failed", console=(B, len(words)))
+    told = judged(tmp_path, yaml, results(heard), words)
+    assert told.reason.startswith("modprobe: m: ENODEV (no such device); m: no ")
+    assert told.reason.endswith("such board")
+    assert told.reason.isprintable()
     assert judged(tmp_path, yaml, results(busy)).verdict is Verdict.FAILED
     assert judged(tmp_path, "  - modprobe: m\n", results(nodev)).verdict is Verdict.FAILED
     oops = BOOT + b"[    2.0] BUG: kernel NULL pointer dereference, address: 00000000\r\n"

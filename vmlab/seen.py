@@ -10,6 +10,7 @@ SHOWN = 300
 """Characters of a line that are shown."""
 _LONGEST_LINE = 4096
 _LAST = 4  # lines
+_STAMP = re.compile(r"^\[\s*\d+\.\d+\] ")
 # What the kernel says of every module that comes from outside.
 _ALWAYS = re.compile(
     r"loading out-of-tree module taints|module verification failed|: module license"
@@ -35,7 +36,7 @@ def console_lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]
 def nearest(pattern: str, lines: list[tuple[str, int]]) -> str:
     """The line that is most like a pattern, `nothing` where there is none."""
     plain = re.sub(r"\\[dwsDWSbB][+*?]?|\.[+*?]|\\", "", pattern)
-    texts = [re.sub(r"^\[\s*\d+\.\d+\] ", "", text) for text, _ in lines[-2000:]]
+    texts = [_STAMP.sub("", text) for text, _ in lines[-2000:]]
     near = difflib.get_close_matches(plain, dict.fromkeys(texts), n=1, cutoff=0.3)
     return near[0] if near else "nothing like it" if texts else "nothing"
 
@@ -51,3 +52,8 @@ def why_not_loaded(console: bytes, begin: int, end: int) -> str:
     texts = [text for text, _ in console_lines(console, begin, end)]
     kept = [text[:SHOWN] for text in texts if text.strip() and not _ALWAYS.search(text)]
     return "\n".join(kept[-_LAST:])
+
+
+def last_word(lines: str) -> str:
+    """The last of some lines of a console, without its time."""
+    return plain(_STAMP.sub("", lines.rpartition("\n")[2]).strip())

@@ -13,6 +13,7 @@ from vmlab.errors import UsageError
 from vmlab.init import look, write
 from vmlab.project import FILE, Project, find
 from vmlab.runner import Run
+from vmlab.seen import last_word
 from vmlab.verdict import Verdict
 
 SOURCES = "src"
@@ -22,7 +23,6 @@ DEPENDS = "depends"
 _VERSION = re.compile(r"-v?\d")
 _SHORT = 100  # characters of a reason, and of what was said with it
 _ERROR = re.compile(r"\b[Ee]rror\b|\*\*\*|^ended by the lab")
-_STAMP = re.compile(r"^\[ *\d+\.\d+\] ")
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,6 @@ def _why(run: Run) -> str:
         said = next((line for line in lines if _ERROR.search(line)), judged.reason)
     else:
         said = judged.reason.partition("\n")[0].replace(f"{run.kernel}: ", "")
-        if judged.verdict in (Verdict.SKIPPED, Verdict.FAILED) and len(lines) > 1:
-            said = f"{said[:_SHORT]}; {_STAMP.sub('', lines[-1])}"
+        if judged.verdict is Verdict.FAILED and len(lines) > 1:
+            said = f"{said[:_SHORT]}; {last_word(judged.seen)}"
     return said.strip()[: 2 * _SHORT].replace("|", "\\|")

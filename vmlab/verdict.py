@@ -21,7 +21,7 @@ from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.model import Console, ExpectCrash
 from vmlab.scenario.references import found, with_captures
 from vmlab.scenario.values import FLOOD
-from vmlab.seen import SHOWN, console_lines, nearest, tail, why_not_loaded
+from vmlab.seen import SHOWN, console_lines, last_word, nearest, tail, why_not_loaded
 from vmlab.subtests import of_step
 
 LOADS = ("insmod", "modprobe", "kunit")
@@ -239,6 +239,8 @@ def _tests(expanded: Expanded, index: int, result: StepResult, console: bytes) -
     refused = failure and result.outcome and step.verb in LOADS
     if failure and refused and (heard := why_not_loaded(console, *result.console)):
         failure = replace(failure, seen=f"{failure.seen}\n{heard}")
+        if failure.verdict is Verdict.SKIPPED:
+            failure = replace(failure, reason=f"{failure.reason}; {last_word(heard)}")
     if folded is None or (failure and (failure.verdict is not Verdict.FAILED or not folded.failed)):
         return failure
     if reason := folded.reason:
