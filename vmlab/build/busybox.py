@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from vmlab.build import process
 from vmlab.build.environment import environment
 from vmlab.build.musl import CompileError, Toolchain
 
@@ -54,10 +55,8 @@ def applets(busybox: Path) -> list[str]:
 
 
 def _make(command: list[str], toolchain: Toolchain) -> None:
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
-        env=environment(**_REPRODUCIBLE),
-    )  # fmt: skip
+    done = process.run(command, environment(**_REPRODUCIBLE))
     if done.returncode:
-        said = "\n".join((done.stdout + done.stderr).splitlines()[-20:])
+        last = (done.stdout + done.stderr).splitlines()[-20:]
+        said = "\n".join([*([done.ended] if done.ended else []), *last])
         raise CompileError("busybox", toolchain.arch, said)
