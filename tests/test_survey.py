@@ -32,7 +32,7 @@ def test_the_table_has_a_row_for_each_and_tells_why():
                 run("load", "6.1", Verdict.FAILED, "build", BUILD),
                 run("each(m=a)", "5.10", Verdict.PASSED), run("each(m=b)", "5.10", Verdict.PASSED),
                 run("each(m=c)", "5.10", Verdict.SKIPPED, "5.10: duck builds no c"),
-            ]),
+            ], ["udev"]),
             survey.Surveyed("egg-2", [
                 run("load", "6.1", Verdict.FAILED, "modprobe: egg: EIO", "EIO\n[1.5] egg: no hen"),
                 run("load", "5.10", Verdict.FAILED, "build", "build:\nended by the lab: it hung"),

@@ -22,6 +22,7 @@ DEPENDS = "depends"
 """The file beside an unpacked package that has its Depends."""
 _VERSION = re.compile(r"-v?\d")
 _SHORT = 100  # characters of a reason, and of what was said with it
+_IN_SOURCE = re.compile(r"\.[ch]:\d+:\d+: error")  # a line that no package mends
 _ERROR = re.compile(r"\b[Ee]rror\b|\*\*\*|^ended by the lab")
 
 
@@ -134,7 +135,7 @@ def _reasons(found: Sequence[Surveyed]) -> list[str]:
         for run in one.runs:
             if run.judgement.verdict is not Verdict.PASSED:
                 why = _why(run)
-                if one.lacks and run.judgement.reason == "build":
+                if one.lacks and run.judgement.reason == "build" and not _IN_SOURCE.search(why):
                     why += f"; its package depends on {', '.join(one.lacks)}, not installed here"
                 key = (f"{one.name}, {_scenario(run)}: {run.judgement.verdict}", why)
                 whys.setdefault(key, {})[run.kernel] = None
