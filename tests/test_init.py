@@ -135,6 +135,21 @@ def test_what_only_some_kernels_have_gets_a_run_for_each(tmp_path):
     assert project.settings.build == "dkms"
 
 
+def test_the_only_dkms_conf_below_a_folder_is_its_modules(tmp_path):
+    conf = "PACKAGE_NAME=pond\nPACKAGE_VERSION=1\nBUILT_MODULE_NAME=(duck pond)\n"
+    inside = {f"src/{name}": text for name, text in KBUILD.items()}
+    put(tmp_path, {**inside, "src/dkms.conf": conf, "debian/dkms.conf": "PACKAGE_NAME=other\n"})
+    found = look(tmp_path)
+    write(found)
+    assert (found.way, found.read, found.inner) == ("dkms", "src/dkms.conf", Path("src"))
+    project, (load,) = loaded(tmp_path)
+    assert project.modules == tmp_path / "src"
+    assert load.scenario.modules == ["duck", "pond"]
+    two = put(tmp_path / "two", {**KBUILD, "a/dkms.conf": conf, "a/Makefile": "", "b/Kbuild": "",
+                                 "b/dkms.conf": conf})  # fmt: skip
+    assert look(two).inner == Path()
+
+
 def test_a_module_that_no_kbuild_file_names_is_read_from_the_file_of_its_name(tmp_path):
     conf = "PACKAGE_NAME=p\nPACKAGE_VERSION=1\n"
     conf += "BUILT_MODULE_NAME=(pond duck reed)\n"

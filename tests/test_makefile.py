@@ -37,7 +37,9 @@ CALLED = "obj-$(CONFIG_SWAN) := swan.o\nobj-$(CONFIG_PCI) += tern.o\nall:\n\tmak
     [(CHIPS, {"duck": ["wing.c", "foot.c"]}, {"CONFIG_DUCK_DRIVER": "m"}),
      (CALLED, {"swan": ["swan.c"], "tern": ["tern.c"]}, {"CONFIG_SWAN": "m"}),
      ("ALL := m\nobj-$(ALL)$(CONFIG_PCI) := a.o\n", {"a": ["a.c"]}, {}),
-     ("obj-$(ALL)$(CONFIG_PCI) := a.o\n", {"a": ["a.c"]}, {})],
+     ("obj-$(ALL)$(CONFIG_PCI) := a.o\n", {"a": ["a.c"]}, {}),
+     ("obj-$(if $(KBUILD_EXTMOD),m,$(CONFIG_A)) := a.o\n", {"a": ["a.c"]}, {}),
+     ("obj-$(patsubst y,m,${CONFIG_A})+=a.o\n", {"a": ["a.c"]}, {})],
 )  # fmt: skip
 def test_the_modules_of_a_makefile_and_what_it_is_to_be_given(tmp_path, text, made, options):
     (tmp_path / "Makefile").write_text(text)

@@ -5,7 +5,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-ASSIGNMENT = re.compile(r"^\s*(?:export\s+|override\s+)*([\w.$(){}-]+)\s*(::|[:+?]|)=\s*(.*?)\s*$")
+EXPANSION = r"\$\((?:[^()]|\([^()]*\))*\)|\$\{[^{}]*\}"
+"""A variable or function of make's, with others in it."""
+ASSIGNMENT = re.compile(
+    rf"^\s*(?:export\s+|override\s+)*((?:[\w.-]|{EXPANSION})+)\s*(::|[:+?]|)=\s*(.*?)\s*$"
+)
 _VARIABLE = re.compile(r"\$[({](\w+)[)}]")
 _CONDITION = re.compile(r"^\s*(else\s+)?(ifeq|ifneq|ifdef|ifndef)\b\s*(.*?)\s*$")
 _OTHER = re.compile(r"^\s*(else|endif)\s*$")

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmlab.build.assignments import ASSIGNMENT, assignments, put
+from vmlab.build.assignments import ASSIGNMENT, EXPANSION, assignments, put
 
 FILES = ("Kbuild", "Makefile")
-_OBJECT = re.compile(r"obj-((?:m|y|\$[({]\w+[)}])+)$")
+_OBJECT = re.compile(rf"obj-((?:m|y|{EXPANSION})+)$")
 _OPTION = re.compile(r"\$[({](CONFIG_\w+)[)}]")
 _SET = re.compile(r"\b(CONFIG_\w+)[ \t]*[:?]?=[ \t]*[my]\b")
 _DEEPEST = 6  # directories

@@ -1,7 +1,7 @@
 """Looks at a folder: what modules are in it, and how they are built. Runs nothing of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Understood:
     notes: tuple[str, ...] = ()
     kbuild: str = ""  # a Kbuild file to write, where there is none
     read: str = ""  # the file that said so
+    inner: Path = Path()  # from the folder: where the modules are
 
     @property
     def together(self) -> list[Module]:
@@ -73,6 +74,9 @@ class _Found:
 
 def look(folder: Path) -> Understood:
     """Raises UsageError where there is no module to be found."""
+    if (inner := _with_dkms(folder)) and inner != folder:
+        name, within = inner.relative_to(folder), look(inner)
+        return replace(within, folder=folder, inner=name, read=f"{name}/{within.read}")
     notes: list[str] = []
     found = _dkms(folder, notes) or _kbuild(folder) or _meson(folder) or _plain(folder)
     if found is None:
@@ -86,6 +90,19 @@ def look(folder: Path) -> Understood:
     modules = tuple(Module(name, always[name], known[name], name in tied) for name in ordered)
     said = (*notes, *found.notes)
     return Understood(folder, found.way, modules, said, found.kbuild, found.read)
+
+
+def _with_dkms(folder: Path) -> Path | None:
+    """The folder with the sources and a dkms.conf: this one, or the only one below."""
+    if (folder / dkms.FILE).is_file():
+        return folder
+    below = [
+        path.parent
+        for pattern in (f"*/{dkms.FILE}", f"*/*/{dkms.FILE}")
+        for path in folder.glob(pattern)
+        if any((path.parent / name).is_file() for name in makefile.FILES)
+    ]
+    return below[0] if len(below) == 1 else None
 
 
 def _dkms(folder: Path, notes: list[str]) -> _Found | None:

@@ -65,7 +65,7 @@ def _texts(found: Understood) -> Iterator[tuple[Path, str]]:
     folder = next((one for one in _FOLDERS if not (found.folder / one).exists()), _FOLDERS[-1])
     yield found.folder / "vmlab.yaml", _settings(found, folder)
     if found.kbuild:
-        yield found.folder / "Kbuild", found.kbuild
+        yield found.folder / found.inner / "Kbuild", found.kbuild
     if found.together:
         yield found.folder / folder / "load.yaml", _load(found.together)
     if found.apart:
@@ -76,7 +76,8 @@ def _settings(found: Understood, folder: str) -> str:
     names = "".join(f"  - {one.name}\n" for one in found.modules)
     return (
         f"# Made by `vmlab init` from {found.read}; yours to change (docs/any-module.md).\n"
-        f"modules: .\nbuild: {found.way}\nscenarios: {folder}\nworkloads: {folder}/workloads\n"
+        f"modules: {found.inner}\nbuild: {found.way}\n"
+        f"scenarios: {folder}\nworkloads: {folder}/workloads\n"
         f"names: # of the modules that the build leaves, in the order of their loading\n{names}"
     )
 
