@@ -135,6 +135,20 @@ def test_what_only_some_kernels_have_gets_a_run_for_each(tmp_path):
     assert project.settings.build == "dkms"
 
 
+@pytest.mark.parametrize(
+    ("without", "removed", "about"),
+    [((), ["pond", "duck"] * 2, "unload and load again"), (("duck.c",), ["pond"] * 2, "(1 cannot)"),
+     (("duck.c", "pond.c"), [], "cannot be unloaded")],
+)  # fmt: skip
+def test_a_module_without_an_exit_is_not_unloaded(tmp_path, without, removed, about):
+    """The kernel refuses that with EBUSY."""
+    cut = {name: KBUILD[name].replace("module_exit(", "VOID(") for name in without}
+    write(look(put(tmp_path, {**KBUILD, **cut})))
+    (load,) = loaded(tmp_path)[1]
+    assert [step.argument for step in load.scenario.steps if step.verb == "rmmod"] == removed
+    assert about in load.scenario.about
+
+
 def test_the_only_dkms_conf_below_a_folder_is_its_modules(tmp_path):
     conf = "PACKAGE_NAME=pond\nPACKAGE_VERSION=1\nBUILT_MODULE_NAME=(duck pond)\n"
     inside = {f"src/{name}": text for name, text in KBUILD.items()}

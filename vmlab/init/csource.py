@@ -13,6 +13,8 @@ _PARAMETER = re.compile(r"\bmodule_param(_\w+)?\s*\(\s*(\w+)\s*,\s*([\w.&\[\]]+)
 _ABOUT = re.compile(r'\bMODULE_PARM_DESC\s*\(\s*(\w+)\s*,\s*((?:[^()"]|"(?:\\.|[^"\\])*")*)\)')
 _WORD = re.compile(r"\b[A-Za-z_]\w{3,}\b")
 _LICENSE = re.compile(r"\bMODULE_LICENSE\s*\(")
+_INIT = re.compile(r"\bmodule_init\s*\(")
+_EXIT = re.compile(r"\b(?:module_exit|cleanup_module|module_\w*(?:driver|device)\w*)\s*\(")
 _MAIN = re.compile(r"\bmain\s*\(")
 # Which word of a parameter's macro is its type.
 _TYPE_AT = {"": 3, "_unsafe": 3, "_named": 4, "_array": 3, "_named_unsafe": 4, "_hw": 3}
@@ -56,6 +58,7 @@ class Sources:
     exports: frozenset[str]
     words: frozenset[str]
     makes: tuple[str, ...]
+    stays: bool = False  # the kernel unloads no module that has an init and no exit
 
     @property
     def may_lack_a_device(self) -> bool:
@@ -72,6 +75,7 @@ def sources(paths: Iterable[Path]) -> Sources:
         tuple(_parameters(text)), frozenset(_EXPORT.findall(code)),
         frozenset(_WORD.findall(code)),
         tuple(said for call, said in _MAKES.items() if re.search(rf"\b(?:{call})\s*\(", code)),
+        bool(_INIT.search(code)) and not _EXIT.search(code),
     )  # fmt: skip
 
 

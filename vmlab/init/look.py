@@ -53,7 +53,9 @@ class Understood:
 
         These only some kernels have, or they may lack a device, or they are very many.
         """
-        alone = [one for one in self.modules if one.always and not one.linked]
+        alone = [
+            one for one in self.modules if one.always and not (one.linked or one.sources.stays)
+        ]
         parted = [one for one in alone if len(alone) > MANY or one.sources.may_lack_a_device]
         return [
             one

@@ -22,6 +22,8 @@ def tell(found: Understood, written: Written) -> Iterator[str]:
         yield from _wrapped(f"only on some kernels: {_some(sometimes)}")
     if apart := [one.name for one in found.apart if one.always]:
         yield from _wrapped(f"loaded one by one, for they do not need one another: {_some(apart)}")
+    if stay := [one.name for one in found.modules if one.sources.stays]:
+        yield from _wrapped(f"not unloaded, for they have no module_exit: {_some(stay)}")
     for module in found.modules[:_SHOWN]:
         yield from _of(module)
     yield from (line for note in found.notes for line in _wrapped(note))

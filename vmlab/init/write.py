@@ -85,19 +85,28 @@ def _settings(found: Understood, folder: str) -> str:
 def _load(modules: list[Module]) -> str:
     names = [one.name for one in modules]
     what = names[0] if len(names) == 1 else f"all {len(names)} modules"
-    loads = "loads, unloads and loads" if len(names) == 1 else "load, unload and load"
+    go = [one.name for one in modules if not one.sources.stays]
     up = "".join(f"  - modprobe: {one.name}\n{_or_skip([one])}" for one in modules)
-    down = "".join(f"  - rmmod: {name}\n" for name in reversed(names))
+    down = "".join(f"  - rmmod: {name}\n" for name in reversed(go))
     live = "".join(
         f"  - read: /sys/module/{name.replace('-', '_')}/initstate\n    output: live\n"
         for name in names
     )
     listed = "".join(f"  - {name}\n" for name in names)
     return (
-        f"name: load\nabout: {what} {loads} again, and the second time is like the first\n"
+        f"name: load\nabout: {what} {_does(len(names), len(go))}\n"
         f"modules:\n{listed}{_memory(modules)}steps:\n{_twice(up, live, down)}"
         f"{_parameters(modules)}"
     )
+
+
+def _does(count: int, unloaded: int) -> str:
+    """What modules do; those that have no exit are not unloaded."""
+    s = "s" if count == 1 else ""
+    if not unloaded:
+        return f"load{s}, and cannot be unloaded"
+    who = "" if count == unloaded else f" ({count - unloaded} cannot)"
+    return f"load{s}, unload{s}{who} and load{s} again, and the second time is like the first"
 
 
 def _each(modules: list[Module]) -> str:
@@ -112,6 +121,8 @@ def _each(modules: list[Module]) -> str:
 
 
 def _twice(up: str, live: str, down: str) -> str:
+    if not down:
+        return f"{_LIST}{up}{live}{_APPEARED}"
     return f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{up}{_AGAIN}{down}{_STILL_GONE}"
 
 
