@@ -1,8 +1,10 @@
 """Kbuild files of strangers, read without make: which modules come of them."""
 
+from pathlib import Path
+
 import pytest
 
-from vmlab.build import makefile
+from vmlab.build import faulty, makefile
 from vmlab.build.assignments import assignments
 
 # As drivers for several chips have it: one Makefile, and its first lines decide.
@@ -78,3 +80,30 @@ def test_values_are_put_together_and_kept_as_make_does():
         "A := 1\nA += 2\nB ?= 3\nB ?= 4\nexport C=$(A)/$(B)\nifeq (x,y)\nA = 5\nendif\nX := $(C)\n"
     )
     assert assignments(text)[-1] == ("X", "1 2/3")
+
+
+def test_whose_fault_a_build_is_and_what_was_said_of_it():
+    """As kbuild says it: in order of its own, and of modpost what several kernels say."""
+    made = [
+        makefile.Made("duck", Path("a"), (Path("a/main.c"), Path("a/foot.c"))),
+        makefile.Made("goo-se", Path(), (Path("goo-se.c"),)),
+        makefile.Made("swan", Path(), (Path("swan.c"),)),
+    ]
+    said = """\
+  CC [M]  goo-se.o
+a/foot.c: In function 'walk':
+a/foot.c:3:1: error: unknown type name 'egg'
+make[2]: *** [/headers/scripts/Makefile.build:255: a/foot.o] Error 1
+make[1]: *** [/headers/scripts/Makefile.build:508: a] Error 2
+ERROR: modpost: "fly" [goo-se.ko] undefined!
+ERROR: modpost: "swim" [goo-se.ko] undefined!
+""".splitlines()
+    assert faulty.modules(said, made) == {
+        "duck": "\n".join(said[1:4]), "goo-se": "\n".join(said[5:7]),
+    }  # fmt: skip
+    for line in (
+        "ERROR: modpost: missing MODULE_LICENSE() in swan.o",
+        "ERROR: modpost: module swan uses symbol x from namespace Y, but does not",
+    ):
+        assert faulty.modules([line], made) == {"swan": line}
+    assert faulty.modules(["make: *** [Makefile:9: modules] Error 2"], made) == {}

@@ -73,6 +73,55 @@ def test_a_makefile_that_is_a_kbuild_file_and_a_wrapper_is_built(built):
     assert built("kbuild", {"Makefile": WRAPPER, "duck.c": "x\n"}) == {"duck": "x\ngcc -m32\n"}
 
 
+# Compiles, in a manner: what a source has of the word `error` is one.
+COMPILES = """\
+include $(M)/Makefile
+modules: $(obj-m:%.o=$(M)/%.ko)
+$(M)/%.o: $(M)/%.c
+\t@if grep -n error $<; then echo "$<:1:2: error: so it says" >&2; exit 1; fi; cp $< $@
+\t@for h in $$(sed -n 's/^use //p' $<); do [ -e $(M)/$$h ] || \\
+\t{ echo "$<:1:2: fatal error: $$h: No such file or directory" >&2; exit 1; }; done
+$(M)/%.ko: $(M)/%.o
+\t@if grep -q undefined $<; then \\
+\techo 'ERROR: modpost: "egg" [$@] undefined!' >&2; exit 1; fi; cp $< $@
+"""
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [("error\n", "goose.c:1:2: error: so it says"),
+     ("undefined\n", 'ERROR: modpost: "egg" [goose.ko] undefined!')],
+)  # fmt: skip
+def test_modules_beside_one_that_does_not_build_are_built(built, tree, tmp_path, bad, said):
+    (tree.headers / "Makefile").write_text(COMPILES)
+    files = {"duck.c": "quack\n", "goose.c": bad, "swan.c": "hiss\n"}
+    made = built("kbuild", {"Makefile": "obj-m := goose.o duck.o swan.o\n", **files})
+    assert set(made) == {"duck", "swan"}
+    log = tmp_path / "built0/build.log"
+    why = whole.missing(tree, whole.Folder(tmp_path / "source", "kbuild"), "goose", [], log)
+    assert said in str(why)
+    assert "duck" not in str(why).partition("again by hand")[0]
+
+
+def test_where_all_modules_are_bad_the_build_is(built, tree):
+    (tree.headers / "Makefile").write_text(COMPILES)
+    files = {"Makefile": "obj-m := goose.o duck.o\n", "duck.c": "error\n", "goose.c": "error\n"}
+    with pytest.raises(ModuleBuildError, match=r"goose\.c:1:2: error: so it says"):
+        built("kbuild", files)
+
+
+@pytest.mark.parametrize("rule", ["version.h: Makefile", "other.h version.h :", "# version.h:"])
+def test_a_header_that_the_author_s_make_makes_is_made(built, tree, rule):
+    (tree.headers / "Makefile").write_text(COMPILES)
+    makes = f"obj-m := duck.o swan.o\nall: version.h\n{rule}\n\techo '$(ARCH)' > version.h\n"
+    files = {"Makefile": makes, "duck.c": "use version.h\n", "swan.c": "use version.h\n"}
+    if rule.startswith("#"):
+        with pytest.raises(ModuleBuildError, match=r"\.c:1:2: fatal error: version\.h"):
+            built("kbuild", files)
+    else:
+        assert set(built("kbuild", files)) == {"duck", "swan"}
+
+
 def test_an_option_that_the_author_s_own_make_gives_is_given(built):
     text = "obj-$(CONFIG_SWAN) := swan.o\nall:\n\tmake -C x M=. CONFIG_SWAN=m modules\n"
     assert set(built("kbuild", {"Makefile": text, "swan.c": "hiss\n"})) == {"swan"}

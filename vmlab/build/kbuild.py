@@ -36,9 +36,10 @@ _INSTEAD = {
 class ModuleBuildError(VmlabError):
     """The compiler or modpost refused a module; the message is theirs, with the source line."""
 
-    def __init__(self, kernel: str, by_hand: str, said: str) -> None:
+    def __init__(self, kernel: str, by_hand: str, said: str, lines: Sequence[str] = ()) -> None:
         self.kernel = kernel
         self.said = said
+        self.lines = lines  # all that was said
         super().__init__(f"building for {kernel}:\n{said}\nagain by hand: {by_hand}")
 
 
@@ -214,7 +215,12 @@ def message(done: Done, directory: Path) -> str:
         first = next((number for number, line in enumerate(lines) if _ERROR.search(line)), 0)
         start = max(0, first - 1)
         kept = lines[start : start + _MESSAGE_LINES]
-    return "\n".join(kept).replace(f"{directory}/", "").replace(str(directory), ".")
+    return shortened("\n".join(kept), directory)
+
+
+def shortened(text: str, directory: Path) -> str:
+    """With paths from the directory of a build."""
+    return text.replace(f"{directory}/", "").replace(str(directory), ".")
 
 
 def errors(log: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vmlab.build import copies, kbuild, makefile
+from vmlab.build import copies, faulty, kbuild, makefile
 from vmlab.build.kbuild import ModuleBuildError, Tree
 from vmlab.build.process import LIMIT_S
 from vmlab.build.sandbox import HERE, Builder
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 Way = Literal["apart", "kbuild", "dkms"]
 _MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
 _STRIPPED = 8 << 20  # bytes; larger modules lose their debug information, as with DKMS all do
-_RECIPE = (
-    f"whole: settled, own options, of a dkms.conf what it names; strip {_STRIPPED}"  # of each name
+_RECIPE = (  # of each name
+    "whole: settled, own options and headers, without the faulty; of a dkms.conf what it names; "
+    f"strip {_STRIPPED}"
 )
 _LOG = "build.log"
-_KEPT = (".ko", ".gcno", _LOG, "Module.symvers")
+_FAILED = ".failed"
+_KEPT = (".ko", ".gcno", _LOG, "Module.symvers", _FAILED)
 _NO_LOG = Path(os.devnull)
 
 
@@ -87,7 +89,10 @@ class _Place:
             file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
         if done.returncode:
             said = kbuild.message(done, work) or f"status {done.returncode}"
-            raise ModuleBuildError(self.tree.id, f"vmlab build --kernel {self.tree.id}", said)
+            heard = "" if done.ended else done.stdout + done.stderr
+            lines = kbuild.shortened(heard, work).splitlines()
+            again = f"vmlab build --kernel {self.tree.id}"
+            raise ModuleBuildError(self.tree.id, again, said, lines)
 
 
 def build(
@@ -115,7 +120,42 @@ def _kbuild(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
     roots = makefile.roots(work)
     if roots and Path() not in roots:
         (work / "Kbuild").write_text("".join(f"obj-m += {root}/\n" for root in roots))
-    place.run([*_command(place.tree, work), f"-j{os.cpu_count() or 1}"], work, {})
+    words = [*_command(place.tree, work), f"-j{os.cpu_count() or 1}"]
+    target, made = target_of(place.tree), set()
+    while True:
+        try:
+            return place.run(words, work, {})
+        except ModuleBuildError as error:
+            lacking = faulty.to_make(error.said, work)
+            if lacking is None or lacking in made:
+                return _but_the_faulty(place, words, work, error)
+            made.add(lacking)
+            makefile.settle(work, target.kernel, target.machine, target.headers)
+            flags = {"MAKEFLAGS": _makeflags(place.tree, work)}
+            place.run(["make", lacking[1]], lacking[0], flags)
+
+
+def _but_the_faulty(
+    place: _Place, words: Sequence[str], work: Path, first: ModuleBuildError
+) -> None:
+    """Builds the others of several modules where some do not build: these have files NAME.failed.
+
+    Raises what failed first where none is left. What the lab ended is not tried again.
+    """
+    left = makefile.modules(work)
+    several = len(left) > 1
+    while left and several and first.lines:
+        try:
+            return place.run([*words, "-k"], work, {})
+        except ModuleBuildError as error:
+            found = faulty.modules(error.lines, left)
+        if not found:
+            break
+        for one in [one for one in left if one.name in found]:
+            faulty.leave_out(work, one)
+            (place.directory / f"{one.name}{_FAILED}").write_text(found[one.name])
+            left.remove(one)
+    raise first
 
 
 def by_hand(tree: Tree, folder: Folder) -> str:
@@ -240,6 +280,9 @@ def missing(
         config = target_of(tree).config()
         if config.get(option) not in ("y", "m"):
             return NotForKernel(f"{tree.id}: {name} is built with {option}, and that is not set")
+    failed = log.with_name(f"{name}{_FAILED}")
+    if failed.is_file():
+        return ModuleBuildError(tree.id, by_hand(tree, folder), failed.read_text())
     said = f"no {name}.ko was left; there are: {', '.join(sorted(built)) or 'none'}"
     if complaints := kbuild.errors(log):
         said += f"\nits build came to its end, and says:\n{complaints}"
