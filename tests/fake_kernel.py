@@ -114,6 +114,14 @@ $(B): $(objects)
 \t@echo '#define UTS_RELEASE "$(RELEASE)"' > $(O)/include/generated/utsrelease.h
 modules modules_prepare: $(B)
 \t@echo '0x00000000\tprintk\tvmlinux' > $(O)/Module.symvers
+modules: $(O)/modules.order
+$(O)/modules.order: $(patsubst %.c,$(O)/%.ko,$(wildcard lib/*.c)) FORCE
+\t@printf '%s\\n' $(patsubst $(O)/%,%,$(filter %.ko,$^)) > $@
+\t@echo kernel/fs/old.ko > $(O)/modules.builtin
+FORCE:
+$(O)/lib/%.ko: lib/%.c
+\t@mkdir -p $(@D)
+\t$(CC) -c -o $@ $<
 endif
 .PHONY: modules modules_prepare bzImage allnoconfig olddefconfig
 """

@@ -13,6 +13,7 @@ import platformdirs
 
 from vmlab.arch import ARCHES, Arch
 from vmlab.cache import Cache, content_key
+from vmlab.catalog import intree
 from vmlab.catalog.brought import Brought
 from vmlab.catalog.records import Added, Kernel, Unavailable
 from vmlab.errors import LabError, UsageError
@@ -21,6 +22,7 @@ ENVIRONMENT = "VMLAB_KERNELS"
 _KIND = "kernels"
 UNPACKED, COMPILERS = PARTS = ("unpacked", "compilers")
 _RECORD = "kernel.json"
+MODULES = "modules"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 # What a built tree holds that no module needs; kbuild's own programs stand in scripts and tools.
 _LEFT_OUT = shutil.ignore_patterns(
@@ -28,6 +30,7 @@ _LEFT_OUT = shutil.ignore_patterns(
     "bzImage",
 )  # fmt: skip
 _PROGRAMS = ("scripts", "tools")
+_LINKS = shutil.ignore_patterns("build", "source")  # of an installed lib/modules/RELEASE
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Store:
         directory = self._cache.get(
             _KIND,
             f"{name}-{_content(brought, words)}",
-            lambda path: _fill(path, brought, name, words),
+            lambda path: _fill(path, brought, name, words, self._cache.root),
         )
         return read(directory)
 
@@ -141,10 +144,12 @@ def _content(brought: Brought, words: Words) -> str:
     if brought.tree:
         paths += [brought.tree / "Module.symvers", brought.tree / ".config"]
     parts = [path.read_bytes() if path and path.is_file() else b"" for path in paths]
+    if brought.modules:
+        parts.append(intree.content(brought.modules).encode())
     return content_key(*parts, words.compiler, words.cross_compile, brought.origin)
 
 
-def _fill(directory: Path, brought: Brought, name: str, words: Words) -> None:
+def _fill(directory: Path, brought: Brought, name: str, words: Words, store: Path) -> None:
     boot = directory / "boot"
     boot.mkdir()
     shutil.copy2(brought.image, boot / f"vmlinuz-{name}")
@@ -152,14 +157,30 @@ def _fill(directory: Path, brought: Brought, name: str, words: Words) -> None:
     if brought.system_map:
         shutil.copy2(brought.system_map, boot / f"System.map-{name}")
     if brought.modules:
-        (directory / "lib/modules").mkdir(parents=True)
-        (directory / "lib/modules" / name).symlink_to(brought.modules)
+        link_modules(directory, name, _modules(directory, brought.modules, store))
     if brought.copied:
         assert brought.tree
         _copy(brought.tree, directory / "build")
     where = "build" if brought.copied else str(brought.tree.resolve()) if brought.tree else None
     origin = brought.origin or str(brought.folder.resolve())
     write_record(directory, name, brought.arch, brought.release, origin, where, words)
+
+
+def _modules(directory: Path, source: Path, store: Path) -> Path:
+    """Unpacked packages are the store's own; what is the user's, or the cache's, may go."""
+    if source.is_relative_to(store):
+        return source
+    if intree.is_tree(source):
+        intree.take(source, directory / MODULES)
+    else:
+        shutil.copytree(source, directory / MODULES, symlinks=True, ignore=_LINKS)
+    return Path("..", "..", MODULES)
+
+
+def link_modules(directory: Path, name: str, target: Path) -> None:
+    """Says where a kernel's own modules are, by the place that they have in packages."""
+    (directory / "lib/modules").mkdir(parents=True)
+    (directory / "lib/modules" / name).symlink_to(target)
 
 
 def write_record(

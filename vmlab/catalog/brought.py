@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import Arch
-from vmlab.catalog import bzimage, kconfig
+from vmlab.catalog import bzimage, intree, kconfig
 from vmlab.errors import UsageError
 
 _BUILT = ("arch/x86/boot/bzImage", "arch/i386/boot/bzImage", "arch/x86_64/boot/bzImage")
@@ -36,7 +36,7 @@ class Brought:
     release: str
     arch: Arch
     origin: str = ""  # where the folder came from, if not from the user
-    modules: Path | None = None  # the kernel's own
+    modules: Path | None = None  # the kernel's own: as in packages, or the tree that has them
 
     @property
     def number(self) -> tuple[int, ...]:
@@ -102,7 +102,9 @@ def _parts(folder: Path, image: Path, config: Path) -> Brought:
 
 def _modules(folder: Path) -> Path | None:
     found = folder / "modules"
-    return found.resolve() if (found / "kernel").is_dir() else None
+    if (found / intree.FOLDER).is_dir():
+        return found.resolve()
+    return folder.resolve() if intree.is_tree(folder) else None
 
 
 def _problems(made: Brought) -> list[str]:

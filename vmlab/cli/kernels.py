@@ -127,7 +127,9 @@ def build(
     ] = "tiny",
     fragment: Annotated[
         list[str] | None,
-        typer.Option(help="kasan, lockdep, kmemleak, kcsan, ubsan, debug-info, gcov, or a file."),
+        typer.Option(
+            help="kasan, lockdep, kmemleak, kcsan, ubsan, debug-info, gcov, kunit, or a file."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="What it is called here.")] = None,
     cc: Annotated[str, typer.Option(help="The compiler, as make's CC.")] = "",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmlab.catalog import added, bzimage
+from vmlab.catalog import added, bzimage, intree
 from vmlab.errors import LabError
 from vmlab.sources.make import Make
 
@@ -43,6 +43,9 @@ def fill(directory: Path, parts: Parts) -> None:
     shutil.copy2(out / ".config", boot / f"config-{parts.name}")
     shutil.copy2(out / "System.map", boot / f"System.map-{parts.name}")
     _overlay(parts.make, build)
+    if intree.were_built(out):
+        intree.take(out, directory / added.MODULES)
+        added.link_modules(directory, parts.name, Path("..", "..", added.MODULES))
     compiler = parts.make.compiler
     words = added.Words(compiler.words, parts.make.cross_compile, compiler.maps)
     added.write_record(

@@ -1,0 +1,65 @@
+"""Kernels of one's own, and the modules that their trees have."""
+
+import shutil
+
+import fake_kernel
+import old_trees
+import pytest
+import test_added
+import test_sources
+
+ERA = old_trees.ERAS[-1]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return test_added.Bench(tmp_path)
+
+
+def test_modules_of_a_source_are_the_kernel_s_own(tmp_path):
+    bench, tree = test_sources.Bench(tmp_path), fake_kernel.tree(tmp_path / "linux")
+    (tree / "lib").mkdir()
+    for name in ("duck", "goose"):
+        (tree / f"lib/{name}.c").write_text(f"int {name}(void) {{ return 0; }}\n")
+    built = bench.build(str(tree)).kernel
+    kernel = bench.add(str(tree), "mine")
+    bench.cache.prune(None, dry_run=False)
+    (tree / "lib/goose.c").unlink()
+    later = bench.build(str(tree)).kernel
+    for one, names in ((kernel, {"duck.ko", "goose.ko"}), (later, {"duck.ko"})):
+        found = bench.artifacts.catalog.modules(one)
+        assert {path.name for path in (found / "kernel/lib").iterdir()} == names
+        assert (found / "modules.builtin").read_text() == "kernel/fs/old.ko\n"
+    assert built.id == later.id
+
+
+@pytest.mark.parametrize("prefix", ["", "kernel/"], ids=["6.1", "4.4"])
+def test_modules_of_a_built_tree_are_the_kernel_s_own(bench, tmp_path, prefix):
+    """A list names them; what an earlier configuration left is not in it."""
+    tree = old_trees.tree(ERA, tmp_path / "tree")
+    (tree / "arch/x86/boot").mkdir(parents=True)
+    old_trees.image(ERA.release, tree / "arch/x86/boot/bzImage")
+    for name in ("kernel/time/duck", "lib/goose", "lib/left"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / f"{name}.ko").write_text(name)
+    (tree / "modules.order").write_text(f"{prefix}kernel/time/duck.ko\n{prefix}lib/goose.ko\n")
+    kernel = bench.add(tree, "one")
+    shutil.rmtree(tree / "lib")
+    found = bench.artifacts.catalog.modules(kernel)
+    names = {str(path.relative_to(found)) for path in found.rglob("*.ko")}
+    assert names == {"kernel/kernel/time/duck.ko", "kernel/lib/goose.ko"}
+    (tree / "kernel/time/duck.ko").write_text("another")
+    bench.store.remove(kernel)
+    assert bench.add(tree, "one").version != kernel.version
+
+
+def test_modules_beside_an_image_are_copied(bench, tmp_path):
+    box = old_trees.box(ERA, tmp_path / "box")
+    (box / "modules/kernel/lib").mkdir(parents=True)
+    (box / "modules/kernel/lib/duck.ko").write_text("duck")
+    (box / "modules/build").symlink_to("/nowhere")
+    kernel = bench.add(box, "one")
+    shutil.rmtree(box / "modules")
+    found = bench.artifacts.catalog.modules(kernel)
+    assert (found / "kernel/lib/duck.ko").read_text() == "duck"
+    assert not (found / "build").is_symlink()
