@@ -189,6 +189,12 @@ def no_image(box: Path) -> None:
     (box / "bzImage").unlink()
 
 
+def source(box: Path) -> None:
+    no_image(box)
+    for name in ("Makefile", "Kconfig"):
+        (box / name).touch()
+
+
 def no_bzimage(box: Path) -> None:
     (box / "bzImage").write_bytes(b"\x7fELF" + bytes(0x300))
 
@@ -208,7 +214,8 @@ BAD = [
     (other_architecture, "another architecture than x86"),
     (tree_of_another_architecture, "build is of x86_64, and the kernel of i386"),
     (tree_of_another_release, "build is of 2.6.9, and the kernel 2.6.8"),
-    (no_image, "neither bzImage nor vmlinuz"),
+    (no_image, "neither bzImage nor vmlinuz.*is a built tree$"),
+    (source, "neither bzImage nor vmlinuz.*`vmlab kernels build .*box` builds and adds it"),
     (no_bzimage, "is no bzImage"),
     (no_config, "holds no config"),
     (cannot_boot, "CONFIG_SERIAL_8250_CONSOLE is m, and must be y(?s:.*)"

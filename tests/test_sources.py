@@ -1,9 +1,8 @@
 """Kernels from source: what is taken, compiled again, refused and in which words."""
 
-import io
+import fcntl
 import subprocess
 import sys
-import tarfile
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from vmlab import sources
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
-from vmlab.catalog import Catalog, Package, added, linux_source, pins
+from vmlab.catalog import Catalog, added, pins
 from vmlab.errors import LabError, UsageError
 from vmlab.sources import configure, tools
 from vmlab.sources.build import Options, add, build
@@ -113,6 +112,19 @@ def test_words_that_name_no_source_are_refused(tmp_path, text, words):
 def test_a_revision_that_does_not_exist(bench, repository):
     with pytest.raises(UsageError, match=r"there is no revision 'v3'.*git -C .* tag"):
         bench.build(f"git:{repository}@v3")
+
+
+@pytest.mark.parametrize(
+    ("makefile", "said"),
+    [(None, "it has no Makefile"), ("all:\n", "its Makefile has no line VERSION = NUMBER")],
+)
+def test_a_revision_that_is_no_kernel_s_source(bench, repository, makefile, said):
+    (repository / "Makefile").unlink()
+    if makefile:
+        (repository / "Makefile").write_text(makefile)
+    git(repository, "commit", "-qam", "three")
+    with pytest.raises(UsageError, match=f"^git:{repository}/.git@HEAD is no kernel's .*{said}$"):
+        bench.build(f"git:{repository}@HEAD")
 
 
 def test_neighbouring_revisions_compile_what_differs(bench, repository):
@@ -363,36 +375,3 @@ def test_the_command_adds_from_git(bench, repository, monkeypatch):
     assert "one: 4.4.155-tiny for i386, modules by gcc -m32" in done.output
     (kernel,) = added.Store.default().kernels()
     assert git(repository, "rev-parse", "v1") in kernel.package
-
-
-def test_debian_s_source_is_unpacked_from_its_package(tmp_path):
-    inner = io.BytesIO()
-    with tarfile.open(fileobj=inner, mode="w:xz") as tar:
-        for name in ("Kconfig", "kernel/fork.c"):
-            tar.addfile(tarfile.TarInfo(f"linux-source-9.9/{name}"))
-    root = tmp_path / "root"
-    (root / "usr/src").mkdir(parents=True)
-    (root / "usr/src/linux-source-9.9.tar.xz").write_bytes(inner.getvalue())
-    (root / "DEBIAN").mkdir()
-    control = "Package: linux-source-9.9\nVersion: 9.9-1\nArchitecture: all\n"
-    more = "Maintainer: n <e@x>\nDescription: d\n"
-    (root / "DEBIAN/control").write_text(control + more)
-    subprocess.run(
-        ["dpkg-deb", "-Znone", "--build", str(root), str(tmp_path / "s.deb")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    (tmp_path / "out").mkdir()
-    linux_source.unpack(tmp_path / "s.deb", tmp_path / "out")
-    assert (tmp_path / "out/kernel/fork.c").is_file()
-    (tmp_path / "s.deb").write_bytes(b"!<arch>\nnot a package")
-    with pytest.raises(LabError, match=r"unpacking s\.deb"):
-        (tmp_path / "other").mkdir()
-        linux_source.unpack(tmp_path / "s.deb", tmp_path / "other")
-
-
-@pytest.mark.parametrize("wanted", ["9.9", "9.9.1-1"])
-def test_a_pinned_source_is_known_by_series_and_version(wanted):
-    pinned = Package("linux-source-9.9", "9.9.1-1", "all", "suite", "f", "0" * 64, 1)
-    others = (Package("musl-dev", "1", "amd64", "suite", "f", "0" * 64, 1), pinned)
-    assert linux_source.pinned(others, wanted) == pinned
-    assert linux_source.pinned(others, "9") is None

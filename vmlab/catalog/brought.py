@@ -71,7 +71,8 @@ def look(folder: Path) -> Brought:
         raise UsageError(f"{folder} is no directory; {_WANTED}")
     image = _first(folder, (*_BUILT, *_IMAGES))
     if image is None:
-        raise UsageError(f"{folder} holds neither bzImage nor vmlinuz; {_WANTED}")
+        build = f"; `vmlab kernels build {folder}` builds and adds it" if _is_source(folder) else ""
+        raise UsageError(f"{folder} holds neither bzImage nor vmlinuz; {_WANTED}{build}")
     config = _first(folder, _CONFIGS)
     if config is None:
         raise UsageError(
@@ -87,6 +88,10 @@ def look(folder: Path) -> Brought:
 
 
 _WANTED = "a kernel's folder has bzImage, config, System.map and build/, or is a built tree"
+
+
+def _is_source(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("Makefile", "Kconfig"))
 
 
 def _parts(folder: Path, image: Path, config: Path) -> Brought:

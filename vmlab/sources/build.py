@@ -55,7 +55,7 @@ def build(catalog: Catalog, source: Source, options: Options) -> Built:
     LabError where a tool is missing.
     """
     with source.held(catalog) as tree:
-        number = making.number(tree.path)
+        number = making.number(tree.path, source.text)
         wish = bases.wish(catalog, options.arch, number, options.config, options.fragments,
                           options.lenient)  # fmt: skip
         compiler = eras.compiler(_command(options, number), options.arch, number)

@@ -88,11 +88,15 @@ def ccache() -> bool:
     return shutil.which("ccache") is not None
 
 
-def number(tree: Path) -> tuple[int, ...]:
-    """The release's numbers, from the tree's Makefile. Raises UsageError where it names none."""
+def number(tree: Path, source: str) -> tuple[int, ...]:
+    """The release's numbers, from the Makefile of a source's tree.
+
+    Raises UsageError where it names none.
+    """
     makefile = tree / "Makefile"
     text = makefile.read_text(errors="replace") if makefile.is_file() else ""
     found = [re.search(rf"^{name}\s*=\s*(\d+)\s*$", text, re.MULTILINE) for name in _NUMBERS]
     if found[0] is None:
-        raise UsageError(f"{tree} is no kernel's source: its Makefile has no line VERSION = NUMBER")
+        lacks = "its Makefile has no line VERSION = NUMBER" if text else "it has no Makefile"
+        raise UsageError(f"{source} is no kernel's source: {lacks}")
     return tuple(int(one[1]) for one in found if one)
