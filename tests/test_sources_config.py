@@ -31,7 +31,7 @@ def test_each_option_of_tiny_has_its_reason_before_it():
 
 @pytest.mark.parametrize("name", configure.shipped_fragments())
 def test_a_fragment_asks_for_something_and_says_why(name):
-    text = configure.fragment(name)
+    text = configure.fragment(name, (6, 1))
     assert text.startswith("# ") and configure.options(text)
 
 
@@ -42,7 +42,14 @@ def test_there_are_the_fragments_that_are_promised():
 
 def test_an_unknown_fragment_is_refused_with_those_that_there_are():
     with pytest.raises(UsageError, match=r"no fragment 'kasam'.*kasan, kcsan"):
-        configure.fragment("kasam")
+        configure.fragment("kasam", (6, 1))
+
+
+@pytest.mark.parametrize(("number", "there"), [((6, 0, 9), False), ((6, 1), True), ((7,), True)])
+def test_an_option_of_a_fragment_is_asked_of_kernels_that_have_it(number, there):
+    wanted = configure.options(configure.fragment("kunit", number))
+    assert ("KUNIT_DEFAULT_ENABLED" in wanted) is there
+    assert wanted["KUNIT"] == "m"
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from vmlab.report import junit, ktap
 from vmlab.report.page import html
 from vmlab.scenario import Known, expand, load
 from vmlab.subtests import of_step, parse
+from vmlab.subtests.fold import DISABLED
 from vmlab.verdict import Verdict, judge
 
 CASES = Path(__file__).parent / "data" / "ktap"
@@ -79,6 +80,7 @@ BAD = b"[    1.0]     not ok 1 a\r\n[    1.0] not ok 1 s\r\n"
         (b"    # Subtest: s\r\n    1..2\r\n    ok 1 a\r\n", 0, Verdict.FAILED,
          "2 tests were announced in s, and 1 came to a result"),
         (b"1..0\n", 0, Verdict.FAILED, "it told of no test"),
+        (b"[    1.0] kunit: disabled\r\n", 0, Verdict.FAILED, DISABLED),
     ],
 )  # fmt: skip
 def test_tests_in_a_step_judge_it(tmp_path, console, outcome, verdict, reason):

@@ -45,7 +45,7 @@ def wish(
 
     Raises UsageError where a file is not there, or there is no distribution's configuration.
     """
-    parts = "".join(fragment(name) for name in fragments)
+    parts = "".join(fragment(name, number) for name in fragments)
     called = "+".join(plain_name(Path(name).name.removesuffix(".config")) for name in fragments)
 
     def named(base: str) -> str:

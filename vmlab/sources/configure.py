@@ -15,6 +15,7 @@ from vmlab.sources.make import Make
 
 FRAGMENTS = Path(__file__).parent / "fragments"
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
+_FROM = re.compile(r"# from (\d+)\.(\d+) on: ")
 _SHOWN = 20
 
 
@@ -38,8 +39,8 @@ class Wish:
         return content_key(self.base, self.fragments, str(self.bare), str(self.lenient))
 
 
-def fragment(name: str) -> str:
-    """The text of a fragment that travels with the lab, or of a file.
+def fragment(name: str, number: tuple[int, ...]) -> str:
+    """The text of a fragment that travels with the lab, for a kernel's numbers, or of a file.
 
     Raises UsageError where there is neither.
     """
@@ -50,7 +51,20 @@ def fragment(name: str) -> str:
             f"there is no fragment {name!r}: it is a file, or one of "
             f"{', '.join(shipped_fragments())}"
         )
-    return path.read_text(errors="replace").rstrip("\n") + "\n"
+    text = path.read_text(errors="replace").rstrip("\n") + "\n"
+    return _fitting(text, number) if path == shipped else text
+
+
+def _fitting(text: str, number: tuple[int, ...]) -> str:
+    """What follows a comment `# from 6.1 on: ...`, up to the next one, is for such kernels."""
+    kept, fits = [], True
+    for line in text.splitlines(keepends=True):
+        if line.startswith("# ") and not line.startswith("# CONFIG_"):
+            found = _FROM.match(line)
+            fits = found is None or number >= (int(found[1]), int(found[2]))
+        if fits:
+            kept.append(line)
+    return "".join(kept)
 
 
 def shipped_fragments() -> list[str]:

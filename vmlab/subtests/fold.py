@@ -11,6 +11,12 @@ from vmlab.subtests.ktap import Folded
 STEPS_THAT_FOLD = ("kunit",)
 """Verbs whose tests speak on the console; of other steps the output holds them."""
 NO_TEST = "it told of no test"
+# lib/kunit/test.c, where the parameter says so, or its default (CONFIG_KUNIT_DEFAULT_ENABLED)
+_DISABLED = "kunit: disabled"
+DISABLED = (
+    "KUnit is disabled in this kernel: a step `modprobe: kunit enable=1` before this one enables "
+    "it, or CONFIG_KUNIT_DEFAULT_ENABLED"
+)
 # What printk puts before a message: time, and who called it (CONFIG_PRINTK_CALLER).
 _STAMP = re.compile(r"\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ")
 
@@ -43,4 +49,8 @@ def of_console(lines: Sequence[str]) -> Folded:
     """Tests as a kernel prints them: KTAP, else in words of its own."""
     plain = [_STAMP.sub("", line, count=1) for line in lines]
     found = ktap.parse(line for line in plain if spoken.is_ktap(line))
-    return found if found.tests or found.faults else spoken.parse(plain)
+    if found.tests or found.faults:
+        return found
+    found = spoken.parse(plain)
+    disabled = not found.tests and any(line.strip() == _DISABLED for line in plain)
+    return Folded((), (DISABLED,)) if disabled else found
