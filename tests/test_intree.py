@@ -8,6 +8,9 @@ import pytest
 import test_added
 import test_sources
 
+from vmlab import virtme_trees
+from vmlab.errors import LabError
+
 ERA = old_trees.ERAS[-1]
 
 
@@ -63,3 +66,17 @@ def test_modules_beside_an_image_are_copied(bench, tmp_path):
     found = bench.artifacts.catalog.modules(kernel)
     assert (found / "kernel/lib/duck.ko").read_text() == "duck"
     assert not (found / "build").is_symlink()
+
+
+def test_virtme_takes_an_added_kernel_that_its_root_can_come_to(bench, tmp_path):
+    box = old_trees.box(ERA, tmp_path / "box")
+    (box / "modules/kernel").mkdir(parents=True)
+    kernel = bench.add(box, "one")
+    with pytest.raises(LabError, match="one has no CONFIG_9P_FS, no CONFIG_NET_9P_VIRTIO, no "):
+        virtme_trees.kernel_tree(bench.artifacts, kernel)
+    with (box / "config").open("a") as file:
+        file.write("CONFIG_9P_FS=m\nCONFIG_NET_9P_VIRTIO=m\nCONFIG_VIRTIO_PCI=y\n")
+    kernel = bench.add(box, "two")
+    image = virtme_trees.kernel_tree(bench.artifacts, kernel)
+    assert image.name == f"vmlinuz-{ERA.release}" and image.is_file()
+    assert (image.parent.parent / f"lib/modules/{ERA.release}/kernel").is_dir()

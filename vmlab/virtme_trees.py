@@ -47,6 +47,7 @@ exec /bin/busybox chroot /mnt /bin/sh "$@"
 # its value has the size of a pointer.
 _PVH_NOTE = struct.pack("<III", 4, 8, 18) + b"Xen\0"
 _DEBIAN = ("busybox-static", "iproute2", "kmod", "procps", "usr-is-merged")
+_OF_9P = ("CONFIG_9P_FS", "CONFIG_NET_9P_VIRTIO", "CONFIG_VIRTIO_PCI")
 _INDEXED = ("modules.order", "modules.builtin", "modules.builtin.modinfo")  # depmod reads them
 
 
@@ -131,13 +132,16 @@ def kernel_tree(artifacts: Artifacts, kernel: Kernel, unpacked: bool = True) -> 
 
     Debian's packages come without the indexes; virtme-run would make them in the package's own
     directory, which is shared. An x86_64 image is unpacked, for QEMU boots such a one at once
-    (by its PVH note), and a guest takes seconds for it. Raises LabError where depmod cannot.
+    (by its PVH note), and a guest takes seconds for it. Raises LabError where depmod cannot, and
+    for a kernel that virtme-run cannot boot.
     """
     catalog = artifacts.catalog
+    _check(kernel, catalog.config(kernel))
     image, modules = catalog.image(kernel), catalog.modules(kernel)
+    called = f"vmlinuz-{kernel.release}"  # virtme-run reads the release in it
 
     def make(directory: Path) -> None:
-        place = directory / "lib/modules" / kernel.id
+        place = directory / "lib/modules" / kernel.release
         shutil.copytree(modules / "kernel", place / "kernel", copy_function=_linked)
         for name in _INDEXED:
             if (modules / name).exists():
@@ -146,17 +150,27 @@ def kernel_tree(artifacts: Artifacts, kernel: Kernel, unpacked: bool = True) -> 
         wanted = unpacked and kernel.arch.name == "x86_64"
         content = unpacked_image(image.read_bytes()) if wanted else None
         if content is None:
-            _linked(str(image), str(directory / "boot" / image.name))
+            _linked(str(image), str(directory / "boot" / called))
         else:
-            (directory / "boot" / image.name).write_bytes(content)
-        _index(directory, kernel.id)
+            (directory / "boot" / called).write_bytes(content)
+        _index(directory, kernel.release)
 
+    paths = (str(path.relative_to(artifacts.cache.root)) for path in (image, modules))
     key = content_key(
-        "2" if unpacked else "packaged",
-        *(str(path.relative_to(artifacts.cache.root)) for path in (image, modules)),
+        "2" if unpacked else "packaged", *((kernel.version,) if kernel.added else paths)
     )
     tree = artifacts.cache.get("virtme", f"{kernel.id}-{key}", make)
-    return tree / "boot" / image.name
+    return tree / "boot" / called
+
+
+def _check(kernel: Kernel, config: frozenset[str] | None) -> None:
+    """Without these its guest has no root, and the kernel would seem to panic."""
+    lacking = [one for one in _OF_9P if config is not None and one not in config]
+    if lacking:
+        raise LabError(
+            f"{kernel.id} has no {', no '.join(lacking)}, over which virtme-run gives a guest its "
+            "root; without --backend virtme it boots"
+        )
 
 
 def unpacked_image(image: bytes) -> bytes | None:
