@@ -260,6 +260,18 @@ def test_equal_inputs_give_equal_bytes(tree, tmp_path):
         assert (made[0].directory / name).read_bytes() == (made[1].directory / name).read_bytes()
 
 
+@pytest.mark.parametrize(("version", "hint"), [(3, True), (4, False)])
+def test_a_compiler_that_is_too_new_for_a_tree_that_fails_is_told(bench, tree, version, hint):
+    """It is tried all the same: with the host's gcc many a tree does build."""
+    makefile = (tree / "Makefile").read_text().replace("VERSION = 4", f"VERSION = {version}", 1)
+    (tree / "Makefile").write_text(makefile)
+    (tree / "kernel/fork.c").write_text("#error no\n")
+    with pytest.raises(KernelBuildError, match=r"fork\.c:1:2: error: ") as error:
+        bench.build(str(tree))
+    told = "gcc -m32" in str(error.value) and "it wants gcc-4.4" in str(error.value)
+    assert told is hint
+
+
 def test_the_first_error_is_shown_with_its_line(bench, tree):
     (tree / "kernel/fork.c").write_text("int fork_(void)\n{\n\treturn nothing;\n}\n")
     with pytest.raises(KernelBuildError, match=r"kernel/fork\.c:3:\d+: error: .*nothing") as error:

@@ -68,7 +68,7 @@ def build(catalog: Catalog, source: Source, options: Options) -> Built:
         with _place(catalog.cache, source, options, wish) as (place, held):
             make = making.Make(
                 tree.path, place / "out", options.arch, compiler, options.cross_compile,
-                _ccache(catalog.cache), _local(options), (held,),
+                _ccache(catalog.cache), _local(options), (held,), _hint(options, compiler, number),
             )  # fmt: skip
             _make(catalog, make, wish, number, f"{source.text} ({options.arch.name}, {wish.name})")
             parts = collect.Parts(make, name, f"{source.text} ({tree.content})")
@@ -108,6 +108,18 @@ def _command(options: Options, number: eras.Number) -> str:
         return options.cc or f"{options.cross_compile}gcc"
     host = compilers.numbers(eras.dump_version("gcc"))
     return compilers.pick(host, number, (), list(compilers.here())) or "gcc"
+
+
+def _hint(options: Options, compiler: eras.Compiler, number: eras.Number) -> str:
+    """Where no compiler here knows such kernels, the host's is tried all the same."""
+    if options.cc or options.cross_compile:
+        return ""
+    if compilers.fits(compilers.numbers(compiler.version), number):
+        return ""
+    return (
+        f"{compiler.words} ({compiler.version}) is none that knows such kernels: "
+        f"{compilers.wanted(number, ())}"
+    )
 
 
 def _own(artifacts: Artifacts, store: added.Store, source: Source, name: str) -> Kernel | None:

@@ -28,9 +28,10 @@ _LIMIT_S = 24 * 3600.0
 class KernelBuildError(VmlabError):
     """The tree does not build; the message has the first error with its line."""
 
-    def __init__(self, what: str, by_hand: str, said: str) -> None:
+    def __init__(self, what: str, by_hand: str, said: str, hint: str = "") -> None:
         self.said = said
-        super().__init__(f"building {what}:\n{said}\nagain by hand: {by_hand}")
+        more = f"\n{hint}" if hint else ""
+        super().__init__(f"building {what}:\n{said}{more}\nagain by hand: {by_hand}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Make:
     ccache: Path | None  # where its files are, if it is here
     local: str = ""  # what the release ends in
     held: tuple[int, ...] = ()  # descriptors that say, while they are open, that it is at work
+    hint: str = ""  # what may be wrong where a build fails, besides the tree
 
     def words(self, *targets: str) -> list[str]:
         """The command, fit to be pasted."""
@@ -69,7 +71,7 @@ class Make:
         log.write_text(f"{shlex.join(words)}\n{done.stdout}{done.stderr}")
         if done.returncode:
             said = kbuild.message(done, self.tree)
-            raise KernelBuildError(what, shlex.join(words), said)
+            raise KernelBuildError(what, shlex.join(words), said, self.hint)
         return done.stdout
 
     def _environment(self) -> dict[str, str]:
