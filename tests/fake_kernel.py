@@ -105,7 +105,7 @@ bzImage: $(B)
 $(O)/kernel/%.o: kernel/%.c $(O)/.config
 \t@mkdir -p $(@D)
 \t@echo $* >> $(O)/compiled
-\t$(CC) -c -o $@ $<
+\t$(CC) $(KCFLAGS) -g -c -o $@ $(CURDIR)/$<
 $(B): $(objects)
 \t@mkdir -p $(@D) $(O)/include/generated
 \t@PYTHON scripts/image.py $@ "$(RELEASE) $(STAMP)" $(objects)

@@ -1,6 +1,7 @@
 """Kernels of one's own, and the modules that their trees have."""
 
 import shutil
+from dataclasses import replace
 
 import fake_kernel
 import old_trees
@@ -8,8 +9,10 @@ import pytest
 import test_added
 import test_sources
 
-from vmlab import virtme_trees
+from vmlab import frames, virtme_trees
 from vmlab.errors import LabError
+from vmlab.project import Project, Settings
+from vmlab.symbols import Root
 
 ERA = old_trees.ERAS[-1]
 
@@ -80,3 +83,18 @@ def test_virtme_takes_an_added_kernel_that_its_root_can_come_to(bench, tmp_path)
     image = virtme_trees.kernel_tree(bench.artifacts, kernel)
     assert image.name == f"vmlinuz-{ERA.release}" and image.is_file()
     assert (image.parent.parent / f"lib/modules/{ERA.release}/kernel").is_dir()
+
+
+def test_lines_of_a_kernel_from_debian_s_source_are_that_source_s(bench, tmp_path):
+    kernel = bench.add(old_trees.box(ERA, tmp_path / "box"), "one")
+    tree = bench.cache.root / "linux-sources/linux-source-6.1-1"
+    tree.mkdir(parents=True)
+    wanted = frames.Frames(Project(tmp_path, Settings()), bench.artifacts)
+    for origin, roots in (
+        ("debian-source:6.1 (linux-source-6.1-1)", [Root(tree)]),
+        ("debian-source:6.1 (linux-source-6.1-2)", []),
+        (str(tree), []),
+    ):
+        built = replace(kernel, added=replace(kernel.added, source=origin))
+        assert wanted.sources(built).kernel == roots
+        assert wanted.sources(built).modules[1:] == [Root(kernel.added.tree)]

@@ -21,6 +21,8 @@ from vmlab.project import Project
 if TYPE_CHECKING:
     from vmlab.symbols import Root, Sources
 
+_DEBIAN_SOURCE = re.compile(r"debian-source:\S+ \((.+)\)$")  # as sources.build says it
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -75,11 +77,23 @@ class Frames:
         from vmlab.symbols import Root, Sources
 
         own = _own(self.project)
-        headers = self.artifacts.catalog.cached_headers(kernel)
-        if headers is None:
+        if kernel.added:
+            headers = [Root(kernel.added.tree)] if kernel.added.tree else []
+            return Sources([own, *headers], self._tree(kernel.added.source))
+        unpacked = self.artifacts.catalog.cached_headers(kernel)
+        if unpacked is None:
             return Sources([own])
-        common = headers.glob("usr/src/linux-headers-*-common")
-        return Sources([own, Root(headers)], [Root(path) for path in common])
+        common = unpacked.glob("usr/src/linux-headers-*-common")
+        return Sources([own, Root(unpacked)], [Root(path) for path in common])
+
+    def _tree(self, source: str) -> "list[Root]":
+        """The source that a kernel was built from, where the cache has it by its content."""
+        from vmlab.catalog import linux_source
+        from vmlab.symbols import Root
+
+        found = _DEBIAN_SOURCE.match(source)
+        tree = self.artifacts.cache.find(linux_source.KIND, found[1]) if found else None
+        return [Root(tree)] if tree else []
 
 
 def of_files(

@@ -57,11 +57,20 @@ class Make:
             "CC": cc,
             "HOSTCC": "gcc",
             **({"CROSS_COMPILE": self.cross_compile} if self.cross_compile else {}),
+            **({"KCFLAGS": self._maps()} if self.compiler.maps else {}),
             **REPRODUCIBLE,
             "LOCALVERSION": self.local,
         }
         pairs = [f"{name}={value}" for name, value in given.items()]
         return ["make", "-C", str(self.tree), *pairs, f"-j{os.cpu_count() or 1}", *targets]
+
+    def _maps(self) -> str:
+        """Debug information and BUGs name a source by its place in the tree, wherever that is.
+
+        The last map that fits counts.
+        """
+        maps = (f"{self.tree}=.", f"{self.tree}/=", f"{self.out}=.")
+        return " ".join(f"-ffile-prefix-map={one}" for one in maps)
 
     def run(self, what: str, *targets: str) -> str:
         """Returns what make said. Raises KernelBuildError with its first error."""
