@@ -192,7 +192,7 @@ def project(tmp_path):
 def plans(project, good: str, bad: str, **more: object) -> list[plan.Plan]:
     cache = Cache(project.root / "cache")
     wanted = plan.Wanted("s", good, bad, **more)  # type: ignore[arg-type]
-    return plan.plans(project, Artifacts(cache, Catalog.open(cache)), wanted, 1)
+    return plan.plans(project, Artifacts(cache, Catalog.open(cache)), wanted)
 
 
 def test_the_modules_of_each_commit_are_built_and_today_s_left_alone(project):
@@ -215,13 +215,45 @@ def test_the_modules_of_each_commit_are_built_and_today_s_left_alone(project):
     [
         ({"modules": True, "kernel": "5.10*"}, "--modules bisects on one kernel"),
         ({"kernel": "5.10*"}, "--kernel is for --modules"),
+        ({"kernel": "5.10*", "tree": Path("/nowhere")}, "--kernel is for --modules"),
         ({"tree": Path("/nowhere")}, "/nowhere is no directory"),
+        ({"tree": Path("/nowhere"), "arch": "arm"}, "unknown architecture 'arm'"),
+        ({"modules": True, "arch": "arm"}, "unknown architecture 'arm'"),
+        ({"tree": Path("/nowhere"), "modules": True}, "--tree and --modules are two bisections"),
+        ({"config": "distro"}, "--base and --fragment are for --tree"),
+        ({"fragments": ("kasan",)}, "--base and --fragment are for --tree"),
     ],
 )
 def test_what_cannot_be_bisected_is_said_first(project, more, said):
     found, commits = project
     with pytest.raises(UsageError, match=said):
         plans(found, commits[0], commits[2], **more)
+
+
+def test_another_workload_or_fragment_is_another_bisection(project):
+    found, commits = project
+    (found.root / "scenarios" / "workloads").mkdir()
+    (found.root / "scenarios" / "s.yaml").write_text(
+        "name: s\nabout: x\nmodules: [m]\nsteps:\n  - insmod: m\n  - run: w\n"
+    )
+    workload, fragment = found.root / "scenarios" / "workloads" / "w.c", found.root / "f.config"
+    workload.write_text("int main(void) { return 0; }\n")
+    fragment.write_text("CONFIG_A=y\n")
+
+    def logs() -> list[Path]:
+        more = {"tree": found.root, "arch": "i386", "fragments": (str(fragment),)}
+        both = (
+            plans(found, commits[0], commits[2], modules=True, kernel="5.10.0-32-686"),
+            plans(found, commits[0], commits[2], **more),
+        )
+        return [one.log for (one,) in both]
+
+    first = logs()
+    assert logs() == first and first[0] != first[1]
+    fragment.write_text("CONFIG_A=m\n")
+    assert [one == other for one, other in zip(logs(), first, strict=True)] == [True, False]
+    workload.write_text("int main(void) { return 1; }\n")
+    assert [one == other for one, other in zip(logs(), first, strict=True)] == [False, False]
 
 
 def test_each_commit_of_a_kernel_is_built_once_by_its_hash(project, monkeypatch):

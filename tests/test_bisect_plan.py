@@ -55,6 +55,20 @@ def test_each_run_has_a_seed_of_its_own(tmp_path):
     assert len(set(seeds)) == len(seeds)
 
 
+def test_two_processes_do_not_write_one_journal(tmp_path):
+    held = journal(tmp_path)
+    other = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from test_bisect_plan import journal; journal(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", other, str(tmp_path), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"another process holds {held.path}" in done.stderr
+    held.add([Seen("r7", 0, Outcome.BAD)])
+    held._lock.close()
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("dies_after", range(1, 6))
 def test_a_killed_bisection_goes_on_where_it_was(tmp_path, dies_after):
     whole = drive.bisect(SPACE, from_r(5), SURE, journal(tmp_path / "whole"))
@@ -255,6 +269,21 @@ def test_ends_that_are_none_are_refused(good, bad, arch, said):
         released.ranges(catalog(), good, bad, arch)
 
 
+def test_an_architecture_that_lacks_an_end_is_left_out_and_that_is_said():
+    said: list[str] = []
+    found = released.ranges(catalog(), "5.10*", "7.3*", None, said.append)
+    assert list(found) == ["x86_64"]
+    assert said == ["i386 is left out: --bad 7.3* means no kernel of it"]
+
+
+def test_two_flavours_of_one_version_are_a_range():
+    made = catalog()
+    flavours = [kernel(f"6.1.0-50-686{more}", "6.1.176-1", "i386") for more in ("", "-pae")]
+    made.pins = replace(made.pins, kernels=tuple(flavours))
+    for good, bad in (flavours, flavours[::-1]):
+        assert released.ranges(made, good.id, bad.id, None)["i386"] == (good, bad)
+
+
 def result(first: int = 5, rate: float = 1.0, folder: Path | None = None) -> drive.Result:
     drawn = random.Random(1)
     fake = Fake(
@@ -306,7 +335,10 @@ def test_the_picture_is_whole_and_holds_every_revision(tmp_path):
         ([], "a bisection needs --good and --bad"),
         (["--config", "a", "b", "--source", "debian-source:6.1"], "a is no file"),
         (["--config", "a", "b"], "--config needs --source"),
+        (["--config", "a", "b", "--resume", "--svg", "x.svg"], "takes no --resume, --svg"),
         (["--good", "5.10*", "--bad", "6.1*", "--confidence", "1"], "--confidence 1.0"),
+        (["--good", "5.10*", "--bad", "6.1*", "--source", "x"], "--source is for --config"),
+        (["--good", "5.10*", "--bad", "6.1*", "--json", "no/x.json"], "there is no directory no"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_before_anything_runs(words, said):

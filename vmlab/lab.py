@@ -63,11 +63,16 @@ def prepare(
     return made, pairs
 
 
-def runner(project: Project, artifacts: Artifacts, options: Options) -> Runner:
-    """What runs this project's scenarios. Raises UsageError for unknown options."""
+def runner(
+    project: Project, artifacts: Artifacts, options: Options, shared: Backend | None = None
+) -> Runner:
+    """What runs this project's scenarios. Raises UsageError for unknown options.
+
+    `shared` is another runner's backend of the same options: its snapshots, or its cluster.
+    """
     if options.seed is not None and not 0 <= options.seed < 1 << 32:
         raise UsageError(f"seed {options.seed} is out of range; it is 0 to {(1 << 32) - 1}")
-    backend, accel = _backend(options, artifacts), _accel(options, artifacts)
+    backend, accel = shared or _backend(options, artifacts), _accel(options, artifacts)
     frames = Frames(project, artifacts, options.fetch_debug)
     return Runner(project, artifacts, backend, accel, options.seed, options.perturb, frames)
 

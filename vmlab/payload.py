@@ -39,7 +39,11 @@ class Payload:
     def sources(self, expanded: Expanded) -> dict[str, bytes]:
         """What these are built from: whole modules and what they share, and workloads."""
         wanted = [*expanded.modules, *expanded.other_modules]
-        found = self._module_sources(wanted) if wanted else {}
+        return (self._module_sources(wanted) if wanted else {}) | self.others(expanded)
+
+    def others(self, expanded: Expanded) -> dict[str, bytes]:
+        """The sources of what is no module: workloads and firmware."""
+        found: dict[str, bytes] = {}
         workloads = self._project.workloads()
         for name in self._workload_names(expanded):
             for path in (workloads[name], *sorted(workloads[name].parent.glob("*.h"))):

@@ -1,5 +1,6 @@
 """Commits of a kernel's git repository: each built, in the lab's own directory, and booted."""
 
+import functools
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,9 @@ class Commits:
     artifacts: Artifacts
     expanded: Expanded
     options: Options
-    runner: Runner
     repository: Repository
+    project: Project
+    guests: lab.Options
     _made: dict[str, Subject] = field(default_factory=dict)
     _one: threading.Lock = field(default_factory=threading.Lock)
 
@@ -39,8 +41,13 @@ class Commits:
     ) -> "Commits":
         """Raises UsageError where the tree is in no repository."""
         parse(f"git:{tree}@HEAD")
-        runner = lab.runner(project, artifacts, guests)
-        return cls(artifacts, expanded, options, runner, Repository(tree.expanduser()))
+        repository = Repository(tree.expanduser())
+        return cls(artifacts, expanded, options, repository, project, guests)
+
+    @functools.cached_property
+    def runner(self) -> Runner:
+        """Made when all that was asked for is valid."""
+        return lab.runner(self.project, self.artifacts, self.guests)
 
     def subject(self, commit: str) -> Subject:
         """Raises what building raises. One is built at a time, and each once."""

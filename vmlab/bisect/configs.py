@@ -126,6 +126,7 @@ def find(
     files: tuple[Path, Path],
     match: Match,
     rules: Rules,
+    guests: lab.Options,
     say: Say,
 ) -> Found:
     """Builds and boots until the smallest set is known. Raises UsageError, LabError.
@@ -136,8 +137,7 @@ def find(
     names = options.differing(good, bad)
     if not names:
         raise UsageError(f"{files[0]} and {files[1]} have the same options")
-    perturbed = expanded.scenario.clock == "virtual"
-    runner = lab.runner(project, artifacts, lab.Options(perturb=perturbed))
+    runner = lab.runner(project, artifacts, guests)
     place = project.output / "bisect" / "config"
     place.mkdir(parents=True, exist_ok=True)
     tree = parse(source)

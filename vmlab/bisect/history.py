@@ -1,5 +1,6 @@
 """The git history of a project's own modules: each commit's sources on one kernel."""
 
+import functools
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from vmlab.bisect.gitrepo import Repository
 from vmlab.bisect.tester import Subject
 from vmlab.catalog import Kernel
 from vmlab.project import Project
+from vmlab.runner import Runner
 from vmlab.scenario import Expanded
 
 
@@ -41,6 +43,11 @@ class History:
         top = Repository(repository.top)
         return cls(project, artifacts, expanded, kernel, options, top, str(folder))
 
+    @functools.cached_property
+    def runner(self) -> Runner:
+        """Of today's modules; its backend is that of all, so that a cluster is spoken to once."""
+        return lab.runner(self.project, self.artifacts, self.options)
+
     def subject(self, commit: str) -> Subject:
         if commit not in self._made:
             place = self.project.output / "bisect" / "commits" / commit[:16]
@@ -52,4 +59,5 @@ class History:
     def _subject(self, modules: Path) -> Subject:
         settings = self.project.settings.model_copy(update={"modules": str(modules.absolute())})
         then = Project(self.project.root, settings)
-        return Subject(lab.runner(then, self.artifacts, self.options), self.expanded, self.kernel)
+        runner = lab.runner(then, self.artifacts, self.options, self.runner.backend)
+        return Subject(runner, self.expanded, self.kernel)

@@ -1,13 +1,15 @@
 """The record of a bisection: each run on a line of its own, so that a killed one goes on."""
 
+import fcntl
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from vmlab.bisect.evidence import Seen
 from vmlab.cache import content_key
-from vmlab.errors import LabError
+from vmlab.errors import LabError, UsageError
 
 VERSION = 1
 _DONE = {"done": True}
@@ -21,16 +23,19 @@ class Journal:
     head: dict[str, object]
     seen: list[Seen] = field(default_factory=list)
     done: bool = False
+    _lock: TextIO | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def of(cls, folder: Path, head: dict[str, object]) -> "Journal":
         """The journal of a bisection, with what is in it already. A line cut short counts not."""
-        whole = {"version": VERSION, **head}
-        name = content_key(json.dumps(whole, sort_keys=True))
-        made = cls(folder / f"{name}.jsonl", whole)
+        made = cls(cls.path_of(folder, head), _whole(head))
         if made.path.exists():
             made._read()
         return made
+
+    @staticmethod
+    def path_of(folder: Path, head: Mapping[str, object]) -> Path:
+        return folder / f"{content_key(json.dumps(_whole(head), sort_keys=True))}.jsonl"
 
     def _read(self) -> None:
         for number, record in enumerate(_records(self.path)):
@@ -50,16 +55,30 @@ class Journal:
 
     def begin(self) -> None:
         """Begins anew."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._hold()
         self.seen, self.done = [], False
         self.path.write_text(json.dumps(self.head) + "\n")
 
     def go_on(self) -> None:
         """What a kill cut short is taken away, so that the next line is one."""
+        self._hold()
         lines = [json.dumps(one) for one in (self.head, *(run.record() for run in self.seen))]
         beside = self.path.with_suffix(".new")
         beside.write_text("\n".join(lines) + "\n")
         beside.replace(self.path)
+
+    def _hold(self) -> None:
+        """Until the process ends no other one writes here. Raises UsageError where one does."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if self._lock is None:
+            self._lock = self.path.with_suffix(".lock").open("w")
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            raise UsageError(
+                f"this bisection runs already: another process holds {self.path}; wait for it, or "
+                "end it and go on here with --resume"
+            ) from None
 
     def add(self, seen: Sequence[Seen]) -> None:
         self.seen += seen
@@ -72,6 +91,10 @@ class Journal:
     def _append(self, records: Sequence[object]) -> None:
         with self.path.open("a") as file:
             file.write("".join(json.dumps(one) + "\n" for one in records))
+
+
+def _whole(head: Mapping[str, object]) -> dict[str, object]:
+    return {"version": VERSION, **head}
 
 
 def _records(path: Path) -> Iterator[dict[str, object]]:

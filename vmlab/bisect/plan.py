@@ -16,9 +16,11 @@ from vmlab.bisect.journal import Journal
 from vmlab.bisect.space import Space, graph, line
 from vmlab.bisect.tell import Words, problem, summary
 from vmlab.bisect.tester import Runs, Subject
+from vmlab.cache import content_key
 from vmlab.catalog import Kernel
 from vmlab.errors import UsageError
 from vmlab.inputs import scenario_key
+from vmlab.payload import Payload
 from vmlab.project import Project
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
@@ -42,6 +44,8 @@ class Wanted:
     tree: Path | None = None
     config: str = "tiny"
     fragments: tuple[str, ...] = ()
+    cluster: str | None = None
+    jobs: int = 0  # guests at once; 0: as many as there is room for
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Plan:
         """Raises UsageError where an unfinished one is there and nobody said what to do."""
         if resume and fresh:
             raise UsageError("--resume and --fresh contradict each other; give one of them")
-        journal = Journal.of(self.folder, {**self.head, "names": list(self.space.names)})
+        journal = Journal.of(self.folder, self._whole)
         if not fresh and (resume or journal.done) and journal.seen:
             journal.go_on()
         elif journal.unfinished and not fresh:
@@ -82,8 +86,13 @@ class Plan:
             self.log.write_text(text)
 
     @property
+    def _whole(self) -> dict[str, object]:
+        return {**self.head, "names": list(self.space.names)}
+
+    @property
     def log(self) -> Path:
-        return self.folder / "git-bisect.log"
+        """Beside its journal: another bisection has another."""
+        return Journal.path_of(self.folder, self._whole).with_suffix(".git-bisect.log")
 
     def show(self, result: Result) -> None:
         from vmlab.bisect.show import show
@@ -100,34 +109,45 @@ class Plan:
         return lines
 
 
-def plans(project: Project, artifacts: Artifacts, wanted: Wanted, jobs: int) -> list[Plan]:
-    """One for each architecture, or one over commits. Raises UsageError."""
+def plans(project: Project, artifacts: Artifacts, wanted: Wanted) -> list[Plan]:
+    """One for each architecture, or one over commits. Raises UsageError; LabError for a cluster
+    that does not answer, once all else is valid."""
     match = evidence.match(wanted.match, wanted.command)
+    _check_kind(wanted)
     expanded = _scenario(project, artifacts, wanted.scenario)
     if wanted.tree:
-        arches = [one for one in ARCHES.values() if wanted.arch in (None, one.name)]
-        return [_commits(project, artifacts, wanted, expanded, match, jobs, one) for one in arches]
+        arches = _arches(wanted.arch)
+        return [_commits(project, artifacts, wanted, expanded, match, one) for one in arches]
     if wanted.modules:
-        return [_modules(project, artifacts, wanted, expanded, match, jobs)]
-    if wanted.kernel:
-        raise UsageError("--kernel is for --modules; over kernels, --good and --bad name them")
-    found = released.ranges(artifacts.catalog, wanted.good, wanted.bad, wanted.arch)
-    runner = lab.runner(project, artifacts, _options(expanded))
-
-    def tester(kernels: tuple[Kernel, ...]) -> Tester:
-        return Runs(_fixed(runner, expanded, kernels), match, jobs)
-
+        return [_modules(project, artifacts, wanted, expanded, match)]
+    catalog = artifacts.catalog
+    found = released.ranges(catalog, wanted.good, wanted.bad, wanted.arch, catalog.say)
+    runner = lab.runner(project, artifacts, _options(wanted, expanded))
+    jobs = lab.at_once(wanted.jobs, runner)
+    sources = _key(Payload(project, artifacts).sources(expanded))
     return [
         _kernels(
-            project,
-            wanted,
-            kernels,
-            arch,
-            Runs(_fixed(runner, expanded, kernels), match, jobs),
-            expanded,
+            project, wanted, kernels, arch, Runs(_fixed(runner, expanded, kernels), match, jobs),
+            expanded, sources,
         )
         for arch, kernels in found.items()
-    ]
+    ]  # fmt: skip
+
+
+def _check_kind(wanted: Wanted) -> None:
+    """Raises UsageError for options of another kind of bisection, which would say nothing."""
+    if wanted.tree and wanted.modules:
+        raise UsageError("--tree and --modules are two bisections; give one of them")
+    if wanted.kernel and not wanted.modules:
+        raise UsageError("--kernel is for --modules; over kernels, --good and --bad name them")
+    if (wanted.fragments or wanted.config != Wanted.config) and not wanted.tree:
+        raise UsageError("--base and --fragment are for --tree, whose commits are built")
+
+
+def _arches(name: str | None) -> list[Arch]:
+    if name is not None and name not in ARCHES:
+        raise UsageError(f"unknown architecture {name!r}; there are {', '.join(ARCHES)}")
+    return [one for one in ARCHES.values() if name in (None, one.name)]
 
 
 def configs(
@@ -141,13 +161,12 @@ def configs(
     """The options that make the difference between two configurations."""
     from vmlab.bisect.configs import find
 
-    arch = wanted.arch or "i386"
-    if arch not in ARCHES:
-        raise UsageError(f"unknown architecture {arch!r}; there are {', '.join(ARCHES)}")
+    (arch,) = _arches(wanted.arch or "i386")
     match = evidence.match(wanted.match, wanted.command)
     expanded = _scenario(project, artifacts, wanted.scenario)
     say = artifacts.catalog.say
-    return find(project, artifacts, expanded, source, ARCHES[arch], files, match, rules, say)
+    options = _options(wanted, expanded)
+    return find(project, artifacts, expanded, source, arch, files, match, rules, options, say)
 
 
 def _fixed(
@@ -164,9 +183,10 @@ def _kernels(
     arch: str,
     tester: Tester,
     expanded: Expanded,
+    sources: str,
 ) -> Plan:
     about = {one.id: one.version for one in kernels}
-    head = _head(wanted, expanded, sources=_sources(project), versions=about)
+    head = _head(wanted, expanded, sources=sources, versions=about)
     title = f"{expanded.name} on {arch}, {kernels[0].id} to {kernels[-1].id}"
     words = Words(expanded.name, wanted.match or wanted.command or "fails", about)
     return Plan(title, line([one.id for one in kernels]), tester, words, _folder(project), head)
@@ -178,25 +198,26 @@ def _modules(
     wanted: Wanted,
     expanded: Expanded,
     match: evidence.Match,
-    jobs: int,
 ) -> Plan:
     from vmlab.bisect.history import History
 
     kernels = artifacts.catalog.select(wanted.kernel or project.settings.kernels)
-    kernels = [one for one in kernels if wanted.arch in (None, one.arch.name)]
+    kernels = [one for one in kernels if one.arch in _arches(wanted.arch)]
     if len(kernels) != 1:
         ids = ", ".join(one.id for one in kernels) or "none"
         raise UsageError(f"--modules bisects on one kernel; name it with --kernel (now: {ids})")
-    history = History.of(project, artifacts, expanded, kernels[0], _options(expanded))
+    history = History.of(project, artifacts, expanded, kernels[0], _options(wanted, expanded))
     good, bad = (history.repository.commit(one) for one in (wanted.good, wanted.bad))
     found = gitrepo.parents(history.repository, good, bad, history.folder)
     subjects = history.repository.subjects(good, bad)
-    head = _head(wanted, expanded, kernel=kernels[0].id)
+    today = _key(Payload(project, artifacts).others(expanded))
+    head = _head(wanted, expanded, kernel=kernels[0].id, today=today)
     words = Words(expanded.name, wanted.match or wanted.command or "fails", subjects)
     title = f"{expanded.name} on {kernels[0].id}, {good[:12]} to {bad[:12]}"
     return Plan(
-        title, graph(found), Runs(history.subject, match, jobs), words, _folder(project), head,
-        subjects, history.repository.message,
+        title, graph(found),
+        Runs(history.subject, match, lab.at_once(wanted.jobs, history.runner)), words,
+        _folder(project), head, subjects, history.repository.message,
     )  # fmt: skip
 
 
@@ -206,7 +227,6 @@ def _commits(
     wanted: Wanted,
     expanded: Expanded,
     match: evidence.Match,
-    jobs: int,
     arch: Arch,
 ) -> Plan:
     from vmlab.bisect.commits import Commits
@@ -214,16 +234,21 @@ def _commits(
 
     assert wanted.tree
     options = Options(arch, wanted.config, wanted.fragments)
-    guests = _options(expanded)
+    guests = _options(wanted, expanded)
     made = Commits.of(project, artifacts, expanded, options, wanted.tree, guests)
     good, bad = (made.repository.commit(one) for one in (wanted.good, wanted.bad))
     found = gitrepo.parents(made.repository, good, bad)
     subjects = made.repository.subjects(good, bad)
-    head = _head(wanted, expanded, arch=arch.name, config=wanted.config, more=wanted.fragments)
+    head = _head(
+        wanted, expanded, arch=arch.name, config=_named(wanted.config),
+        more=[_named(one) for one in wanted.fragments],
+        sources=_key(Payload(project, artifacts).sources(expanded)),
+    )  # fmt: skip
     words = Words(expanded.name, wanted.match or wanted.command or "fails", subjects)
     title = f"{expanded.name} on {arch.name}, {good[:12]} to {bad[:12]} of {wanted.tree}"
     return Plan(
-        title, graph(found), Runs(made.subject, match, jobs, builds=True), words,
+        title, graph(found),
+        Runs(made.subject, match, lab.at_once(wanted.jobs, made.runner), builds=True), words,
         _folder(project), head, subjects, made.repository.message,
     )  # fmt: skip
 
@@ -239,20 +264,23 @@ def _scenario(project: Project, artifacts: Artifacts, name: str) -> Expanded:
     return (exact or found)[0]
 
 
-def _options(expanded: Expanded) -> lab.Options:
+def _options(wanted: Wanted, expanded: Expanded) -> lab.Options:
     """Runs are shifted in time by their seeds, so that what shows seldom shows."""
-    return lab.Options(perturb=expanded.scenario.clock == "virtual")
+    return lab.Options(perturb=expanded.scenario.clock == "virtual", cluster=wanted.cluster)
 
 
 def _folder(project: Project) -> Path:
     return project.output / "bisect"
 
 
-def _sources(project: Project) -> str:
-    from vmlab.cache import content_key
-
-    files = project.folder.files() if project.modules.is_dir() else {}
+def _key(files: Mapping[str, bytes]) -> str:
     return content_key(*(part for name in sorted(files) for part in (name.encode(), files[name])))
+
+
+def _named(config: str) -> str:
+    """A configuration by its name, and where it is a file by its content too."""
+    file = Path(config)
+    return f"{config} {content_key(file.read_bytes())}" if file.is_file() else config
 
 
 def _head(wanted: Wanted, expanded: Expanded, **more: object) -> dict[str, object]:

@@ -6,6 +6,7 @@ from debian.debian_support import Version
 
 from vmlab.arch import ARCHES
 from vmlab.catalog import Catalog, Kernel
+from vmlab.catalog.progress import Say
 from vmlab.errors import UsageError
 
 
@@ -15,11 +16,12 @@ def version(kernel: Kernel) -> Version:
 
 
 def ranges(
-    catalog: Catalog, good: str, bad: str, arch: str | None
+    catalog: Catalog, good: str, bad: str, arch: str | None, say: Say = lambda line: None
 ) -> dict[str, tuple[Kernel, ...]]:
     """By architecture the kernels from the good to the bad end. Raises UsageError.
 
-    Where an expression means several, the newest good and the oldest bad one are the ends.
+    Where an expression means several, the newest good and the oldest bad one are the ends. An
+    architecture that has only one of them is left out, which is said.
     """
     if arch is not None and arch not in ARCHES:
         raise UsageError(f"unknown architecture {arch!r}; there are {', '.join(ARCHES)}")
@@ -28,6 +30,10 @@ def ranges(
     both = {name: pair for name, pair in ends.items() if all(pair)}
     if not both:
         raise UsageError(f"--good {good} and --bad {bad} mean no two kernels of one architecture")
+    for name, (of_good, of_bad) in ends.items():
+        if bool(of_good) != bool(of_bad):
+            lacking = f"--bad {bad}" if of_good else f"--good {good}"
+            say(f"{name} is left out: {lacking} means no kernel of it")
     return {name: _between(catalog.kernels, *pair) for name, pair in both.items()}
 
 
@@ -47,5 +53,7 @@ def _between(
             f"then it is --good '{last.id}' --bad '{first.id}'. Where the older one is the bad "
             "one, something was mended in between, which is not what is looked for here"
         )
+    if version(first) == version(last):  # two flavours: what is between them is no newer
+        return first, last
     order = _of(kernels, first.arch.name)
     return tuple(order[order.index(first) : order.index(last) + 1])

@@ -1,7 +1,6 @@
 """`vmlab bisect`: the first bad one of many kernels or commits."""
 
 import json as jsonlib
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,8 @@ import typer
 from vmlab.cli import common
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmlab.bisect.drive import Result, Step
     from vmlab.bisect.engine import Rules
     from vmlab.bisect.plan import Plan, Wanted
@@ -60,6 +61,7 @@ def bisect(
     json: Annotated[Path | None, typer.Option(help="Write all that was found.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of it.")] = None,
     mail: Annotated[Path | None, typer.Option(help="Write a text for a mailing list.")] = None,
+    cluster: common.Cluster = None,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
     ] = 0,
@@ -70,27 +72,27 @@ def bisect(
     from vmlab.errors import UsageError
 
     rules = checked(Rules(confidence, noise, rarest, runs, always))
+    _check_places({"--json": json, "--svg": svg, "--mail": mail})
+    wanted = plan.Wanted(
+        scenario, good, bad, arch=arch, kernel=kernel, modules=modules, match=match,
+        command=command, tree=tree, config=base, fragments=tuple(fragment or ()), cluster=cluster,
+        jobs=jobs,
+    )  # fmt: skip
     if config[0]:
+        _only_configs(
+            {"--good": good, "--bad": bad, "--modules": modules, "--tree": tree,
+             "--kernel": kernel, "--fragment": fragment, "--noise": noise, "--resume": resume,
+             "--fresh": fresh, "--svg": svg, "--mail": mail, "--base": base != "tiny",
+             "--jobs": jobs}
+        )  # fmt: skip
         files = Path(config[0]), Path(config[1])
-        wanted = plan.Wanted(scenario, "", "", arch, match=match, command=command)
         _configs(wanted, source, files, rules, json)
         return
     if not good or not bad:
         raise UsageError("a bisection needs --good and --bad (or --config GOOD BAD)")
-    wanted = plan.Wanted(
-        scenario,
-        good,
-        bad,
-        arch,
-        kernel,
-        modules,
-        match,
-        command,
-        tree,
-        base,
-        tuple(fragment or ()),
-    )
-    plans = plan.plans(common.project(), common.artifacts(), wanted, jobs or os.cpu_count() or 1)
+    if source:
+        raise UsageError("--source is for --config; for commits of a kernel it is --tree DIR")
+    plans = plan.plans(common.project(), common.artifacts(), wanted)
     done: list[tuple[Plan, Result]] = []
     try:
         for one in plans:
@@ -99,6 +101,26 @@ def bisect(
         _write(done, json, svg, mail)
     found = all(result.answer.end == "found" for _, result in done)
     sys.exit(0 if found else 1)
+
+
+def _check_places(files: "Mapping[str, Path | None]") -> None:
+    """Raises UsageError for what cannot be written, before hours of work."""
+    from vmlab.cli.reports import place_for
+
+    for option, path in files.items():
+        if path is not None:
+            place_for(path, option)
+
+
+def _only_configs(others: "Mapping[str, object]") -> None:
+    """Raises UsageError for options that would say nothing."""
+    from vmlab.errors import UsageError
+
+    if given := [name for name, value in others.items() if value]:
+        raise UsageError(
+            f"--config bisects options, and takes no {', '.join(given)}; it takes --source, "
+            "--arch, --match, --command, --always, --rarest, --confidence, --cluster and --json"
+        )
 
 
 def _configs(
@@ -123,6 +145,11 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
     from vmlab.bisect import drive, tell
 
     journal = plan.open(rules, resume, fresh)
+    if journal.done:
+        common.say(
+            f"{plan.title}: {len(journal.seen)} runs of an earlier time are taken, of "
+            f"{journal.path}; --fresh begins anew"
+        )
     console = Console(stderr=True, highlight=False)
     with console.status("starting") as status:
 
