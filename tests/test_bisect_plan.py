@@ -6,14 +6,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from simulated import Fake
 
 from vmlab import perturb
 from vmlab.arch import ARCHES
-from vmlab.bisect import count, drive, evidence, picture, released, tell
+from vmlab.bisect import count, drive, evidence, released, tell
 from vmlab.bisect.drive import Stopped
 from vmlab.bisect.engine import End, Rules
 from vmlab.bisect.evidence import Outcome, Seen
@@ -318,14 +317,6 @@ def test_an_end_without_an_answer_says_what_to_do(tmp_path):
     assert tell.record(found)["first_bad"] is None
     always = drive.bisect(SPACE, from_r(0), SURE, journal(tmp_path / "b"))
     assert "give an older --good" in (tell.problem(always) or "")
-
-
-def test_the_picture_is_whole_and_holds_every_revision(tmp_path):
-    root = ElementTree.fromstring(picture.svg([("i386 <a>", result(folder=tmp_path))]))
-    bars = [one for one in root.iter() if one.get("class") == "chance"]
-    assert len(bars) == SPACE.size
-    highest = max(bars, key=lambda one: float(one.get("height") or 0))
-    assert bars.index(highest) in (4, 5)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,14 @@ from xml.sax.saxutils import escape
 
 from vmlab.bisect import engine
 from vmlab.bisect.drive import Result
+from vmlab.report.bisection import Bar, Drawing, Label
+from vmlab.report.clean import line
 
-_WIDTH, _HEIGHT = 760, 150  # of one range
-_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 20, 40, 40
-_MOST_NAMES = 8
+_WIDTH, _HEIGHT = 760.0, 160.0  # of one range
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 20.0, 40.0, 44.0
+_LETTER = 6.4  # about as wide as one of a label is
+_LONGEST_TITLE = 100  # letters that the picture has room for
+_NARROWEST = 2.0  # a bar that is still seen
 _STYLE = """\
 text { font: 12px system-ui, sans-serif; fill: #24292f; }
 .paper { fill: #ffffff; } .title { font-weight: 600; }
@@ -24,12 +28,13 @@ text { fill: #e6edf3; } .paper { fill: #0d1117; } .axis { fill: #9198a1; }
 
 def svg(results: Sequence[tuple[str, Result]]) -> str:
     """Bars: how probably each is the first bad one; dots below: what its runs said."""
-    height = _HEIGHT * len(results)
-    body = [line for at, one in enumerate(results) for line in _range(at * _HEIGHT, *one)]
+    width, height = int(_WIDTH), int(_HEIGHT) * len(results)
+    made = [drawing(*one) for one in results]
+    body = [text for at, one in enumerate(made) for text in _lines(one, at * _HEIGHT)]
     return "\n".join(
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
-            f'width="{_WIDTH}" height="{height}" role="img" aria-labelledby="name">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'width="{width}" height="{height}" role="img" aria-labelledby="name">',
             '<title id="name">How probably each revision is the first bad one</title>',
             f"<style>{_STYLE}</style>",
             '<rect class="paper" width="100%" height="100%"/>',
@@ -39,23 +44,23 @@ def svg(results: Sequence[tuple[str, Result]]) -> str:
     )
 
 
-def _range(top: int, title: str, result: Result) -> Iterator[str]:
-    names = result.space.names
+def drawing(title: str, result: Result) -> Drawing:
+    """Where everything stands, for whoever draws it."""
     chances = engine.shares(result.space, result.evidence, result.rules)
-    floor, width = top + _HEIGHT - _BOTTOM, (_WIDTH - _LEFT - _RIGHT) / len(names)
-    yield _text(_LEFT, top + 20, title, "title")
-    yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>'
-    for at, (name, chance) in enumerate(zip(names, chances, strict=True)):
-        x, high = _LEFT + at * width, chance * (_HEIGHT - _TOP - _BOTTOM)
-        bar = max(width - 1, 0.5)
-        yield (
-            f'<rect class="chance" x="{x:.1f}" y="{floor - high:.1f}" width="{bar:.1f}" '
-            f'height="{high:.1f}"><title>{escape(name)}: {chance:.2%}</title></rect>'
+    step = (_WIDTH - _LEFT - _RIGHT) / len(chances)
+    full = _HEIGHT - _TOP - _BOTTOM
+    bars = [
+        Bar(
+            round(_LEFT + at * step, 1), round(max(step - 1, _NARROWEST), 1),
+            round(chance * full, 1), f"{line(name)}: {chance:.2%}{_told(result, at)}",
+            _state(result, at),
         )
-        if state := _state(result, at):
-            yield f'<circle class="{state}" cx="{x + bar / 2:.1f}" cy="{floor + 8}" r="3"/>'
-    for at in _shown(len(names), result):
-        yield _text(_LEFT + (at + 0.5) * width, floor + 28, names[at][:20], "axis", "middle")
+        for at, (name, chance) in enumerate(zip(result.space.names, chances, strict=True))
+    ]  # fmt: skip
+    return Drawing(
+        line(title), _WIDTH, _HEIGHT, _LEFT, _WIDTH - _RIGHT, _HEIGHT - _BOTTOM, full, bars,
+        _labels(result, step),
+    )  # fmt: skip
 
 
 def _state(result: Result, at: int) -> str:
@@ -65,14 +70,73 @@ def _state(result: Result, at: int) -> str:
     return "failed" if count.failed else "passed" if count.passed else ""
 
 
-def _shown(size: int, result: Result) -> list[int]:
-    """Whose names there is room for: both ends and the first bad one, or all of a few."""
-    if size <= _MOST_NAMES:
-        return list(range(size))
-    return sorted({0, size - 1, *result.answer.first[-1:]})
+def _told(result: Result, at: int) -> str:
+    if at in result.evidence.untestable:
+        return ", untestable"
+    count = result.evidence.of(at)
+    return f", {count.failed} of {count.runs} failed" if count.runs else ""
 
 
-def _text(x: float, y: float, text: str, name: str, anchor: str = "start") -> str:
-    return (
-        f'<text class="{name}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
-    )
+def _labels(result: Result, step: float) -> list[Label]:
+    """All names of a few revisions; of more the first bad one's, and those of the ends that have
+    room beside it."""
+    names, last = result.space.names, result.space.size - 1
+    if step >= _LETTER * max(map(len, names)) + _LETTER:
+        return [_label(result, at, step) for at in range(len(names))]
+    wanted = [*result.answer.first[-1:], 0, last]
+    made: list[Label] = []
+    for at in dict.fromkeys(wanted):
+        one = _label(result, at, step)
+        if all(_apart(one, other) for other in made):
+            made.append(one)
+    return sorted(made, key=lambda one: one.x)
+
+
+def _label(result: Result, at: int, step: float) -> Label:
+    """Below the middle of its bar, as far as it stays within the picture."""
+    text = line(result.space.names[at])[:24]
+    half = len(text) * _LETTER / 2
+    middle = _LEFT + (at + 0.5) * step
+    if middle - half < 0:
+        return Label(4.0, "start", text)
+    if middle + half > _WIDTH:
+        return Label(_WIDTH - 4, "end", text)
+    return Label(round(middle, 1), "middle", text)
+
+
+def _apart(one: Label, other: Label) -> bool:
+    (left, right), (from_, to) = _span(one), _span(other)
+    return right + _LETTER < from_ or to + _LETTER < left
+
+
+def _span(label: Label) -> tuple[float, float]:
+    wide = len(label.text) * _LETTER
+    left = label.x - {"start": 0.0, "middle": wide / 2, "end": wide}[label.anchor]
+    return left, left + wide
+
+
+def _lines(one: Drawing, top: float) -> Iterator[str]:
+    yield f'<g transform="translate(0 {top:g})">'
+    yield _text(one.left, 20, one.title[:_LONGEST_TITLE], "title", "start")
+    for share in (0.0, 1.0):
+        y = one.floor - share * one.full
+        yield f'<line class="grid" x1="{one.left}" x2="{one.right}" y1="{y}" y2="{y}"/>'
+        yield _text(one.left - 6, y + 4, f"{share:.0%}", "axis", "end")
+    for bar in one.bars:
+        y, middle = one.floor - bar.height, bar.left + bar.width / 2
+        yield (
+            f'<rect class="chance" x="{bar.left}" y="{y:.1f}" width="{bar.width}" '
+            f'height="{bar.height}"><title>{escape(bar.about)}</title></rect>'
+        )
+        if bar.state:
+            yield (
+                f'<circle class="{bar.state}" cx="{middle:.1f}" cy="{one.floor + 9}" r="3">'
+                f"<title>{escape(bar.about)}</title></circle>"
+            )
+    for label in one.labels:
+        yield _text(label.x, one.floor + 30, label.text, "axis", label.anchor)
+    yield "</g>"
+
+
+def _text(x: float, y: float, text: str, name: str, anchor: str) -> str:
+    return f'<text class="{name}" x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(text)}</text>'

@@ -12,7 +12,7 @@ from vmlab.report.table import printer
 if TYPE_CHECKING:
     from vmlab.bisect.plan import Plan
 
-_HEADS = ("revision", "", "failed", "runs", "first bad", "seen")
+HEADS = ("revision", "about", "failed", "runs", "first bad", "seen")
 _LONGEST = 40
 
 
@@ -21,7 +21,7 @@ def show(plan: "Plan", result: Result) -> None:
     console = printer()
     console.print(Text(plan.title, "bold"))
     table = Table(box=None, pad_edge=False)
-    for name in _HEADS:
+    for name in HEADS:
         table.add_column(name, overflow="fold")
     for row in tell.rows(result, plan.words):
         name = row[0][:12] if plan.subjects else row[0]

@@ -61,6 +61,9 @@ def bisect(
     json: Annotated[Path | None, typer.Option(help="Write all that was found.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of it.")] = None,
     mail: Annotated[Path | None, typer.Option(help="Write a text for a mailing list.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page: answer, picture, all runs that are kept.")
+    ] = None,
     cluster: common.Cluster = None,
     jobs: Annotated[
         int, typer.Option("-j", "--jobs", min=0, help="Guests at once; 0: one a core.")
@@ -72,7 +75,7 @@ def bisect(
     from vmlab.errors import UsageError
 
     rules = checked(Rules(confidence, noise, rarest, runs, always))
-    _check_places({"--json": json, "--svg": svg, "--mail": mail})
+    _check_places({"--json": json, "--svg": svg, "--mail": mail, "--html": html})
     wanted = plan.Wanted(
         scenario, good, bad, arch=arch, kernel=kernel, modules=modules, match=match,
         command=command, tree=tree, config=base, fragments=tuple(fragment or ()), cluster=cluster,
@@ -82,8 +85,8 @@ def bisect(
         _only_configs(
             {"--good": good, "--bad": bad, "--modules": modules, "--tree": tree,
              "--kernel": kernel, "--fragment": fragment, "--noise": noise, "--resume": resume,
-             "--fresh": fresh, "--svg": svg, "--mail": mail, "--base": base != "tiny",
-             "--jobs": jobs}
+             "--fresh": fresh, "--svg": svg, "--mail": mail, "--html": html,
+             "--base": base != "tiny", "--jobs": jobs}
         )  # fmt: skip
         files = Path(config[0]), Path(config[1])
         _configs(wanted, source, files, rules, json)
@@ -98,7 +101,7 @@ def bisect(
         for one in plans:
             done.append((one, _bisect(one, rules, resume, fresh)))
     finally:
-        _write(done, json, svg, mail)
+        _write(done, json, svg, mail, html)
     found = all(result.answer.end == "found" for _, result in done)
     sys.exit(0 if found else 1)
 
@@ -167,7 +170,11 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
 
 
 def _write(
-    done: "list[tuple[Plan, Result]]", json: Path | None, svg: Path | None, mail: Path | None
+    done: "list[tuple[Plan, Result]]",
+    json: Path | None,
+    svg: Path | None,
+    mail: Path | None,
+    html: Path | None,
 ) -> None:
     from vmlab.bisect import picture, tell
 
@@ -179,3 +186,8 @@ def _write(
         common.write(svg, picture.svg([(plan.title, result) for plan, result in done]))
     if mail and done:
         common.write(mail, "\n\n".join(tell.mail(result, plan.words) for plan, result in done))
+    if html and done:
+        from vmlab.bisect.page import report
+        from vmlab.report.formats import FORMATS
+
+        common.write(html, FORMATS["html"](report(done)))

@@ -15,6 +15,7 @@ from vmlab.story import VERSION
 from vmlab.verdict import Verdict
 
 if TYPE_CHECKING:
+    from vmlab.report.bisection import Bisection
     from vmlab.report.trend import Trend
 
 FINE = (Verdict.PASSED, Verdict.SKIPPED)
@@ -215,6 +216,7 @@ class Report:
     name: str
     runs: Sequence[Told]
     past: "Mapping[tuple[str, str], Trend]" = field(default_factory=dict)  # by scenario and kernel
+    bisections: "Sequence[Bisection]" = ()  # that the runs are of
 
     def worst_first(self) -> list[Told]:
         return sorted(self.runs, key=lambda run: WORST_FIRST.index(run.verdict))
@@ -236,6 +238,14 @@ class Report:
         """`1 failed, 3 passed`."""
         parts = (f"{count} {verdict}" for verdict, count in self.counts().items())
         return ", ".join(parts) or "nothing was run"
+
+    @property
+    def heading(self) -> str:
+        """What the page is called; beside a bisection stand the runs of it that are kept."""
+        if not self.bisections:
+            return self.sums()
+        ranges = counted(len(self.bisections), "bisection", "bisections")
+        return f"{ranges}; runs that are kept: {self.sums() if self.runs else 'none'}"
 
 
 def of_runs(runs: Iterable[Run]) -> Report:

@@ -1,0 +1,109 @@
+"""A bisection's picture and page: each revision in it, whatever it is called."""
+
+import itertools
+import json
+import random
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from simulated import Fake
+from told_runs import record
+
+from vmlab.bisect import drive, picture
+from vmlab.bisect.engine import Rules
+from vmlab.bisect.evidence import Outcome, Seen
+from vmlab.bisect.journal import Journal
+from vmlab.bisect.page import report
+from vmlab.bisect.plan import Plan
+from vmlab.bisect.space import Space, line
+from vmlab.bisect.tell import Words
+from vmlab.report.page import html
+
+SIZE = 8
+EVIL = "<b>\x1b[31m"  # a revision's name is a user's, who may have pulled it from anywhere
+
+
+def bisected(
+    folder: Path,
+    names: list[str],
+    first: int = 5,
+    rate: float = 1.0,
+    untestable: tuple[int, ...] = (),
+) -> tuple[Plan, drive.Result]:
+    drawn, space = random.Random(1), line(names)
+
+    def outcome(name: str, seed: int) -> Outcome:
+        at = names.index(name)
+        if at in untestable:
+            return Outcome.UNTESTABLE
+        return Outcome.BAD if at >= first and drawn.random() < rate else Outcome.GOOD
+
+    fake = Fake(outcome)
+    journal = Journal.of(folder, {"names": names})
+    journal.begin()
+    words = Words("storm", "fails", {names[first]: "1.5-1"}, "the change")
+    return _plan(space, fake, words, folder), drive.bisect(space, fake, Rules(), journal)
+
+
+def _plan(space: Space, fake: Fake, words: Words, folder: Path) -> Plan:
+    return Plan(
+        f"storm on i386, {space.names[0]} to {space.names[-1]}", space, fake, words, folder, {}
+    )
+
+
+def named(size: int) -> list[str]:
+    return [f"r{at}" for at in range(size)]
+
+
+def test_the_picture_is_whole_and_holds_every_revision(tmp_path):
+    plan, result = bisected(tmp_path, [*named(7), EVIL], untestable=(4,))
+    root = ElementTree.fromstring(picture.svg([(plan.title, result)]))
+    bars = [one for one in root.iter() if one.get("class") == "chance"]
+    assert len(bars) == SIZE
+    highest = max(bars, key=lambda one: float(one.get("height") or 0))
+    assert bars.index(highest) in (4, 5)
+    states = [one.get("class") for one in root.iter() if one.tag.endswith("circle")]
+    assert "untestable" in states and "failed" in states and "passed" in states
+    assert "\u241b[31m" in "".join(root.itertext())
+
+
+@pytest.mark.parametrize("size", [2, 8, 60, 700])
+@pytest.mark.parametrize("where", ["begin", "middle", "end"])
+def test_names_in_the_picture_stand_apart_and_within_it(tmp_path, size, where):
+    first = {"begin": 1, "middle": max(1, size // 2), "end": size - 1}[where]
+    _, result = bisected(tmp_path, [f"{at:012x}" for at in range(size)], first)
+    drawn = picture.drawing("it", result)
+    spans = [picture._span(one) for one in drawn.labels]
+    assert f"{first:012x}" in [one.text for one in drawn.labels]
+    assert all(left >= 0 and right <= drawn.width for left, right in spans)
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(spans))
+    assert all(bar.width >= 2 and bar.height <= drawn.full for bar in drawn.bars)
+
+
+@pytest.fixture
+def page(tmp_path) -> str:
+    """With one run that is kept, and one whose directory is gone."""
+    plan, result = bisected(tmp_path, [*named(5), EVIL, "r6", "r7"], untestable=(4,))
+    folder = tmp_path / "20261128-120000-1-1" / "storm-r7"
+    folder.mkdir(parents=True)
+    (folder / "verdict.json").write_text(json.dumps(record("storm", dir=str(folder))))
+    kept = Seen("r7", 90, Outcome.BAD, "why", dir=str(folder))
+    gone = Seen("r6", 91, Outcome.BAD, "why", dir=str(tmp_path / "gone"))
+    seen = (*result.seen, kept, gone)
+    return html(report([(plan, drive.Result(result.space, result.rules, result.evidence,
+                                            result.answer, seen))]))  # fmt: skip
+
+
+def test_the_page_has_the_answer_the_picture_and_the_runs_that_are_kept(page):
+    assert "<h1>1 bisection; runs that are kept: 1 passed</h1>" in page
+    assert "first bad: one of r4, &lt;b&gt;\u241b[31m" in page
+    assert {"failed", "passed", "untestable"} == set(re.findall(r'<circle class="(\w+)"', page))
+    assert len(re.findall(r"<g><title>.*?: \d+\.\d\d%", page)) == SIZE
+    assert page.count('<details class="run') == 1
+    assert "everything tried" in page and "last good: r3" in page
+
+
+def test_nothing_that_a_revision_is_called_gets_into_the_page_as_it_is(page):
+    assert "<b>" not in re.sub(r"<b>\w*</b>", "", page) and "\x1b" not in page
