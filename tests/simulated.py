@@ -1,7 +1,7 @@
 """Bisections without kernels: revisions that fail as often as they are told to."""
 
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,8 +57,14 @@ class Fake:
     build: str = ""
     ran: list[tuple[str, int]] = field(default_factory=list)
     dies_after: int | None = None
+    places: int = 1
 
     def ahead(self, revision: str) -> None: ...
+
+    def together(self, wanted: Sequence[tuple[str, Sequence[int]]]) -> Iterator[list[Seen]]:
+        """Those that are asked for later end first."""
+        for one in reversed(wanted):
+            yield self.run(*one)
 
     def run(self, revision: str, seeds: Sequence[int]) -> list[Seen]:
         made = []
@@ -70,6 +76,6 @@ class Fake:
             build = f"{revision}: {self.build}" if self.build == "own" else self.build
             made.append(
                 Seen(revision, seed, outcome, "why", "", "", 1.0,
-                     build if outcome is Outcome.BUILD else "")
+                     build if outcome is Outcome.BUILD else "", seed)
             )  # fmt: skip
         return made

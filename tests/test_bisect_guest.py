@@ -76,6 +76,15 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
+def project(folder: Path, requests: int) -> None:
+    (folder / "kmod").mkdir()
+    (folder / "scenarios").mkdir()
+    (folder / "vmlab.yaml").write_text("")
+    (folder / ".gitignore").write_text("vmlab-out\n")
+    text = SCENARIO.replace("{requests}", f"{requests}")
+    (folder / "scenarios" / "hasty.yaml").write_text(text)
+
+
 def history(folder: Path, planted: int, size: int) -> list[str]:
     """A repository with a history of the module; from one commit on it looks, then sleeps."""
     kmod = folder / "kmod"
@@ -100,13 +109,7 @@ def history(folder: Path, planted: int, size: int) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", range(20))
 def test_a_race_in_a_module_s_history_is_found(turn, tmp_path):
-    (tmp_path / "kmod").mkdir()
-    (tmp_path / "scenarios").mkdir()
-    (tmp_path / "vmlab.yaml").write_text("")
-    (tmp_path / ".gitignore").write_text("vmlab-out\n")
-    (tmp_path / "scenarios" / "hasty.yaml").write_text(
-        SCENARIO.replace("{requests}", f"{REQUESTS}")
-    )
+    project(tmp_path, REQUESTS)
     planted = 1 + turn * 7 % 11
     commits = history(tmp_path, planted, 12)
     found = bisect(

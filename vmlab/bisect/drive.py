@@ -1,6 +1,6 @@
 """The loop: decide, run, write down; until there is an answer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -11,6 +11,7 @@ from vmlab.bisect.engine import Answer, Rules
 from vmlab.bisect.evidence import Seen
 from vmlab.bisect.journal import Journal
 from vmlab.bisect.space import Space
+from vmlab.bisect.together import together
 from vmlab.errors import LabError
 
 BROKEN = 3  # runs one after another that the lab breaks, after which it stops
@@ -19,8 +20,14 @@ BROKEN = 3  # runs one after another that the lab breaks, after which it stops
 class Tester(Protocol):
     """Makes revisions and runs them."""
 
-    def run(self, revision: str, seeds: Sequence[int]) -> Sequence[Seen]:
-        """One run for each seed, in any order; those that a build spares may be left out."""
+    @property
+    def places(self) -> int:
+        """Runs at once that may be of different revisions."""
+        ...
+
+    def together(self, wanted: Sequence[tuple[str, Sequence[int]]]) -> Iterable[Sequence[Seen]]:
+        """One run for each number of each revision, in any order, as they end; those that a build
+        spares may be left out."""
         ...
 
     def ahead(self, revision: str) -> None:
@@ -38,6 +45,7 @@ class Step:
 
     test: Trial
     evidence: Evidence
+    others: tuple[Trial, ...] = ()  # that are run at the same time
 
 
 @dataclass(frozen=True)
@@ -62,15 +70,17 @@ def bisect(
     while True:
         found = count.evidence(space, journal.seen)
         held = settled(space, journal.seen, rules)
-        decision = engine.decide(space, found, held, count.costs(space, journal.seen))
+        costs = count.costs(space, journal.seen)
+        decision = engine.decide(space, found, held, costs)
         if isinstance(decision, Answer):
             journal.finish()
             return Result(space, held, found, decision, tuple(journal.seen))
-        told(Step(decision, found))
-        name = space.names[decision.revision]
+        trials = together(space, found, held, costs, decision, tester.places)
+        told(Step(decision, found, tuple(trials[1:])))
         if (next_one := engine.likely(space, found, held, decision)) is not None:
             tester.ahead(space.names[next_one])
-        journal.add(tester.run(name, _seeds(journal, decision.runs)))
+        for some in tester.together(_tasks(space, journal, trials)):
+            journal.add(some)
         if len(last := count.broken(journal.seen)) >= BROKEN:
             raise Stopped(
                 f"{last[0].revision}: the lab broke {len(last)} times, which says nothing of it: "
@@ -84,6 +94,11 @@ def settled(space: Space, seen: Sequence[Seen], rules: Rules) -> Rules:
     return replace(rules, always=True) if count.bad_build(space, seen) else rules
 
 
-def _seeds(journal: Journal, runs: int) -> list[int]:
-    """Each run of a bisection has a seed of its own, or what failed once would fail everywhere."""
-    return list(range(len(journal.seen), len(journal.seen) + runs))
+def _tasks(space: Space, journal: Journal, trials: Sequence[Trial]) -> list[tuple[str, range]]:
+    """Each run has a number of its own, or what failed once would fail everywhere."""
+    begin = max(len(journal.seen), 1 + max((one.number for one in journal.seen), default=-1))
+    tasks = []
+    for trial in trials:
+        tasks.append((space.names[trial.revision], range(begin, begin + trial.runs)))
+        begin += trial.runs
+    return tasks

@@ -131,6 +131,7 @@ class Seen:
     dir: str = ""
     wall_s: float = 0.0
     build: str = ""  # the class of its build's error
+    number: int = -1  # among the bisection's runs; its seed follows from it
 
     def record(self) -> dict[str, object]:
         return {**vars(self), "outcome": str(self.outcome), "wall_s": round(self.wall_s, 3)}
@@ -141,7 +142,7 @@ class Seen:
         return cls(**{**given, "outcome": Outcome(str(record["outcome"]))})  # type: ignore[arg-type]
 
 
-def seen(revision: str, seed: int, run: Run, match: Match) -> Seen:
+def seen(revision: str, seed: int, run: Run, match: Match, number: int = -1) -> Seen:
     """A run, judged."""
     outcome, judged = match.judge(run), run.judgement
     build = ""
@@ -149,4 +150,4 @@ def seen(revision: str, seed: int, run: Run, match: Match) -> Seen:
         build = _BOOT if _no_boot(run) else build_class(judged.seen)
     reason = build if build and build != _BOOT else judged.reason.partition("\n")[0]
     token = str(run.token or "")
-    return Seen(revision, seed, outcome, reason, token, run.dir, run.wall_s, build)
+    return Seen(revision, seed, outcome, reason, token, run.dir, run.wall_s, build, number)

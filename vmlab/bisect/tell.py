@@ -153,8 +153,8 @@ def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen]) -> st
     each = fmean(one.wall_s for one in seen) if seen else PREPARE_S
     return (
         f"{step.evidence.runs} runs, {left} left ({space.names[low]} to {space.names[high]}), "
-        f"about {more:.0f} runs and {more * each:.0f} s to go; now {space.names[test.revision]} "
-        f"x {test.runs}"
+        f"about {more:.0f} runs and {more * each:.0f} s to go; now "
+        + ", ".join(f"{space.names[one.revision]} x {one.runs}" for one in (test, *step.others))
     )
 
 

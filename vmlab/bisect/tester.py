@@ -2,10 +2,9 @@
 
 import contextlib
 import shutil
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from vmlab.bisect.evidence import Match, Outcome, Seen, build_class, seen
@@ -38,6 +37,27 @@ class Runs:
     builds: bool = False  # whether making a subject takes long
     _kept: set[tuple[str, Outcome]] = field(default_factory=set)
     _ahead: list[threading.Thread] = field(default_factory=list)
+    _runners: list[Runner] = field(default_factory=list)
+
+    @property
+    def places(self) -> int:
+        """Kernels are built one after another, so that two at once would wait for one another."""
+        return 1 if self.builds else self.jobs
+
+    def together(self, wanted: Sequence[tuple[str, Sequence[int]]]) -> Iterator[list[Seen]]:
+        """Revisions at the same time, each with its part of the guests; yields them as they end."""
+        share = max(1, self.jobs // len(wanted))
+        if len(wanted) == 1:
+            yield self.run(*wanted[0], share)
+            return
+        yield from each(
+            lambda one: self.run(*one, share), wanted, len(wanted), lambda one: None, self.stop
+        )
+
+    def stop(self) -> None:
+        """Ends the guests and builds that run now; none is begun after it."""
+        for runner in self._runners:
+            runner.stop()
 
     def ahead(self, revision: str) -> None:
         """Builds what will most probably be wanted next, while guests run."""
@@ -50,45 +70,41 @@ class Runs:
         with contextlib.suppress(VmlabError, OSError):
             self.subject(revision)
 
-    def run(self, revision: str, seeds: Sequence[int]) -> list[Seen]:
+    def run(self, revision: str, numbers: Sequence[int], jobs: int = 1) -> list[Seen]:
         """The first run goes alone: it builds, and where it does not, the others are spared."""
-        began = time.monotonic()
+        began, one = time.monotonic(), numbers[0]
         try:
             subject = self.subject(revision)
         except UsageError:
             raise
         except LabError as error:
-            return [Seen(revision, seeds[0], Outcome.BROKEN, str(error))]
+            return [Seen(revision, one, Outcome.BROKEN, str(error), number=one)]
         except VmlabError as error:
             took = time.monotonic() - began
             said = build_class(str(error).partition("\n")[2] or str(error))
-            return [Seen(revision, seeds[0], Outcome.BUILD, said, wall_s=took, build=said)]
+            return [Seen(revision, one, Outcome.BUILD, said, wall_s=took, build=said, number=one)]
+        if subject.runner not in self._runners:
+            self._runners.append(subject.runner)
         made = time.monotonic() - began
-        first = self._one(subject, revision, seeds[0])
+        first = self._one(subject, revision, one)
         first = replace(first, wall_s=first.wall_s + made)
-        if first.outcome in _SPARES or len(seeds) == 1:
+        if first.outcome in _SPARES or len(numbers) == 1:
             return [first]
         rest = each(
-            lambda seed: self._one(subject, revision, seed), seeds[1:], self.jobs,
-            lambda seed: None, lambda: _interrupted(subject),
+            lambda number: self._one(subject, revision, number), numbers[1:], jobs,
+            lambda number: None, subject.runner.stop,
         )  # fmt: skip
         return [first, *rest]
 
     def _one(self, subject: Subject, revision: str, number: int) -> Seen:
         drawn = plain_seed(number)
         run = subject.runner.run(subject.expanded, subject.kernel, number, drawn)
-        made = seen(revision, drawn, run, self.match)
+        made = seen(revision, drawn, run, self.match, number)
         kind = revision, made.outcome
         if kind in self._kept and made.outcome is not Outcome.BROKEN:
             shutil.rmtree(run.dir, ignore_errors=True)
         self._kept.add(kind)
         return made
-
-
-def _interrupted(subject: Subject) -> None:
-    """Guests are ended where the bisection is; at a batch's end there are none."""
-    if sys.exc_info()[0]:
-        subject.runner.stop()
 
 
 def plain_seed(number: int) -> int:
