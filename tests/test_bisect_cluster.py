@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from bisect_demos import make
 from clusters import Cluster, wait
-from test_bisect_guest import KERNELS, history, project
 
 from vmlab.cache import Cache
 
@@ -20,8 +20,8 @@ REQUESTS = 400  # so many that the race shows in most of the seeds
 def bisect(folder: Path, commits: list[str], name: str, *words: str) -> "subprocess.Popen[str]":
     command = [
         sys.executable, "-m", "vmlab", "bisect", "hasty", "--modules", "--kernel",
-        KERNELS["i386"][0], "--good", commits[0], "--bad", commits[-1], "--fresh", "--json", name,
-        *words,
+        make.KERNEL, "--good", commits[0], "--bad", commits[-1], "--fresh", "-j", "2", "--json",
+        name, *words,
     ]  # fmt: skip
     return subprocess.Popen(
         command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -37,8 +37,7 @@ def runs(folder: Path) -> int:
 @pytest.mark.guest
 @pytest.mark.slow
 def test_a_worker_that_dies_changes_nothing_of_what_is_found(tmp_path):
-    project(tmp_path, REQUESTS)
-    commits = history(tmp_path, PLANTED, SIZE)
+    commits = make.race(tmp_path, PLANTED, SIZE, REQUESTS)
     (tmp_path / "cluster").mkdir()
     cluster = Cluster(tmp_path / "cluster", fake=False)
     try:
@@ -67,5 +66,5 @@ def test_a_worker_that_dies_changes_nothing_of_what_is_found(tmp_path):
         {(step["revision"], step["seed"]): step["token"] for step in one["steps"]} for one in found
     ]
     both = tokens[0].keys() & tokens[1].keys()
-    assert len(both) >= 3
+    assert len(both) >= 2
     assert {key: tokens[0][key] for key in both} == {key: tokens[1][key] for key in both}

@@ -1,15 +1,13 @@
 """Bisections of real kernels: two regressions of 5.14, and a race in a module's history."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from bisect_demos import DEMO, make
 
-ROOT = Path(__file__).parent.parent
-DEMO = ROOT / "demos" / "bisect"
 KERNELS = {"i386": ("5.10.0-32-686", "6.1.0-50-686"),
            "x86_64": ("5.10.0-32-amd64", "6.1.0-50-amd64")}  # fmt: skip
 
@@ -53,65 +51,12 @@ def test_a_regression_is_found_between_the_kernels_that_the_catalog_has(demo, sc
         )
 
 
-SCENARIO = """
-name: hasty
-about: many requests, so that the race shows in a part of the seeds
-modules: [lost_wakeup]
-steps:
-  - insmod: lost_wakeup requests={requests}
-  - console: 'lost_wakeup: {requests} requests, all answered'
-    within: 5s
-  - rmmod: lost_wakeup
-"""
-REQUESTS = 40  # so few that it shows in few of the seeds
-
-
-def git(folder: Path, *words: str) -> str:
-    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
-           "GIT_COMMITTER_EMAIL": "a@b"}  # fmt: skip
-    done = subprocess.run(
-        ["git", *words], cwd=folder, capture_output=True, text=True, check=True,
-        env={**os.environ, **who},
-    )  # fmt: skip
-    return done.stdout.strip()
-
-
-def project(folder: Path, requests: int) -> None:
-    (folder / "kmod").mkdir()
-    (folder / "scenarios").mkdir()
-    (folder / "vmlab.yaml").write_text("")
-    (folder / ".gitignore").write_text("vmlab-out\n")
-    text = SCENARIO.replace("{requests}", f"{requests}")
-    (folder / "scenarios" / "hasty.yaml").write_text(text)
-
-
-def history(folder: Path, planted: int, size: int) -> list[str]:
-    """A repository with a history of the module; from one commit on it looks, then sleeps."""
-    kmod = folder / "kmod"
-    module = kmod / "lost_wakeup" / "lost_wakeup.c"
-    source = (ROOT / "kmod" / "lost_wakeup" / "lost_wakeup.c").read_text()
-    assert "static int fixed;" in source
-    for name in ("lost_wakeup", "include"):
-        subprocess.run(["cp", "-r", str(ROOT / "kmod" / name), str(kmod / name)], check=True)
-    git(folder, "init", "-q")
-    commits = []
-    for number in range(size):
-        fixed = int(number < planted)
-        text = source.replace("static int fixed;", f"static int fixed = {fixed};")
-        module.write_text(f"/* change {number} */\n{text}")
-        git(folder, "add", ".")
-        git(folder, "commit", "-qm", f"lost_wakeup: change {number}")
-        commits.append(git(folder, "rev-parse", "HEAD"))
-    return commits
-
-
 @pytest.mark.guest
 @pytest.mark.slow
 @pytest.mark.parametrize("turn", range(20))
 def test_a_race_in_a_module_s_history_is_found(turn, tmp_path):
-    project(tmp_path, REQUESTS)
     planted = 1 + turn * 7 % 11
-    commits = history(tmp_path, planted, 12)
+    commits = make.race(tmp_path, planted)
     found = bisect(
         tmp_path, "hasty", "--modules", "--kernel", KERNELS["i386"][0], "--good", commits[0],
         "--bad", commits[-1], "--confidence", "0.9995", "--rarest", "0.01",
