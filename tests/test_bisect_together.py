@@ -84,11 +84,20 @@ def test_a_bisection_of_many_places_comes_to_the_same_and_repeats_no_run(tmp_pat
     assert result.answer.first == (40,)
     assert any(step.others for step in steps)
     assert len({seed for _, seed in fake.ran}) == len(fake.ran)
+
+
+def test_where_a_build_spared_runs_their_numbers_are_not_given_again(tmp_path):
+    journal = Journal.of(tmp_path, {})
+    journal.begin()
+    assert drive._tasks(SPACE, journal, [Trial(1, 3), Trial(2, 2)]) == [
+        ("r1", range(0, 3)), ("r2", range(3, 5)),
+    ]  # fmt: skip
+    journal.add([Seen("r2", 96, Outcome.GOOD, number=3), Seen("r2", 128, Outcome.GOOD, number=4)])
+    journal.add([Seen("r1", 0, Outcome.BUILD, number=0)])
     again = Journal.of(tmp_path, {})
-    numbers = [one.number for one in again.seen]
-    # Those that a build spared leave gaps, and what comes later is numbered above all of them.
-    last = [("r1", range(max(numbers) + 1, max(numbers) + 3))]
-    assert drive._tasks(SPACE, again, [Trial(1, 2)]) == last
+    assert drive._tasks(SPACE, again, [Trial(2, 2)]) == [("r2", range(5, 7))]
+    older = Journal(tmp_path / "older", {}, [replace(one, number=-1) for one in again.seen])
+    assert drive._tasks(SPACE, older, [Trial(2, 2)]) == [("r2", range(3, 5))]
 
 
 class Guests:
