@@ -1,5 +1,6 @@
 """A bisection's picture and page: each revision in it, whatever it is called."""
 
+import dataclasses
 import itertools
 import json
 import random
@@ -15,6 +16,7 @@ from vmlab.bisect import drive, picture
 from vmlab.bisect.engine import Rules
 from vmlab.bisect.evidence import Outcome, Seen
 from vmlab.bisect.journal import Journal
+from vmlab.bisect.mail import mail
 from vmlab.bisect.page import report
 from vmlab.bisect.plan import Plan
 from vmlab.bisect.space import Space, line
@@ -43,7 +45,7 @@ def bisected(
     fake = Fake(outcome)
     journal = Journal.of(folder, {"names": names})
     journal.begin()
-    words = Words("storm", "fails", {names[first]: "1.5-1"}, "the change")
+    words = Words("storm", "fails", {names[first]: "1.5-1"}, "i386", "name: storm\nabout: x\n")
     return _plan(space, fake, words, folder), drive.bisect(space, fake, Rules(), journal)
 
 
@@ -80,6 +82,29 @@ def test_names_in_the_picture_stand_apart_and_within_it(tmp_path, size, where):
     assert all(left >= 0 and right <= drawn.width for left, right in spans)
     assert all(one[1] < other[0] for one, other in itertools.pairwise(spans))
     assert all(bar.width >= 2 and bar.height <= drawn.full for bar in drawn.bars)
+
+
+def test_the_mail_has_all_that_somebody_needs_who_knows_nothing_of_it(tmp_path):
+    plan, result = bisected(tmp_path, named(SIZE), untestable=(4,))
+    text = mail(result, plan.words, "commit r5\n\n    the change\n")
+    head, _, body = text.partition("\n\n")
+    assert head == "Subject: [REGRESSION] storm: why"
+    assert "The test storm fails on i386 since r5 (1.5-1)." in body
+    assert "one of r4, r5, with probability 99." in body and "      the change\n" in body
+    assert "The test:\n\n  name: storm\n  about: x\n" in body and "regzbot" not in body
+    tried = {line.split()[0] for line in body.splitlines() if line.startswith("  r")}
+    assert {"r0", "r3", "r4", "r5", "r7"} <= tried
+    assert "  r4                               untestable" in body
+    tracked = mail(result, dataclasses.replace(plan.words, tracked=True))
+    assert tracked.endswith("\n#regzbot introduced: r5\n")
+    assert all(len(line) <= 79 for line in text.splitlines()[:4])
+
+
+def test_a_mail_of_what_was_not_found_calls_nothing_a_regression(tmp_path):
+    plan, result = bisected(tmp_path, named(SIZE), first=0)
+    text = mail(result, dataclasses.replace(plan.words, tracked=True))
+    assert text.startswith("Subject: storm: bisected, and not found\n")
+    assert "the good end, r0, fails already" in text and "regzbot" not in text
 
 
 @pytest.fixture

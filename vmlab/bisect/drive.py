@@ -76,7 +76,7 @@ def bisect(
             journal.finish()
             return Result(space, held, found, decision, tuple(journal.seen))
         trials = together(space, found, held, costs, decision, tester.places)
-        told(Step(decision, found, tuple(trials[1:])))
+        told(Step(trials[0], found, tuple(trials[1:])))
         if (next_one := engine.likely(space, found, held, decision)) is not None:
             tester.ahead(space.names[next_one])
         for some in tester.together(_tasks(space, journal, trials)):

@@ -1,7 +1,7 @@
 """From what was asked for to bisections that can be run; all that can be wrong is said before."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,11 +99,17 @@ class Plan:
 
         show(self, result)
 
+    def said(self, result: Result) -> str:
+        """The first bad commit's message, where there is one."""
+        if self.message is None or problem(result) is not None:
+            return ""
+        return self.message(result.space.names[result.answer.first[-1]])
+
     def closing(self, result: Result) -> list[str]:
         """The answer in words, with the commit's message where there is one."""
         lines = summary(result, self.words)
-        if self.message and problem(result) is None:
-            lines += ["", self.message(result.space.names[result.answer.first[-1]])]
+        if message := self.said(result):
+            lines += ["", message]
         if self.subjects:
             lines.append(f"log:  git bisect replay {self.log}")
         return lines
@@ -188,7 +194,7 @@ def _kernels(
     about = {one.id: one.version for one in kernels}
     head = _head(wanted, expanded, sources=sources, versions=about)
     title = f"{expanded.name} on {arch}, {kernels[0].id} to {kernels[-1].id}"
-    words = Words(expanded.name, wanted.match or wanted.command or "fails", about)
+    words = _words(wanted, expanded, about, arch)
     return Plan(title, line([one.id for one in kernels]), tester, words, _folder(project), head)
 
 
@@ -212,7 +218,7 @@ def _modules(
     subjects = history.repository.subjects(good, bad)
     today = _key(Payload(project, artifacts).others(expanded))
     head = _head(wanted, expanded, kernel=kernels[0].id, today=today)
-    words = Words(expanded.name, wanted.match or wanted.command or "fails", subjects)
+    words = _words(wanted, expanded, subjects, kernels[0].id)
     title = f"{expanded.name} on {kernels[0].id}, {good[:12]} to {bad[:12]}"
     return Plan(
         title, graph(found),
@@ -244,13 +250,18 @@ def _commits(
         more=[_named(one) for one in wanted.fragments],
         sources=_key(Payload(project, artifacts).sources(expanded)),
     )  # fmt: skip
-    words = Words(expanded.name, wanted.match or wanted.command or "fails", subjects)
+    words = replace(_words(wanted, expanded, subjects, arch.name), tracked=True)
     title = f"{expanded.name} on {arch.name}, {good[:12]} to {bad[:12]} of {wanted.tree}"
     return Plan(
         title, graph(found),
         Runs(made.subject, match, lab.at_once(wanted.jobs, made.runner), builds=True), words,
         _folder(project), head, subjects, made.repository.message,
     )  # fmt: skip
+
+
+def _words(wanted: Wanted, expanded: Expanded, about: Mapping[str, str], on: str) -> Words:
+    looked_for = wanted.match or wanted.command or "fails"
+    return Words(expanded.name, looked_for, about, on, expanded.text)
 
 
 def _scenario(project: Project, artifacts: Artifacts, name: str) -> Expanded:

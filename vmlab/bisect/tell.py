@@ -1,5 +1,6 @@
-"""What a bisection found, in words: a table, a summary, a text for a mailing list, JSON."""
+"""What a bisection found, in words: a table, a summary, JSON."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -20,7 +21,9 @@ class Words:
     scenario: str
     looked_for: str
     about: Mapping[str, str]  # revision: a package's version, a commit's subject
-    more: str = ""  # of the first bad one: a commit's message, where its changes are told
+    on: str = ""  # an architecture, a kernel
+    test: str = ""  # the scenario as its file has it
+    tracked: bool = False  # whether revisions are commits of a kernel, whose regressions are
 
     def named(self, revision: str) -> str:
         about = self.about.get(revision, "")
@@ -144,12 +147,15 @@ def rows(result: Result, words: Words) -> list[tuple[str, str, str, str, str, st
 def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen]) -> str:
     """Where a bisection stands: what is left, and an estimate of what that takes.
 
-    The estimate is the bound for what is left at the rate as it is thought now.
+    The estimate is the bound for what is left at the rate as it is thought now; where bad ones
+    always fail, it is halving's.
     """
     low, high = engine.remaining(space, step.evidence, rules)
     left, test = high - low + 1, step.test
     rate = engine.rate(space, step.evidence, rules)
     more = bound(max(left, 2), rate, rules.confidence).runs
+    if rules.always:
+        more = max(1, math.ceil(math.log2(left)))
     each = fmean(one.wall_s for one in seen) if seen else PREPARE_S
     return (
         f"{step.evidence.runs} runs, {left} left ({space.names[low]} to {space.names[high]}), "
@@ -175,23 +181,3 @@ def record(result: Result) -> dict[str, object]:
         ),
         "steps": [one.record() for one in result.seen],
     }  # fmt: skip
-
-
-def mail(result: Result, words: Words) -> str:
-    """A text that can be sent to a mailing list as it stands."""
-    names, answer = result.space.names, result.answer
-    first = words.named(names[answer.first[-1]]) if answer.first else "unknown"
-    failing = next(iter(_example(result, Outcome.BAD)), None)
-    seen = failing.reason if failing else words.looked_for
-    counts = [
-        f"  {name:<32} {failed or 'not run'} bad{f' of {runs}' if runs else ''}"
-        for name, _, failed, runs, _, _ in rows(result, words)
-    ]
-    return "\n".join(
-        [
-            f"Subject: [REGRESSION] {words.scenario}: {seen[:60]}", "",
-            f"The test {words.scenario} fails since {first}.", "",
-            *summary(result, words), "", "What failed:", f"  {seen}", "", "Everything tried:",
-            *counts, "", *([words.more, ""] if words.more else []),
-        ]
-    )  # fmt: skip

@@ -18,6 +18,8 @@ from vmlab.bisect.space import Space
 
 _LEAST = 0.1  # what will be wanted with a lower probability is not worth a run
 
+_SAID = 0.8  # how probably the bad end fails, as long as only the user's word is known of it
+
 
 def together(
     space: Space, evidence: Evidence, rules: Rules, costs: Costs, first: Trial, places: int
@@ -53,6 +55,8 @@ def _outcomes(
     """That it fails, as often as is expected then, and that it passes; the more probable first."""
     held = belief(space, evidence, rules.grid)
     shown = float(masses(held)[trial.revision] @ (1 - (1 - held.grid.bad) ** trial.runs))
+    if not evidence.counts:
+        shown = max(shown, _SAID)
     failed = int(np.clip(round(held.rate * trial.runs), 1, trial.runs))
     ways = [
         (shown, evidence.add(trial.revision, Count(failed, trial.runs - failed))),

@@ -146,6 +146,7 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
     from rich.console import Console
 
     from vmlab.bisect import drive, tell
+    from vmlab.bisect.drive import settled
 
     journal = plan.open(rules, resume, fresh)
     if journal.done:
@@ -157,7 +158,8 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
     with console.status("starting") as status:
 
         def told(step: "Step") -> None:
-            line = tell.progress(step, rules, plan.space, journal.seen)
+            held = settled(plan.space, journal.seen, rules)
+            line = tell.progress(step, held, plan.space, journal.seen)
             status.update(line)
             if not console.is_terminal:
                 common.say(line)
@@ -177,6 +179,7 @@ def _write(
     html: Path | None,
 ) -> None:
     from vmlab.bisect import picture, tell
+    from vmlab.bisect.mail import mail as text
 
     if json and done:
         records = [{"range": plan.title, **tell.record(result)} for plan, result in done]
@@ -185,7 +188,8 @@ def _write(
     if svg and done:
         common.write(svg, picture.svg([(plan.title, result) for plan, result in done]))
     if mail and done:
-        common.write(mail, "\n\n".join(tell.mail(result, plan.words) for plan, result in done))
+        texts = (text(result, plan.words, plan.said(result)) for plan, result in done)
+        common.write(mail, "\n\n".join(texts))
     if html and done:
         from vmlab.bisect.page import report
         from vmlab.report.formats import FORMATS
