@@ -1,7 +1,7 @@
 """Bisections without kernels: revisions that fail as often as they are told to."""
 
 import random
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from vmlab.bisect import engine
 from vmlab.bisect.belief import Count, Evidence
 from vmlab.bisect.choose import Costs, Trial
+from vmlab.bisect.drive import Heard, Task
 from vmlab.bisect.engine import Answer, Rules
 from vmlab.bisect.evidence import Outcome, Seen
 from vmlab.bisect.space import Space
@@ -61,12 +62,14 @@ class Fake:
 
     def ahead(self, revision: str) -> None: ...
 
-    def together(self, wanted: Sequence[tuple[str, Sequence[int]]]) -> Iterator[list[Seen]]:
+    def together(self, wanted: Sequence[Task], heard: Heard) -> None:
         """Those that are asked for later end first."""
         for one in reversed(wanted):
-            yield self.run(*one)
+            self.run(*one, heard)
 
-    def run(self, revision: str, seeds: Sequence[int]) -> list[Seen]:
+    def run(
+        self, revision: str, seeds: Sequence[int], heard: Heard = lambda one: None
+    ) -> list[Seen]:
         made = []
         for seed in seeds:
             if self.dies_after is not None and len(self.ran) >= self.dies_after:
@@ -78,4 +81,5 @@ class Fake:
                 Seen(revision, seed, outcome, "why", "", "", 1.0,
                      build if outcome is Outcome.BUILD else "", seed)
             )  # fmt: skip
+            heard(made[-1])
         return made

@@ -68,6 +68,15 @@ def test_two_processes_do_not_write_one_journal(tmp_path):
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+def test_a_kill_within_a_batch_loses_what_is_under_way_and_no_more(tmp_path):
+    """The bad end passes: it is run in batches that grow."""
+    fake = Fake(lambda name, seed: Outcome.GOOD, dies_after=33)
+    held = journal(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        drive.bisect(SPACE, fake, Rules(), held)
+    assert len(journal(tmp_path, fresh=False).seen) == len(fake.ran) == 33
+
+
 @pytest.mark.parametrize("dies_after", range(1, 6))
 def test_a_killed_bisection_goes_on_where_it_was(tmp_path, dies_after):
     whole = drive.bisect(SPACE, from_r(5), SURE, journal(tmp_path / "whole"))

@@ -123,10 +123,27 @@ def test_what_ends_one_revision_s_runs_ends_those_beside_it(monkeypatch):
     monkeypatch.setattr(tester, "seen", lambda *some: Seen("x", 0, Outcome.BROKEN))
     guests = Guests()
     runs = Runs(lambda name: Subject(guests, None, name), Match(), 2)  # type: ignore[arg-type]
-    began = time.monotonic()
+    began, told = time.monotonic(), list[Seen]()
     with pytest.raises(KeyboardInterrupt):
-        list(runs.together([("good", [0]), ("bad", [1])]))
+        runs.together([("good", [0]), ("bad", [1])], told.append)
+    assert told == []  # least of all that the lab broke
     assert guests.stopped.is_set() and time.monotonic() - began < 10
+
+
+def test_each_run_is_told_when_it_ends(monkeypatch):
+    monkeypatch.setattr(tester, "seen", lambda name, *some: Seen(name, some[0], Outcome.GOOD))
+
+    class Dying(Guests):
+        def run(self, expanded, kernel, number, seed):
+            if number == 3:
+                raise KeyboardInterrupt
+            return SimpleNamespace(dir="/nowhere")
+
+    runs = Runs(lambda name: Subject(Dying(), None, name), Match(), 1)  # type: ignore[arg-type]
+    told = list[Seen]()
+    with pytest.raises(KeyboardInterrupt):
+        runs.together([("it", range(5))], told.append)
+    assert len(told) == 3
 
 
 def test_commits_of_a_kernel_are_built_one_after_another():

@@ -1,6 +1,6 @@
 """The loop: decide, run, write down; until there is an answer."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,6 +17,11 @@ from vmlab.errors import LabError
 BROKEN = 3  # runs one after another that the lab breaks, after which it stops
 
 
+Task = tuple[str, Sequence[int]]
+"""A revision and the numbers of its runs."""
+Heard = Callable[[Seen], None]
+
+
 class Tester(Protocol):
     """Makes revisions and runs them."""
 
@@ -25,9 +30,9 @@ class Tester(Protocol):
         """Runs at once that may be of different revisions."""
         ...
 
-    def together(self, wanted: Sequence[tuple[str, Sequence[int]]]) -> Iterable[Sequence[Seen]]:
-        """One run for each number of each revision, in any order, as they end; those that a build
-        spares may be left out."""
+    def together(self, wanted: Sequence[Task], heard: Heard) -> None:
+        """One run for each number of each revision, in any order; each is told when it ends, so
+        that a kill loses those under way and no more. Those that a build spares are left out."""
         ...
 
     def ahead(self, revision: str) -> None:
@@ -79,8 +84,7 @@ def bisect(
         told(Step(trials[0], found, tuple(trials[1:])))
         if (next_one := engine.likely(space, found, held, decision)) is not None:
             tester.ahead(space.names[next_one])
-        for some in tester.together(_tasks(space, journal, trials)):
-            journal.add(some)
+        tester.together(_tasks(space, journal, trials), lambda one: journal.add([one]))
         if len(last := count.broken(journal.seen)) >= BROKEN:
             raise Stopped(
                 f"{last[0].revision}: the lab broke {len(last)} times, which says nothing of it: "
@@ -94,10 +98,10 @@ def settled(space: Space, seen: Sequence[Seen], rules: Rules) -> Rules:
     return replace(rules, always=True) if count.bad_build(space, seen) else rules
 
 
-def _tasks(space: Space, journal: Journal, trials: Sequence[Trial]) -> list[tuple[str, range]]:
+def _tasks(space: Space, journal: Journal, trials: Sequence[Trial]) -> list[Task]:
     """Each run has a number of its own, or what failed once would fail everywhere."""
     begin = max(len(journal.seen), 1 + max((one.number for one in journal.seen), default=-1))
-    tasks = []
+    tasks: list[Task] = []
     for trial in trials:
         tasks.append((space.names[trial.revision], range(begin, begin + trial.runs)))
         begin += trial.runs

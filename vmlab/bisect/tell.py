@@ -1,6 +1,7 @@
 """What a bisection found, in words: a table, a summary, JSON."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -30,6 +31,7 @@ class Words:
         return f"{revision} ({about})" if about else revision
 
 
+_HASH = re.compile("[0-9a-f]{40}")
 _ENDS = {
     End.NEWEST_GOOD: "the bad end, {bad}, passed {passed} of {runs} runs: nothing to bisect. A "
     "failure in more than {rarest:.1%} of runs would have shown; --rarest looks for rarer ones, or "
@@ -42,6 +44,11 @@ _ENDS = {
     End.TOO_MANY: "the runs that were allowed are used up; the most probable answer is below the "
     "confidence that was asked for",
 }
+
+
+def short(name: str) -> str:
+    """A commit's hash as git shortens it, where there is no other like it."""
+    return name[:12] if _HASH.fullmatch(name) else name
 
 
 def problem(result: Result) -> str | None:
@@ -84,7 +91,7 @@ def _first(result: Result, words: Words) -> list[str]:
     last = words.named(names[answer.first[-1]])
     lines = [f"first bad: {last}, {probability}"]
     if one_of:
-        among = ", ".join(names[one] for one in answer.first)
+        among = ", ".join(short(names[one]) for one in answer.first)
         lines = [f"first bad: one of {among}, {probability}; all but the last are untestable"]
     if answer.good is not None:
         lines.append(f"last good: {words.named(names[answer.good])}")
@@ -111,7 +118,7 @@ def _cost(result: Result) -> str:
     runs, rate = result.evidence.runs, rate_of(result)
     took = sum(one.wall_s for one in result.seen)
     text = f"{runs} runs of {len(result.evidence.counts)} revisions, {took:.0f} s"
-    if rate is None:
+    if rate is None or problem(result):
         return text
     usual = naive(result.space.size - 1, rate, result.rules.confidence)
     return (
@@ -158,9 +165,12 @@ def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen]) -> st
         more = max(1, math.ceil(math.log2(left)))
     each = fmean(one.wall_s for one in seen) if seen else PREPARE_S
     return (
-        f"{step.evidence.runs} runs, {left} left ({space.names[low]} to {space.names[high]}), "
+        f"{step.evidence.runs} runs, {left} left ({short(space.names[low])} to "
+        f"{short(space.names[high])}), "
         f"about {more:.0f} runs and {more * each:.0f} s to go; now "
-        + ", ".join(f"{space.names[one.revision]} x {one.runs}" for one in (test, *step.others))
+        + ", ".join(
+            f"{short(space.names[one.revision])} x {one.runs}" for one in (test, *step.others)
+        )
     )
 
 

@@ -4,9 +4,10 @@ import contextlib
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from vmlab.bisect.drive import Heard, Task
 from vmlab.bisect.evidence import Match, Outcome, Seen, build_class, seen
 from vmlab.catalog import Kernel
 from vmlab.errors import LabError, UsageError, VmlabError
@@ -38,24 +39,37 @@ class Runs:
     _kept: set[tuple[str, Outcome]] = field(default_factory=set)
     _ahead: list[threading.Thread] = field(default_factory=list)
     _runners: list[Runner] = field(default_factory=list)
+    _ended: bool = False
 
     @property
     def places(self) -> int:
         """Kernels are built one after another, so that two at once would wait for one another."""
         return 1 if self.builds else self.jobs
 
-    def together(self, wanted: Sequence[tuple[str, Sequence[int]]]) -> Iterator[list[Seen]]:
-        """Revisions at the same time, each with its part of the guests; yields them as they end."""
-        share = max(1, self.jobs // len(wanted))
+    def together(self, wanted: Sequence[Task], heard: Heard) -> None:
+        """Revisions at the same time, each with its part of the guests."""
+        share, guard = max(1, self.jobs // len(wanted)), threading.Lock()
+
+        def told(one: Seen) -> None:
+            with guard:
+                if not self._ended:  # what was ended with the others says nothing
+                    heard(one)
+
         if len(wanted) == 1:
-            yield self.run(*wanted[0], share)
+            self.run(*wanted[0], share, told)
             return
-        yield from each(
-            lambda one: self.run(*one, share), wanted, len(wanted), lambda one: None, self.stop
-        )
+        for _ in each(
+            lambda one: self.run(*one, share, told),
+            wanted,
+            len(wanted),
+            lambda one: None,
+            self.stop,
+        ):
+            pass  # all has been told
 
     def stop(self) -> None:
         """Ends the guests and builds that run now; none is begun after it."""
+        self._ended = True
         for runner in self._runners:
             runner.stop()
 
@@ -70,31 +84,41 @@ class Runs:
         with contextlib.suppress(VmlabError, OSError):
             self.subject(revision)
 
-    def run(self, revision: str, numbers: Sequence[int], jobs: int = 1) -> list[Seen]:
+    def run(
+        self, revision: str, numbers: Sequence[int], jobs: int = 1, heard: Heard = lambda one: None
+    ) -> list[Seen]:
         """The first run goes alone: it builds, and where it does not, the others are spared."""
-        began, one = time.monotonic(), numbers[0]
+        first, subject = self._first(revision, numbers[0])
+        heard(first)
+        if subject is None or first.outcome in _SPARES or len(numbers) == 1:
+            return [first]
+        made = [first]
+        for one in each(
+            lambda number: self._one(subject, revision, number), numbers[1:], jobs,
+            lambda number: None, subject.runner.stop,
+        ):  # fmt: skip
+            heard(one)
+            made.append(one)
+        return made
+
+    def _first(self, revision: str, one: int) -> tuple[Seen, Subject | None]:
+        began = time.monotonic()
         try:
             subject = self.subject(revision)
         except UsageError:
             raise
         except LabError as error:
-            return [Seen(revision, one, Outcome.BROKEN, str(error), number=one)]
+            return Seen(revision, one, Outcome.BROKEN, str(error), number=one), None
         except VmlabError as error:
             took = time.monotonic() - began
             said = build_class(str(error).partition("\n")[2] or str(error))
-            return [Seen(revision, one, Outcome.BUILD, said, wall_s=took, build=said, number=one)]
+            made = Seen(revision, one, Outcome.BUILD, said, wall_s=took, build=said, number=one)
+            return made, None
         if subject.runner not in self._runners:
             self._runners.append(subject.runner)
-        made = time.monotonic() - began
+        took = time.monotonic() - began
         first = self._one(subject, revision, one)
-        first = replace(first, wall_s=first.wall_s + made)
-        if first.outcome in _SPARES or len(numbers) == 1:
-            return [first]
-        rest = each(
-            lambda number: self._one(subject, revision, number), numbers[1:], jobs,
-            lambda number: None, subject.runner.stop,
-        )  # fmt: skip
-        return [first, *rest]
+        return replace(first, wall_s=first.wall_s + took), subject
 
     def _one(self, subject: Subject, revision: str, number: int) -> Seen:
         drawn = plain_seed(number)

@@ -49,9 +49,9 @@ def bisect(
         str | None,
         typer.Option(help="Says of each run whether it is bad, by status, as for git bisect run."),
     ] = None,
-    confidence: Annotated[float, typer.Option(help="When to stop.")] = 0.99,
+    confidence: Annotated[float, typer.Option(help="How sure the answer must be.")] = 0.99,
     noise: Annotated[float, typer.Option(help="Good ones may fail in so many runs.")] = 0.0,
-    rarest: Annotated[float, typer.Option(help="The lowest rate of failures looked for.")] = 0.05,
+    rarest: Annotated[float, typer.Option(help="How seldom the bad end may fail.")] = 0.05,
     always: Annotated[
         bool, typer.Option("--always", help="The bug shows in each run: one is enough.")
     ] = False,
@@ -165,7 +165,11 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
                 common.say(line)
             plan.write_log(step.evidence, rules)
 
-        result = drive.bisect(plan.space, plan.tester, rules, journal, told)
+        try:
+            result = drive.bisect(plan.space, plan.tester, rules, journal, told)
+        except KeyboardInterrupt:
+            common.say(f"stopped after {len(journal.seen)} runs; --resume goes on from there")
+            raise
     plan.write_log(result.evidence, rules)
     plan.show(result)
     return result
