@@ -12,7 +12,7 @@ from vmlab.artifacts import Artifacts
 from vmlab.bisect import commits as bisect_commits
 from vmlab.bisect import drive, engine, gitrepo, plan
 from vmlab.bisect.engine import Rules
-from vmlab.bisect.evidence import Outcome
+from vmlab.bisect.evidence import Match, Outcome
 from vmlab.bisect.gitrepo import Repository
 from vmlab.bisect.journal import Journal
 from vmlab.bisect.space import graph
@@ -150,6 +150,20 @@ def test_a_revision_that_is_none_is_named(straight):
         Repository(straight[0]).commit("v9")
 
 
+def test_a_commit_without_the_folder_cannot_be_tested(straight, tmp_path_factory):
+    """It is as one that does not build, and no trouble of the lab's."""
+    folder, commits = straight
+    (folder / "kmod").mkdir()
+    later = commit(folder, 12, "kmod/m.c")
+    repository, target = Repository(folder), tmp_path_factory.mktemp("files")
+    assert (repository.files(later, "kmod", target) / "m.c").read_text() == "12\n"
+    runs = Runs(lambda name: repository.files(name, "kmod", target), Match())  # type: ignore[arg-type,return-value]
+    (seen,) = runs.run(commits[3], [0])
+    assert (seen.outcome, seen.reason) == (
+        Outcome.BUILD, f"{commits[3][:12]} has no directory kmod",
+    )  # fmt: skip
+
+
 def test_a_dirty_tree_is_only_read(straight, tmp_path_factory):
     folder, commits = straight
     (folder / "file").write_text("not committed\n")
@@ -183,6 +197,7 @@ def project(tmp_path):
         "name: s\nabout: x\nmodules: [m]\nsteps:\n  - insmod: m\n"
     )
     (folder / "kmod" / "m" / "Kbuild").write_text("obj-m += m.o\n")
+    (folder / "Makefile").write_text("VERSION = 6\n")  # as far as it is taken for a kernel
     git(folder, "init", "-q")
     git(folder, "add", ".")
     commits = [commit(folder, number, "kmod/m/m.c") for number in range(3)]
@@ -228,6 +243,12 @@ def test_what_cannot_be_bisected_is_said_first(project, more, said):
     found, commits = project
     with pytest.raises(UsageError, match=said):
         plans(found, commits[0], commits[2], **more)
+
+
+def test_a_repository_of_no_kernel_is_said_before_anything_is_built(project, straight):
+    folder, commits = straight
+    with pytest.raises(UsageError, match=r"is no kernel's source: looked at .*--modules bisects"):
+        plans(project[0], commits[0], commits[2], tree=folder, arch="i386")
 
 
 def test_another_workload_or_fragment_is_another_bisection(project):

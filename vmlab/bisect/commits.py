@@ -1,6 +1,7 @@
 """Commits of a kernel's git repository: each built, in the lab's own directory, and booted."""
 
 import functools
+import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,14 @@ from vmlab import lab
 from vmlab.artifacts import Artifacts
 from vmlab.bisect.gitrepo import Repository
 from vmlab.bisect.tester import Subject
+from vmlab.errors import LabError, UsageError
 from vmlab.project import Project
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
 from vmlab.sources import GitSource, parse
 from vmlab.sources.build import Options, build
+
+_VERSION = re.compile(r"^VERSION\s*=\s*\d+", re.MULTILINE)
 
 
 @dataclass
@@ -43,6 +47,19 @@ class Commits:
         parse(f"git:{tree}@HEAD")
         repository = Repository(tree.expanduser())
         return cls(artifacts, expanded, options, repository, project, guests)
+
+    def check(self, commit: str) -> None:
+        """Raises UsageError where the repository is no kernel's."""
+        try:
+            makefile = self.repository.text("show", f"{commit}:./Makefile")
+        except LabError:
+            makefile = ""
+        if not _VERSION.search(makefile):
+            raise UsageError(
+                f"{self.repository.path} is no kernel's source: looked at {commit[:12]} for a "
+                "Makefile with a line VERSION = NUMBER, and found none; --tree takes a kernel's "
+                "repository, and --modules bisects the project's own"
+            )
 
     @functools.cached_property
     def runner(self) -> Runner:

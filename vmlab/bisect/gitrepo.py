@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmlab.errors import LabError, UsageError
+from vmlab.errors import LabError, UsageError, VmlabError
 
 LARGEST = 4000  # commits whose descent is followed; of longer ranges the first parents are
+
+
+class NoFolder(VmlabError):
+    """A commit is not old or not new enough to have the modules where they are today."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,14 @@ class Repository:
         return self.text("show", "--no-patch", "--format=medium", commit)
 
     def files(self, commit: str, folder: str, target: Path) -> Path:
-        """Writes a folder as it was at a commit below `target`; returns where it is."""
+        """Writes a folder as it was at a commit below `target`; returns where it is.
+
+        Raises NoFolder where the commit has none, which says nothing of the lab.
+        """
+        if folder not in ("", ".") and not self.text(
+            "ls-tree", "-d", "--name-only", commit, folder
+        ):
+            raise NoFolder(f"{commit[:12]} has no directory {folder}")
         words = [commit] if folder in ("", ".") else [commit, folder]
         with tarfile.open(fileobj=io.BytesIO(self.git("archive", "--format=tar", *words))) as tar:
             tar.extractall(target, filter="data")

@@ -5,6 +5,7 @@ from xml.sax.saxutils import escape
 
 from vmlab.bisect import engine
 from vmlab.bisect.drive import Result
+from vmlab.bisect.tell import short
 from vmlab.report.bisection import Bar, Drawing, Label
 from vmlab.report.clean import line
 
@@ -81,7 +82,7 @@ def _labels(result: Result, step: float) -> list[Label]:
     """All names of a few revisions; of more the first bad one's, and those of the ends that have
     room beside it."""
     names, last = result.space.names, result.space.size - 1
-    if step >= _LETTER * max(map(len, names)) + _LETTER:
+    if step >= _LETTER * max(len(short(name)) for name in names) + _LETTER:
         return [_label(result, at, step) for at in range(len(names))]
     wanted = [*result.answer.first[-1:], 0, last]
     made: list[Label] = []
@@ -94,7 +95,7 @@ def _labels(result: Result, step: float) -> list[Label]:
 
 def _label(result: Result, at: int, step: float) -> Label:
     """Below the middle of its bar, as far as it stays within the picture."""
-    text = line(result.space.names[at])[:24]
+    text = line(short(result.space.names[at]))[:24]
     half = len(text) * _LETTER / 2
     middle = _LEFT + (at + 0.5) * step
     if middle - half < 0:

@@ -244,6 +244,7 @@ def _commits(
     made = Commits.of(project, artifacts, expanded, options, wanted.tree, guests)
     good, bad = (made.repository.commit(one) for one in (wanted.good, wanted.bad))
     found = gitrepo.parents(made.repository, good, bad)
+    made.check(bad)
     subjects = made.repository.subjects(good, bad)
     head = _head(
         wanted, expanded, arch=arch.name, config=_named(wanted.config),
