@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,6 +14,8 @@ from simulated import Fake
 from vmlab import perturb
 from vmlab.arch import ARCHES
 from vmlab.bisect import count, drive, evidence, released, tell
+from vmlab.bisect.belief import Evidence
+from vmlab.bisect.choose import Trial
 from vmlab.bisect.drive import Stopped
 from vmlab.bisect.engine import End, Rules
 from vmlab.bisect.evidence import Outcome, Seen
@@ -313,6 +316,23 @@ def test_the_answer_is_never_bare(tmp_path):
     assert (record["first_bad"], record["last_good"]) == ("r5", "r3")
     assert record["untestable"] == ["r4"] and record["first_bad_among"] == ["r4", "r5"]
     assert record["confidence"] >= 0.99 and len(record["steps"]) == len(found.seen)
+
+
+def test_progress_says_what_is_left_and_how_long_that_takes():
+    commits = line([f"{at:040x}" for at in range(8)])
+    step = drive.Step(Trial(7, 2), Evidence(), (Trial(0, 1),))
+    seen = [Seen(commits.names[7], 0, Outcome.BAD, wall_s=9.0)]
+    sure = tell.progress(step, SURE, commits, seen)
+    assert sure == (
+        "0 runs, 8 left (000000000000 to 000000000000), about 3 runs and 27 s to go; now "
+        "000000000000 x 2, 000000000000 x 1"
+    )
+    assert "about 3 runs and 9 s to go" in tell.progress(step, SURE, commits, seen, 3)
+    often, seldom = (
+        int(re.search(r"about (\d+) runs", tell.progress(step, rules, commits, seen))[1])
+        for rules in (Rules(confidence=0.9), Rules(confidence=0.9999))
+    )
+    assert 3 < often < seldom
 
 
 def test_an_end_without_an_answer_says_what_to_do(tmp_path):

@@ -117,7 +117,8 @@ def _example(result: Result, outcome: Outcome) -> list[Seen]:
 def _cost(result: Result) -> str:
     runs, rate = result.evidence.runs, rate_of(result)
     took = sum(one.wall_s for one in result.seen)
-    text = f"{runs} runs of {len(result.evidence.counts)} revisions, {took:.0f} s"
+    of = f"{runs} runs of {len(result.evidence.counts)} revisions"
+    text = f"{of}, {took:.0f} s of building and running"
     if rate is None or problem(result):
         return text
     usual = naive(result.space.size - 1, rate, result.rules.confidence)
@@ -151,7 +152,7 @@ def rows(result: Result, words: Words) -> list[tuple[str, str, str, str, str, st
     return made
 
 
-def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen]) -> str:
+def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen], at_once: int = 1) -> str:
     """Where a bisection stands: what is left, and an estimate of what that takes.
 
     The estimate is the bound for what is left at the rate as it is thought now; where bad ones
@@ -163,7 +164,7 @@ def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen]) -> st
     more = bound(max(left, 2), rate, rules.confidence).runs
     if rules.always:
         more = max(1, math.ceil(math.log2(left)))
-    each = fmean(one.wall_s for one in seen) if seen else PREPARE_S
+    each = (fmean(one.wall_s for one in seen) if seen else PREPARE_S) / at_once
     return (
         f"{step.evidence.runs} runs, {left} left ({short(space.names[low])} to "
         f"{short(space.names[high])}), "

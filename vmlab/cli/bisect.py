@@ -159,7 +159,7 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
 
         def told(step: "Step") -> None:
             held = settled(plan.space, journal.seen, rules)
-            line = tell.progress(step, held, plan.space, journal.seen)
+            line = tell.progress(step, held, plan.space, journal.seen, plan.tester.places)
             status.update(line)
             if not console.is_terminal:
                 common.say(line)
