@@ -217,7 +217,8 @@ def _modules(
     found = gitrepo.parents(history.repository, good, bad, history.folder)
     subjects = history.repository.subjects(good, bad)
     today = _key(Payload(project, artifacts).others(expanded))
-    head = _head(wanted, expanded, kernel=kernels[0].id, today=today)
+    one = kernels[0]
+    head = _head(wanted, expanded, kernel=one.id, version=one.version, today=today)
     words = _words(wanted, expanded, subjects, kernels[0].id)
     title = f"{expanded.name} on {kernels[0].id}, {good[:12]} to {bad[:12]}"
     return Plan(
