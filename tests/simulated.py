@@ -13,6 +13,7 @@ from vmlab.bisect.drive import Heard, Task
 from vmlab.bisect.engine import Answer, Rules
 from vmlab.bisect.evidence import Outcome, Seen
 from vmlab.bisect.space import Space
+from vmlab.catalog.progress import Say
 
 RATE = Callable[[int], float]
 
@@ -61,6 +62,8 @@ class Fake:
     places: int = 1
 
     def ahead(self, revision: str) -> None: ...
+
+    def finish(self, say: Say) -> None: ...
 
     def together(self, wanted: Sequence[Task], heard: Heard) -> None:
         """Those that are asked for later end first."""

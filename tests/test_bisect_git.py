@@ -295,5 +295,6 @@ def test_each_commit_of_a_kernel_is_built_once_by_its_hash(project, monkeypatch)
     (unbuilt,) = one.tester.run(commits[1], [0, 1])
     assert (unbuilt.outcome, unbuilt.build) == (Outcome.BUILD, "error: what")
     one.tester.ahead(commits[0])
-    one.tester._ahead[0].join()
+    said: list[str] = []
+    one.tester.finish(said.append)
     assert built == [(commits[at], "i386", "tiny") for at in (2, 1, 0)]

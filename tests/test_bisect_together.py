@@ -149,3 +149,23 @@ def test_each_run_is_told_when_it_ends(monkeypatch):
 def test_commits_of_a_kernel_are_built_one_after_another():
     runs = Runs(lambda name: Subject(None, None, name), Match(), 4)  # type: ignore[arg-type]
     assert (runs.places, replace(runs, builds=True).places) == (4, 1)
+
+
+def test_a_build_that_was_begun_ahead_is_waited_for_and_that_is_said():
+    built, go = [], threading.Event()
+
+    def subject(name: str) -> Subject:
+        assert go.wait(10)
+        built.append(name)
+        return Subject(None, None, name)  # type: ignore[arg-type]
+
+    runs = Runs(subject, Match(), builds=True)
+    runs.ahead("r1")
+    runs.ahead("r2")  # one at a time
+    said: list[str] = []
+    runs.finish(lambda line: (said.append(line), go.set())[0])
+    assert built == ["r1"] and said == [
+        "waiting for a kernel's build, which was begun ahead and is kept"
+    ]
+    runs.finish(said.append)
+    assert len(said) == 1

@@ -12,6 +12,7 @@ from vmlab.bisect.evidence import Seen
 from vmlab.bisect.journal import Journal
 from vmlab.bisect.space import Space
 from vmlab.bisect.together import together
+from vmlab.catalog.progress import Say
 from vmlab.errors import LabError
 
 BROKEN = 3  # runs one after another that the lab breaks, after which it stops
@@ -37,6 +38,10 @@ class Tester(Protocol):
 
     def ahead(self, revision: str) -> None:
         """What will most probably be run next."""
+        ...
+
+    def finish(self, say: Say) -> None:
+        """Ends what was begun ahead."""
         ...
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from vmlab.bisect.drive import Heard, Task
 from vmlab.bisect.evidence import Match, Outcome, Seen, build_class, seen
 from vmlab.catalog import Kernel
+from vmlab.catalog.progress import Say
 from vmlab.errors import LabError, UsageError, VmlabError
 from vmlab.executor import each
 from vmlab.perturb import perturbation
@@ -78,6 +79,13 @@ class Runs:
         if self.builds and not any(one.is_alive() for one in self._ahead):
             self._ahead = [threading.Thread(target=self._quietly, args=(revision,))]
             self._ahead[0].start()
+
+    def finish(self, say: Say) -> None:
+        """Waits for a build that was begun ahead, which nobody can end but make itself."""
+        for one in self._ahead:
+            if one.is_alive():
+                say("waiting for a kernel's build, which was begun ahead and is kept")
+            one.join()
 
     def _quietly(self, revision: str) -> None:
         """What goes wrong is told when the revision's turn comes."""

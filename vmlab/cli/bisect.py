@@ -99,7 +99,10 @@ def bisect(
     done: list[tuple[Plan, Result]] = []
     try:
         for one in plans:
-            done.append((one, _bisect(one, rules, resume, fresh)))
+            try:
+                done.append((one, _bisect(one, rules, resume, fresh)))
+            finally:
+                one.tester.finish(common.say)
     finally:
         _write(done, json, svg, mail, html)
     found = all(result.answer.end == "found" for _, result in done)
