@@ -113,7 +113,9 @@ def page(tmp_path) -> str:
     plan, result = bisected(tmp_path, [*named(5), EVIL, "r6", "r7"], untestable=(4,))
     folder = tmp_path / "20261128-120000-1-1" / "storm-r7"
     folder.mkdir(parents=True)
-    (folder / "verdict.json").write_text(json.dumps(record("storm", dir=str(folder))))
+    (folder / "verdict.json").write_text(
+        json.dumps(record("storm", dir=str(folder), kernel="6.1-686"))
+    )
     kept = Seen("r7", 90, Outcome.BAD, "why", dir=str(folder))
     gone = Seen("r6", 91, Outcome.BAD, "why", dir=str(tmp_path / "gone"))
     seen = (*result.seen, kept, gone)
@@ -126,7 +128,7 @@ def test_the_page_has_the_answer_the_picture_and_the_runs_that_are_kept(page):
     assert "first bad: one of r4, &lt;b&gt;\u241b[31m" in page
     assert {"failed", "passed", "untestable"} == set(re.findall(r'<circle class="(\w+)"', page))
     assert len(re.findall(r"<g><title>.*?: \d+\.\d\d%", page)) == SIZE
-    assert page.count('<details class="run') == 1
+    assert page.count('<details class="run') == 1 and "6.1-686 at r7" in page
     assert "everything tried" in page and "last good: r3" in page
 
 

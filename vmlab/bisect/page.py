@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 def report(done: "Sequence[tuple[Plan, Result]]") -> told.Report:
     """Of each range the first run of each kind of each revision is kept, as long as nobody removes
     its directory."""
-    folders = dict.fromkeys(Path(one.dir) for _, result in done for one in result.seen if one.dir)
+    folders = {Path(one.dir): one.revision for _, result in done for one in result.seen if one.dir}
     runs = [
-        run
-        for folder in folders
+        _named(run, tell.short(revision))
+        for folder, revision in folders.items()
         if (folder / told.VERDICT).is_file()
         for run in told.of_directory(folder).runs
     ]
     name = "; ".join(plan.title for plan, _ in done)
     return told.Report(name, runs, bisections=[_bisection(*one) for one in done])
+
+
+def _named(run: told.Told, revision: str) -> told.Told:
+    """With its revision, where that is more than its kernel: a commit of a module."""
+    if revision in run.kernel:
+        return run
+    return run.model_copy(update={"kernel": f"{run.kernel} at {revision}"})
 
 
 def _bisection(plan: "Plan", result: Result) -> Bisection:
