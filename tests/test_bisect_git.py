@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from simulated import Fake
 
+from vmlab import lab
 from vmlab import project as projects
 from vmlab.artifacts import Artifacts
 from vmlab.bisect import commits as bisect_commits
@@ -243,6 +244,26 @@ def test_what_cannot_be_bisected_is_said_first(project, more, said):
     found, commits = project
     with pytest.raises(UsageError, match=said):
         plans(found, commits[0], commits[2], **more)
+
+
+@pytest.mark.parametrize("more", [{"modules": True, "kernel": "5.10.0-32-686"}, {"arch": "i386"}])
+def test_a_cluster_is_spoken_to_once_for_all_commits(project, monkeypatch, more):
+    found, commits = project
+    asked = []
+
+    def cluster(options: lab.Options, artifacts: Artifacts) -> SimpleNamespace:
+        asked.append(options.cluster)
+        return SimpleNamespace(at_once=9, name="qemu")
+
+    monkeypatch.setattr(lab, "_cluster", cluster)
+    built = SimpleNamespace(kernel=SimpleNamespace(id="it"))
+    monkeypatch.setattr(bisect_commits, "build", lambda *some: built)
+    if "modules" not in more:
+        more = more | {"tree": found.root}
+    (one,) = plans(found, commits[0], commits[2], cluster="here:1", **more)
+    assert isinstance(one.tester, Runs) and one.tester.jobs == 9
+    backends = {id(one.tester.subject(name).runner.backend) for name in commits}
+    assert asked == ["here:1"] and len(backends) == 1
 
 
 def test_a_repository_of_no_kernel_is_said_before_anything_is_built(project, straight):
