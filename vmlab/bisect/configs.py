@@ -137,10 +137,10 @@ def find(
     names = options.differing(good, bad)
     if not names:
         raise UsageError(f"{files[0]} and {files[1]} have the same options")
+    tree = parse(source)
     runner = lab.runner(project, artifacts, guests)
     place = project.output / "bisect" / "config"
     place.mkdir(parents=True, exist_ok=True)
-    tree = parse(source)
 
     def subject(name: str) -> Subject:
         # One file's name, so that all are built in one directory and only what differs is compiled.
