@@ -116,6 +116,29 @@ def other_qemu(bench: Bench) -> Run:
     return run
 
 
+def made_anew_by_another(bench: Bench) -> Run:
+    """After this process has looked at it, and before its guest's QEMU has opened it."""
+    cache = Warm.copied(bench)
+
+    class Slow(Snapshots):
+        looks = 0
+
+        def memory(self, *arguments):
+            made = super().memory(*arguments)
+            self.looks += 1
+            if self.looks == 1:
+                cache.remove(KIND, made.ram.parent.name)
+                _copy(Warm.folder / KIND / made.ram.parent.name, cache.root / KIND)
+                flip(made.state)  # whoever mixes the two begins from this
+                flip(made.ram)
+            return made
+
+    run = bench.real(STEP, backend=QemuBackend(Slow(cache, bench.words.append)))
+    assert "was made anew by another process meanwhile" in "\n".join(bench.words)
+    _healthy(bench, cache, run)
+    return run
+
+
 QEMU_THAT_DIES = """\
 #!/bin/sh
 case "$*" in
@@ -230,6 +253,8 @@ ROWS = (
         lambda at: cut(at / "ram", 1 << 20), "its ram has changed"), PASSED, slow=True),
     Fault("it is deleted while a guest uses it", gone_while_in_use, PASSED),
     Fault("it is of another QEMU", other_qemu, PASSED, slow=True),
+    Fault("another process makes it anew just before QEMU opens it", made_anew_by_another, PASSED,
+          slow=True),
     Fault("QEMU is killed while it restores", killed_while_restoring, PASSED, slow=True),
     Fault("the disk is full while a snapshot is warmed", full_while_warming, PASSED, slow=True),
     Fault("two processes warm the same snapshot", warmed_by_two, None, slow=True),

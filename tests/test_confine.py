@@ -275,12 +275,14 @@ def test_a_file_that_becomes_shorter_while_it_is_copied_is_no_guest_s_memory(tmp
 
 def test_three_snapshots_stay_in_memory_those_used_last(tmp_path, monkeypatch):
     copied = []
-    sealed = confine.sealed
-    monkeypatch.setattr(confine, "sealed", lambda path: copied.append(path.name) or sealed(path))
+    copy = confine._copied
+    monkeypatch.setattr(
+        confine, "_copied", lambda file, path: copied.append(path.name) or copy(file, path)
+    )
     copies = confine.Sealed()
 
     def given(name: str) -> bytes:
-        descriptor = copies.of(qemu.Memory(tmp_path / name, tmp_path / "state", 1))
+        descriptor = copies.of(qemu.Memory(tmp_path / name, tmp_path / "state"))
         try:
             return os.pread(descriptor, 9, 0)
         finally:

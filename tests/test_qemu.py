@@ -143,7 +143,8 @@ def test_ctrl_c_reaches_the_lab_and_not_its_guests(tmp_path, fake_qemu, monkeypa
 def test_a_state_that_qemu_does_not_read_in_time_is_said(tmp_path, fake_qemu, monkeypatch):
     monkeypatch.setenv("VMLAB_FAKE", "hang")
     monkeypatch.setattr(launch, "RESTORE_S", 0.5)
-    (tmp_path / "state").write_bytes(b"x")
+    for name in ("ram", "state"):
+        (tmp_path / name).write_bytes(b"x")
     memory = qemu.Memory(tmp_path / "ram", tmp_path / "state")
     ended = launch.run(replace(boot(tmp_path), memory=memory), 60)
     assert ended == launch.Ended("lost", "QEMU did not read the snapshot's state in 0.5 s")

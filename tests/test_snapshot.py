@@ -241,6 +241,27 @@ def test_only_the_snapshot_that_a_guest_had_is_thrown_away(warmed, tmp_path):
     assert (second.ram.exists(), warmed.made) == (True, 2)
 
 
+def test_two_processes_that_find_one_damaged_make_it_anew_once(warmed, tmp_path, monkeypatch):
+    machine = boot(qemu.Machine(ARCHES["i386"]), tmp_path)
+    first = warmed.memory(machine)
+    flip(first.ram, 0)
+    check = Snapshot.check
+
+    def checked(one) -> None:
+        """The other process is quicker: it has seen and mended it before this one acts."""
+        try:
+            check(one)
+        except SnapshotError:
+            monkeypatch.setattr(Snapshot, "check", check)
+            Snapshots(Cache(tmp_path), print).memory(machine)
+            raise
+
+    monkeypatch.setattr(Snapshot, "check", checked)
+    made = warmed.made
+    Snapshots(Cache(tmp_path), print).memory(machine)
+    assert warmed.made == made + 1
+
+
 def test_a_kernel_that_does_not_come_up_is_tried_once(warmed, tmp_path):
     machine = boot(qemu.Machine(ARCHES["i386"]), tmp_path)
     type(warmed).fail = BootError(launch.Ended("reset", "the guest reset itself"), b"panic")

@@ -1,13 +1,12 @@
 """Ways to boot a guest: what is booted is a job, and a backend fills its run directory."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from vmlab.catalog import Kernel
-from vmlab.guest import handover, launch, qemu
+from vmlab.guest import begin, handover, launch, qemu
 from vmlab.guest.emulator import Emulator, host
 from vmlab.guest.images import Keeper
 from vmlab.guest.snapshot import BootError
@@ -72,7 +71,8 @@ def _paced(boot: qemu.Boot, memory: qemu.Memory | None) -> qemu.Memory | None:
     if not (boot.paced and memory and memory.state):
         return memory
     state = boot.run.path / "state"
-    shutil.copyfile(memory.state, state)
+    with begin.state(memory) as file:
+        state.write_bytes(file.read())
     handover.pace(state)
     return replace(memory, state=state)
 

@@ -20,7 +20,7 @@ from vmlab.backend import Job
 from vmlab.bench import Growth, Restored
 from vmlab.catalog import Kernel
 from vmlab.errors import LabError
-from vmlab.guest import launch, program, qemu
+from vmlab.guest import begin, launch, program, qemu
 from vmlab.snapshots import Snapshots
 from vmlab.virtme import CUSTOMARY, VirtmeBackend
 
@@ -192,10 +192,10 @@ def _tail(run: qemu.RunDirectory) -> str:
 
 def _followed(boot: qemu.Boot) -> Timeline:
     """Starts the guest as `launch.start` does, and notes when it comes past each phase."""
-    assert boot.memory and boot.memory.state
+    assert boot.memory
     at: dict[str, float] = {}
     began = time.monotonic()
-    with boot.memory.state.open("rb") as state:
+    with begin.state(boot.memory) as state:
         process = launch.spawn(boot, state.fileno())
         with launch.ended(process):
             for command in launch.restore_commands(state.fileno()):

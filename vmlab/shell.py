@@ -6,7 +6,6 @@ keys. A scenario before it runs as it always does, on its own clock; where the s
 guest's state is handed over to another QEMU.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.musl import CompileError
 from vmlab.catalog import Kernel
 from vmlab.errors import LabError, UsageError
-from vmlab.guest import devices, handover, program, qemu
+from vmlab.guest import begin, devices, handover, program, qemu
 from vmlab.guest import shell as guest_shell
 from vmlab.project import Project
 from vmlab.qemus import chosen
@@ -56,9 +55,10 @@ def fresh(project: Project, artifacts: Artifacts, kernel: Kernel, directory: Pat
     job = Job(kernel, machine, image, vmlinuz, run, 0.0, chosen(machine, artifacts.catalog))
     about = f"{kernel.id}, a fresh guest"
     boot = _begun(job, artifacts)
-    assert boot.memory and boot.memory.state
+    assert boot.memory
     state = directory / STATE
-    shutil.copyfile(boot.memory.state, state)
+    with begin.state(boot.memory) as file:
+        state.write_bytes(file.read())
     return _seat(boot, job, state, about, tuple(modules), tuple(programs))
 
 

@@ -73,7 +73,7 @@ class Snapshots:
                 return
             self._checked.pop(key, None)
         self._say(f"snapshot {key} is made anew: {reason}")
-        self._remove(memory)
+        self._remove(memory.ram.parent, memory.made)
 
     def forget(self) -> None:
         """Takes the snapshots that were used out of the cache."""
@@ -81,20 +81,20 @@ class Snapshots:
             gone = list(self._checked.values())
             self._checked.clear()
         for memory in gone:
-            self._remove(memory)
+            self._remove(memory.ram.parent, memory.made)
 
-    def _remove(self, memory: qemu.Memory) -> None:
-        self._cache.remove(
-            KIND, memory.ram.parent.name, lambda path: Snapshot(path).made() in (0, memory.made)
-        )
+    def _remove(self, directory: Path, made: int) -> None:
+        """Takes one away unless another process has made it anew since."""
+        self._cache.remove(KIND, directory.name, lambda path: Snapshot(path).made() in (0, made))
 
     def _whole(self, key: str, boot: qemu.Boot, stopped: Callable[[], bool]) -> Snapshot:
         found = self._get(key, boot, stopped)
+        made = found.made()
         try:
             found.check()
         except SnapshotError as error:
             self._say(f"made anew: {error}")
-            self._cache.remove(KIND, key)
+            self._remove(found.directory, made)
             found = self._get(key, boot, stopped)
             found.check()
         return found

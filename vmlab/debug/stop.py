@@ -12,7 +12,7 @@ from vmlab.debug import gdb, kernels, tape, trace
 from vmlab.debug.kernels import KernelSymbols
 from vmlab.debug.modules import ModuleFile
 from vmlab.errors import LabError, UsageError
-from vmlab.guest import devices, qemu
+from vmlab.guest import begin, devices, qemu
 from vmlab.guest.snapshot import counted_from_zero
 from vmlab.payload import modules_of
 from vmlab.plain import plain
@@ -69,9 +69,9 @@ def begun(job: Job, snapshots: Snapshots) -> qemu.Boot:
             "a run is stopped only where it repeats: on the virtual clock, with one guest, one "
             "processor and no disk, from a snapshot"
         )
-    assert memory.state is not None
     state = job.run.path.absolute() / "state"
-    state.write_bytes(counted_from_zero(memory.state.read_bytes(), job.machine.shift))
+    with begin.state(memory) as file:
+        state.write_bytes(counted_from_zero(file.read(), job.machine.shift))
     return replace(cold, memory=replace(memory, state=state))
 
 

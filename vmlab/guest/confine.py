@@ -16,9 +16,10 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from vmlab.errors import LabError
-from vmlab.guest import devices, qemu
+from vmlab.guest import begin, devices, qemu
 from vmlab.guest.emulator import Emulator
 
 UIDS = range(61184, 65520)
@@ -98,11 +99,7 @@ class Handed:
     boot: qemu.Boot
     words: list[str]
     descriptors: tuple[int, ...] = ()
-
-    @property
-    def folder(self) -> str | None:
-        """Where it is started; it keeps no directory of ours open."""
-        return "/" if self.descriptors else None
+    folder: str | None = None  # where it is started; it keeps no directory of ours open
 
 
 @dataclass(frozen=True)
@@ -137,15 +134,20 @@ class _Given(qemu.RunDirectory):
 
 @contextlib.contextmanager
 def handed(boot: qemu.Boot) -> Iterator[Handed]:
-    """The boot as QEMU is given it; what it is given open is closed here with the block."""
+    """The boot as QEMU is given it; what it is given open is closed here with the block.
+
+    Raises GoneError where its snapshot is no longer there.
+    """
     if not root():
-        yield Handed(boot, ["--no-new-privs"])
+        with contextlib.closing(_Files(os.getuid())) as files:
+            lent = _lent(boot, files)
+            yield Handed(lent, ["--no-new-privs"], tuple(files.descriptors))
         return
     uid = user()
     with contextlib.closing(_Files(uid)) as files:
         groups = (_KVM.stat().st_gid,) if boot.machine.accel == "kvm" else ()
         given = _given(boot, files)
-        yield Handed(given, drops(uid, groups), tuple(files.descriptors))
+        yield Handed(given, drops(uid, groups), tuple(files.descriptors), "/")
 
 
 def bounds(memory_mib: int, file: int | None = None) -> list[str]:
@@ -249,6 +251,16 @@ def _memory(boot: qemu.Boot, files: "_Files") -> qemu.Memory | None:
     return replace(memory, ram=files.given(SEALED.of(memory)))
 
 
+def _lent(boot: qemu.Boot, files: "_Files") -> qemu.Boot:
+    """The boot of a user without rights to give up: only a snapshot's RAM is given open."""
+    memory = boot.memory
+    if memory is None or memory.state is None:
+        return boot
+    with begin.ram(memory) as ram:
+        name = files.given(fcntl.fcntl(ram.fileno(), fcntl.F_DUPFD_CLOEXEC, 0))
+    return replace(boot, memory=replace(memory, ram=name))
+
+
 def _moved(emulator: Emulator, root: Path, name: Path) -> Emulator:
     def moved(path: Path) -> Path:
         return name / path.relative_to(root)
@@ -318,7 +330,8 @@ class Sealed:
             if made != memory.made:
                 if descriptor >= 0:
                     os.close(descriptor)
-                descriptor = sealed(memory.ram)
+                with begin.ram(memory) as file:
+                    descriptor = _copied(file, memory.ram)
             self._copies[memory.ram] = memory.made, descriptor
             while len(self._copies) > _COPIES:
                 os.close(self._copies.pop(next(iter(self._copies)))[1])
@@ -330,18 +343,23 @@ SEALED = Sealed()
 
 def sealed(path: Path) -> int:
     """A copy of a file in memory that nobody can change; its holes stay holes."""
+    with path.open("rb") as file:
+        return _copied(file, path)
+
+
+def _copied(file: BinaryIO, path: Path) -> int:
+    """A sealed copy of an open file; `path` is its name."""
     made = os.memfd_create(path.name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            os.ftruncate(made, size)
-            for begin, end in _extents(file.fileno(), size):
-                os.lseek(made, begin, os.SEEK_SET)
-                while begin < end:
-                    sent = os.sendfile(made, file.fileno(), begin, end - begin)
-                    if sent == 0:
-                        raise LabError(f"copying {path}: it became shorter meanwhile; run again")
-                    begin += sent
+        size = os.fstat(file.fileno()).st_size
+        os.ftruncate(made, size)
+        for at, end in _extents(file.fileno(), size):
+            os.lseek(made, at, os.SEEK_SET)
+            while at < end:
+                sent = os.sendfile(made, file.fileno(), at, end - at)
+                if sent == 0:
+                    raise LabError(f"copying {path}: it became shorter meanwhile; run again")
+                at += sent
         fcntl.fcntl(made, fcntl.F_ADD_SEALS, _SEALS)
     except BaseException:
         os.close(made)

@@ -11,16 +11,15 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Literal, cast
 
 from vmlab import bootable
 from vmlab.errors import LabError
-from vmlab.guest import confine, devices
+from vmlab.guest import begin, confine, devices
 from vmlab.guest.images import Keeper, Kept
 from vmlab.guest.monitor import Monitor
 from vmlab.guest.patience import STARVED, Patience
-from vmlab.guest.qemu import Boot, RunDirectory, argv, pasted
+from vmlab.guest.qemu import Boot, Memory, RunDirectory, argv, pasted
 
 CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
 LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
@@ -94,7 +93,7 @@ def run(
     boot = replace(boot, kept=keeper is not None)
     try:
         process = start(boot)
-    except StuckError as error:
+    except (StuckError, begin.GoneError) as error:
         return Ended("lost", str(error))
     with ended(process), _disks_taken_back(boot):
         monitor = Monitor(process) if keeper else None
@@ -146,7 +145,7 @@ def start(boot: Boot) -> Process:
                 "packages.txt (./lab does), or see `vmlab doctor`"
             )
     if boot.memory and boot.memory.state:
-        return _restored(boot, boot.memory.state)
+        return _restored(boot, boot.memory)
     if wrong := bootable.problem(boot.kernel, boot.initramfs, boot.machine.arch):
         raise LabError(f"starting a guest: {wrong}")
     process = spawn(boot)
@@ -171,13 +170,13 @@ def spawn(boot: Boot, state: int | None = None) -> Process:
         )  # fmt: skip
 
 
-def _restored(boot: Boot, state: Path) -> Process:
+def _restored(boot: Boot, memory: Memory) -> Process:
     """Starts from a snapshot, and lets the guest go on once its state is in.
 
     An interactive or debugged guest is gone on with by whom it waits for. Raises StuckError where
-    the state does not come in.
+    the state does not come in, GoneError where there is none.
     """
-    with _opened(state) as file:
+    with begin.state(memory) as file:
         process = spawn(boot, file.fileno())
         for line in restore_commands(file.fileno(), boot.machine.several):
             _say(process, line)
@@ -187,14 +186,6 @@ def _restored(boot: Boot, state: Path) -> Process:
     if not (boot.port or boot.debugged):
         _say(process, command("cont"))
     return process
-
-
-def _opened(state: Path) -> BinaryIO:
-    """Raises StuckError where another process has taken the snapshot away."""
-    try:
-        return state.open("rb")
-    except FileNotFoundError as error:
-        raise StuckError(f"the snapshot's state {state} is gone") from error
 
 
 def _readable(descriptor: int, within_s: float) -> bool:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from vmlab import crash
 from vmlab.errors import LabError
-from vmlab.guest import confine, devices, launch, program, qemu
+from vmlab.guest import begin, confine, devices, launch, program, qemu
 from vmlab.guest.patience import Patience
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Snapshot:
 
     @property
     def sums(self) -> Path:
-        return self.directory / "sums.json"
+        return self.directory / begin.SUMS
 
     @property
     def console(self) -> Path:
