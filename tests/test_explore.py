@@ -76,7 +76,9 @@ TOKEN = Token("storm", 0, "6.1", 7, 2, HOW, DIGITS, "0" * 8, Verdict.FAILED)
 def run(verdict: Verdict, reason: str = "", step: int | None = None, kernel: str = "6.1") -> Run:
     judged = Judgement(verdict, reason, step)
     token = None if verdict in (Verdict.SKIPPED, Verdict.BROKEN) else TOKEN
-    return Run("storm", kernel, "i386", "qemu", judged, 0.1, 1.0, "/nowhere", token)
+    return Run(
+        "storm", kernel, "i386", "qemu", judged, 0.1, 1.0, "/nowhere", token, file="it's.yaml"
+    )
 
 
 def found(*kinds: tuple[int, Run]) -> list[Found]:
@@ -191,10 +193,19 @@ def test_the_status_says_whether_a_failure_was_found(
     with pytest.raises(SystemExit) as left:
         command(["storm"], seeds=len(verdicts), jobs=1)
     assert left.value.code == status
-    assert "first seed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "first seed" in said
+    if Verdict.PASSED in verdicts:
+        assert "again: vmlab run 'it'\"'\"'s.yaml' --kernel 6.1 --seed" in said
 
 
-SCENARIO = cast(Expanded, SimpleNamespace(name="storm", scenario=SimpleNamespace(clock="virtual")))
+SCENARIO = cast(
+    Expanded,
+    SimpleNamespace(
+        name="storm", path=Path("it's.yaml"),
+        scenario=SimpleNamespace(name="storm", clock="virtual"),
+    ),
+)  # fmt: skip
 REAL = cast(Expanded, SimpleNamespace(name="slow", scenario=SimpleNamespace(clock="real")))
 KERNEL = cast(Kernel, SimpleNamespace(id="6.1"))
 

@@ -18,6 +18,7 @@ from vmlab.cli import app
 from vmlab.errors import UsageError
 from vmlab.project import Project, Settings, find
 from vmlab.runner import Runner
+from vmlab.tokens import Token
 
 KERNEL = "6.1.0-50-686"
 SCENARIO = """\
@@ -96,6 +97,38 @@ def test_a_token_of_another_project_or_kernel_is_told(project):
     assert (status, "is the token of another project?" in said) == (2, True), said
     status, said = vmlab("replay", str(made(scenario="noise", kernel="4.9.0-1-686")))
     assert (status, "kernel is not in the catalog here" in said) == (2, True), said
+
+
+def test_a_token_of_a_file_elsewhere_is_run_again(project, tmp_path):
+    """Where a run of it is kept, and where it is named."""
+    elsewhere = tmp_path / "elsewhere" / "outside.yaml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(SCENARIO.replace("name: noise", "name: outside"))
+    cache = Cache(project / "cache")
+    artifacts = Artifacts(cache, Catalog.open(cache))
+
+    def found(one: Token, file: Path | None = None) -> Path:
+        return replay._expanded(one, find(project), artifacts, file).path
+
+    one = made(scenario="outside", kernel=KERNEL)
+    kept = project / "vmlab-out" / "1" / f"outside-{KERNEL}" / "verdict.json"
+    kept.parent.mkdir(parents=True)
+    for text in ("{", "{}", json.dumps({"token": "another", "file": str(elsewhere)})):
+        kept.write_text(text)
+        with pytest.raises(UsageError, match="--scenario FILE"):
+            found(one)
+    assert found(one, elsewhere) == elsewhere
+    kept.write_text(json.dumps({"token": str(one), "file": str(elsewhere)}))
+    assert found(one) == elsewhere
+    with pytest.raises(UsageError, match="is scenario outside, and the token is of noise"):
+        found(made(scenario="noise", kernel=KERNEL), elsewhere)
+    with pytest.raises(UsageError, match="there is no scenario file nowhere"):
+        found(one, Path("nowhere"))
+    status, said = vmlab("replay", "archive.tgz")
+    assert (status, "is no token, and there is no such file" in said) == (2, True), said
+    assert "is a directory; the token" in vmlab("replay", ".")[1]
+    status, said = vmlab("replay", str(elsewhere), "--scenario", str(elsewhere))
+    assert (status, "is an archive, which holds its own" in said) == (2, True), said
 
 
 def test_a_combination_that_is_gone_is_told(project, monkeypatch):

@@ -67,6 +67,9 @@ def test_each_mistyped_letter_is_noticed():
     [
         ("zombie-detect", "is no token"),
         ("", "is no token"),
+        ("vm1:zombie-detect:6.1", "cut short or mistyped; copy it whole"),
+        (str(made()).replace(":", " "), "is no token"),
+        (str(made()).replace("detect", "detect\n"), "cut short or mistyped; copy it whole"),
         (str(made())[:-1], "mistyped"),
         (str(made()) + "a", "mistyped"),
         (str(made()).replace("zombie", "zombi"), "mistyped"),

@@ -2,8 +2,9 @@
 
 import math
 import re
+import shlex
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from vmlab.catalog import Kernel
@@ -176,8 +177,13 @@ def _order(outcome: Outcome) -> tuple[bool, int]:
     return outcome.first.run.judgement.verdict is Verdict.PASSED, -outcome.count
 
 
-def again(outcome: Outcome) -> str:
-    """The command that runs an outcome's first seed again."""
+def again(outcome: Outcome, outside: Container[str] = ()) -> str:
+    """The command that runs an outcome's first seed again.
+
+    The files of scenarios that are `outside` the project's directory of them are named as such.
+    """
     run = outcome.first.run
     scenario = run.scenario.partition("(")[0]
+    if scenario in outside:
+        scenario = shlex.quote(run.file)
     return f"vmlab run {scenario} --kernel {run.kernel} --seed {outcome.first.seed} --perturb"

@@ -1,5 +1,7 @@
 """Runs a token's run again, and says whether its bytes are the same, or what is not as it was."""
 
+import contextlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +50,15 @@ def runner_of(token: Token, project: Project, artifacts: Artifacts) -> Runner:
     )
 
 
-def prepare(token: Token, project: Project, artifacts: Artifacts) -> tuple[Runner, Prepared]:
-    """What a token names, found here. Raises UsageError and Unavailable for what is not here."""
+def prepare(
+    token: Token, project: Project, artifacts: Artifacts, file: Path | None = None
+) -> tuple[Runner, Prepared]:
+    """What a token names, found here. Raises UsageError and Unavailable for what is not here.
+
+    `file` is the scenario's, where it is none of the project's and no run of it is kept here.
+    """
     made = runner_of(token, project, artifacts)
-    kernel, expanded = _kernel(token, artifacts), _expanded(token, project, artifacts)
+    kernel, expanded = _kernel(token, artifacts), _expanded(token, project, artifacts, file)
     return made, made.prepare(expanded, kernel, made.directory(expanded, kernel))
 
 
@@ -105,14 +112,36 @@ def _kernel(token: Token, artifacts: Artifacts) -> Kernel:
     return got
 
 
-def _expanded(token: Token, project: Project, artifacts: Artifacts) -> Expanded:
+def _outside(token: Token, project: Project) -> Path | None:
+    """The scenario's file as a kept run with this token names it, if it is none of the project's.
+
+    A token holds no path: the file's name alone.
+    """
+    for kept in sorted(project.output.glob(f"*/{token.scenario}*/verdict.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # one that is not whole
+            record = json.loads(kept.read_text())
+            file: Path = project.root / record["file"]
+            told = record["token"] == str(token)
+            if told and file.is_file() and file not in project.scenario_files():
+                return file
+    return None
+
+
+def _expanded(token: Token, project: Project, artifacts: Artifacts, file: Path | None) -> Expanded:
+    file = file or _outside(token, project)
+    if file and not file.is_file():
+        raise UsageError(f"there is no scenario file {file}")
     try:
-        found = load(project, artifacts.catalog, [token.scenario], [])
+        found = load(project, artifacts.catalog, [str(file or token.scenario)], [])
     except UsageError as error:
         raise UsageError(
             f"the token's scenario cannot be had in {project.root}; is the token of another "
-            f"project? {error}"
+            f"project? (--scenario FILE names a file elsewhere) {error}"
         ) from error
+    if found[0].scenario.name != token.scenario:
+        raise UsageError(
+            f"{file} is scenario {found[0].scenario.name}, and the token is of {token.scenario}"
+        )
     for one in found:
         if one.number == token.combination:
             return one

@@ -24,6 +24,7 @@ _FIXED = struct.Struct(">IbB")
 _INPUT = 4  # hexadecimal digits of each input
 _OUTPUT = 8
 _CHECK = 3  # bytes
+_COPY = f"; copy it whole, from {VERSION}: to its last letter"
 _VERDICT_AT = 5  # bit of the flags
 
 
@@ -89,6 +90,8 @@ def token(
 def read(text: str) -> Token:
     """Reads a token. Raises UsageError that says what is wrong with it."""
     found = _SHAPE.fullmatch(text.strip())
+    if found is None and text.strip().startswith(f"{VERSION}:"):
+        raise UsageError(f"the token is cut short or mistyped{_COPY}")
     if found is None:
         raise UsageError(
             f"{text!r} is no token; a token stands below each run that failed and in "
@@ -109,10 +112,7 @@ def read(text: str) -> Token:
 
 def _body(head: str, coded: str) -> bytes:
     """The body without its check. Raises UsageError where that does not fit."""
-    mistyped = UsageError(
-        "the token is mistyped: its check does not fit what it says; copy it whole, from vm1: to "
-        "its last letter"
-    )
+    mistyped = UsageError(f"the token is mistyped: its check does not fit what it says{_COPY}")
     try:
         whole = base64.b32decode(coded.upper() + "=" * (-len(coded) % 8))
     except binascii.Error:

@@ -10,7 +10,7 @@ import typer
 from vmlab.cli import common, complete
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from vmlab.explore import Found, Task
     from vmlab.runner import Runner
@@ -49,7 +49,9 @@ def explore(
         common.say(f"stopped after {len(found)} of {len(wanted)} runs:")
         raise
     finally:
-        _end(found, json)
+        files = runner.project.scenario_files()
+        outside = {one.scenario.name for one, _ in pairs if one.path not in files}
+        _end(found, json, outside)
     sys.exit(executor.exit_status([one.run for one in found]))
 
 
@@ -73,12 +75,12 @@ def _follow(runner: "Runner", wanted: "Sequence[Task]", jobs: int, found: "list[
             status.update(outcomes.progress(found, len(wanted)))
 
 
-def _end(found: "Sequence[Found]", json: Path | None) -> None:
+def _end(found: "Sequence[Found]", json: Path | None, outside: "Container[str]") -> None:
     from vmlab import explore as exploring
     from vmlab.report import outcomes, table
 
     made = exploring.outcomes(found)
-    outcomes.show(made, table.printer())
+    outcomes.show(made, table.printer(), outside)
     if json:
         records = [outcome.record() for outcome in made]
         common.write(json, jsonlib.dumps({"outcomes": records}, indent=1) + "\n")

@@ -21,6 +21,9 @@ def replay(
     export: Annotated[
         Path | None, typer.Option(help="Write all inputs into this file, for another machine.")
     ] = None,
+    scenario: Annotated[
+        Path | None, typer.Option(help="The token's scenario file, if it is not the project's.")
+    ] = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Also where inputs have another content.")
     ] = False,
@@ -40,7 +43,7 @@ def replay(
     from vmlab import replay as replaying
     from vmlab.snapshots import qemu_version
 
-    token, runner, prepared = _prepared(what)
+    token, runner, prepared = _prepared(what, scenario)
     try:
         replaying.check(token, prepared.inputs)
     except replaying.InputsDiffer as error:
@@ -60,21 +63,36 @@ def replay(
     sys.exit(0 if done.fine else 1)
 
 
-def _prepared(what: str) -> "tuple[Token, Runner, Prepared]":
+def _prepared(what: str, scenario: Path | None) -> "tuple[Token, Runner, Prepared]":
     from vmlab import archive
     from vmlab import replay as replaying
     from vmlab.tokens import read
 
     if not Path(what).is_file():
+        _check_name(what)
         token = read(what)
-        runner, prepared = replaying.prepare(token, common.project(), common.artifacts())
+        runner, prepared = replaying.prepare(token, common.project(), common.artifacts(), scenario)
         return token, runner, prepared
+    if scenario:
+        raise UsageError(f"--scenario is for a token: {what} is an archive, which holds its own")
     artifacts = common.artifacts()
     imported = archive.opened(Path(what), artifacts.cache)
     runner = replaying.runner_of(imported.token, common.here(), artifacts)
     name = f"{imported.token.scenario}-{imported.token.kernel}"
     prepared = imported.prepare(runner.project.output / runner.stamp / name, artifacts.catalog)
     return imported.token, runner, prepared
+
+
+def _check_name(what: str) -> None:
+    """Raises UsageError for what looks like a file's name, and is none."""
+    if Path(what).is_dir():
+        raise UsageError(f"{what} is a directory; the token of a run stands in its verdict.json")
+    if ":" not in what:
+        raise UsageError(
+            f"{what!r} is no token, and there is no such file; a token begins with vm1: and stands "
+            "below each run that failed and in verdict.json; an archive is what `vmlab replay "
+            "TOKEN --export FILE` wrote"
+        )
 
 
 def _tell(done: "Replayed") -> None:

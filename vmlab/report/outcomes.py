@@ -1,6 +1,6 @@
 """The table of an exploration: which outcomes came, how often, and from which seed on."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -11,16 +11,19 @@ from vmlab.explore import Found, Outcome
 from vmlab.report.table import STYLES, near, sums
 
 
-def show(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Prints the table, then how to see the first of each kind again."""
+def show(outcomes: Sequence[Outcome], console: Console, outside: Container[str] = ()) -> None:
+    """Prints the table, then how to see the first of each kind again.
+
+    `outside` are scenarios that are not in the project's directory of them.
+    """
     console.print(table(outcomes))
     for outcome in outcomes:
         if outcome.share:
-            for line in seen_again(outcome):
+            for line in seen_again(outcome, outside):
                 console.print(line, soft_wrap=True, markup=False)
 
 
-def seen_again(outcome: Outcome) -> list[str]:
+def seen_again(outcome: Outcome, outside: Container[str] = ()) -> list[str]:
     """Where an outcome came first, and the commands that show it again."""
     run, judged = outcome.first.run, outcome.first.run.judgement
     head = f"{judged.verdict}: {run.scenario} on {run.kernel} first with seed {outcome.first.seed}"
@@ -29,7 +32,13 @@ def seen_again(outcome: Outcome) -> list[str]:
     # A narrow terminal has no room for it in the table.
     why = [f"  reason: {judged.reason.splitlines()[0]}"] if judged.reason else []
     replay = [f"  again: vmlab replay {run.token}"] if run.token else []
-    return [head, *why, *replay, f"  again: {explore.again(outcome)}", f"  files: {near(run.dir)}"]
+    return [
+        head,
+        *why,
+        *replay,
+        f"  again: {explore.again(outcome, outside)}",
+        f"  files: {near(run.dir)}",
+    ]
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
