@@ -26,7 +26,7 @@ from vmlab.guest.results import StepResult
 class FakeStub:
     """Answers each packet as a table says; what has no answer closes the connection."""
 
-    def __init__(self, path: Path, answers: dict[str, str | None]) -> None:
+    def __init__(self, path: Path, answers: dict[str, str | list[str] | None]) -> None:
         self.heard: list[str] = []
         self.answers = answers
         self.listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -42,9 +42,10 @@ class FakeStub:
                 answer = self.answers.get(packet)
                 if answer is None:
                     return
-                if answer != "silence":
-                    data = answer.encode()
-                    connection.sendall(b"+$" + data + b"#%02x" % (sum(data) % 256))
+                for one in [answer] if isinstance(answer, str) else answer:
+                    if one != "silence":
+                        data = one.encode()
+                        connection.sendall(b"+$" + data + b"#%02x" % (sum(data) % 256))
 
     @staticmethod
     def packet(file) -> str:
@@ -104,6 +105,40 @@ def test_what_the_stub_does_not_do_is_told(tmp_path, answer, said):
     _, client = stub(tmp_path, {"m10,4": answer}, 0.3)
     with pytest.raises(StubError, match=said):
         client.read(0x10, 4)
+
+
+def asked(command: str) -> str:
+    return "qRcmd," + command.encode().hex()
+
+
+def test_qemu_tells_where_in_the_tape_a_guest_is_and_stops_it_there(tmp_path):
+    head = "O" + b"Replaying execution 't': instr".hex()
+    tail = "O" + b"uction count = 4711\r\n".hex()
+    past = "O" + b"cannot set breakpoint at the instruction in the past\n".hex()
+    fake, client = stub(
+        tmp_path,
+        {
+            asked("info replay"): [head, tail, "OK"],
+            asked("replay_break 4712"): "OK",
+            asked("replay_break 3"): [past, "OK"],
+        },
+    )  # fmt: skip
+    with client:
+        assert client.count() == 4711
+        client.stop_after(4712)
+        with pytest.raises(StubError, match=r"after 3 instructions: cannot set .* in the past"):
+            client.stop_after(3)
+        assert len(fake.heard) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [("", "refused 'info replay': unknown"), ("OK", "does not tell where"), (["O20"], "did not")],
+)
+def test_a_qemu_that_does_not_tell_it_is_told(tmp_path, answer, said):
+    _, client = stub(tmp_path, {asked("info replay"): answer}, 0.3)
+    with pytest.raises(StubError, match=said):
+        client.count()
 
 
 def test_a_stub_that_is_not_there_is_told(tmp_path):
@@ -265,89 +300,6 @@ class Named:
     def __init__(self, name: str) -> None:
         self.name = name
         self.path = Path(f"/m/{name}.ko")
-
-
-def test_a_stop_is_before_the_line_and_modules_are_where_they_are_then():
-    loads = tuple(
-        trace.Load(Named(name), {".text": address}, prints)
-        for name, address, prints in [("a", 1, 0), ("b", 2, 1), ("a", 3, 2), ("a", 4, 3)]
-    )
-    where = {
-        stop: {one.module.name: one.sections[".text"] for one in trace.Trace(loads, stop).known()}
-        for stop in (0, 1, 2, 3, 4)
-    }
-    assert where == {
-        0: {"a": 1, "b": 2}, 1: {"a": 1, "b": 2}, 2: {"a": 1, "b": 2}, 3: {"a": 3, "b": 2},
-        4: {"a": 4, "b": 2},
-    }  # fmt: skip
-
-
-class FakeGuest:
-    """Calls functions and prints between the calls, for what follows it."""
-
-    def __init__(self, console: Path, calls: list[tuple[str, bytes]]) -> None:
-        self.console, self.calls = console, calls
-        self.stops: set[int] = set()
-        self.at = 0
-
-    def stop_at(self, address: int) -> None:
-        self.stops.add(address)
-
-    def pass_by(self, address: int) -> None:
-        self.stops.remove(address)
-
-    def step_over(self, address: int) -> None:
-        assert address == self.at
-
-    def go_on(self) -> bool:
-        while self.calls:
-            name, printed = self.calls.pop(0)
-            self.at = ADDRESSES[name]
-            stopped = self.at in self.stops
-            if stopped:
-                self.calls.insert(0, ("nothing", printed))
-                return True
-            with self.console.open("ab") as file:
-                file.write(printed)
-        return False
-
-    def register(self, number: int, size: int) -> int:
-        return self.at if number == 8 else 0x500
-
-    def read(self, address: int, size: int) -> bytes:
-        raise AssertionError
-
-
-ADDRESSES = {trace.PRINTS: 1, trace.LOADS: 2, "nothing": 3}
-
-
-class Loaded(Named):
-    def is_at(self, record: int, read) -> bool:
-        return record == 0x500
-
-    def sections(self, record: int, read) -> dict[str, int]:
-        return {".text": record + 1}
-
-
-@pytest.mark.parametrize(
-    ("byte", "prints", "loads", "left"),
-    [
-        (0, 1, [1], 5),  # in the first call; then the first load
-        (5, 2, [1], 3),
-        (15, 4, [1], 0),
-        (None, 0, [0], 5),  # nothing that is printed is stopped at
-    ],
-)
-def test_a_run_is_followed_no_further_than_needed(tmp_path, byte, prints, loads, left):
-    console = tmp_path / "console"
-    console.write_bytes(b"")
-    calls = [(trace.PRINTS, b"12345"), (trace.LOADS, b""), *[(trace.PRINTS, b"12345")] * 3]
-    if byte == 0:
-        calls = [calls[0], calls[2], *calls[1:]]
-    guest = FakeGuest(console, [*calls, ("nothing", b"")])
-    seen = trace.follow(guest, trace.REGISTERS["i386"], ADDRESSES, [Loaded("a")], console, byte)
-    assert (seen.prints, [load.prints for load in seen.loads]) == (prints, loads)
-    assert len(guest.calls) == left
 
 
 CONSOLE = "[    1.0] caf\xe9 one\r\n[    2.0] Task two\r\n[    3.0] Task three\r\n".encode()

@@ -4,9 +4,11 @@ A breakpoint changes nothing in the guest's memory: QEMU holds it by its virtual
 not. A guest that follows a tape (qemu.Boot) is not changed by stops and steps either.
 """
 
+import contextlib
+import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +16,7 @@ from vmlab.errors import LabError
 
 LONGEST_READ = 2048  # bytes that QEMU's stub reads at once
 _POLL_S = 0.01
+_COUNT = re.compile(r"instruction count = (\d+)")
 
 
 class StubError(LabError):
@@ -58,6 +61,22 @@ class Stub:
         self._run("s")
         self.stop_at(address)
 
+    def count(self) -> int:
+        """How many instructions a guest that follows a tape has done."""
+        said = self._monitor("info replay")
+        found = _COUNT.search(said)
+        if found is None:
+            raise StubError(f"QEMU does not tell where in its tape the guest is: {said!r}")
+        return int(found[1])
+
+    def stop_after(self, count: int) -> None:
+        """Stops a guest that follows a tape once it has done so many instructions, once.
+
+        There is one such stop at a time: a new one takes its place.
+        """
+        if said := self._monitor(f"replay_break {count}"):
+            raise StubError(f"QEMU does not stop the guest after {count} instructions: {said}")
+
     def register(self, number: int, size: int) -> int:
         """One of the core registers, each `size` bytes long, by gdb's number."""
         return int.from_bytes(self._bytes("g")[number * size :][:size], "little")
@@ -69,6 +88,17 @@ class Stub:
             length = min(LONGEST_READ, size - len(found))
             found += self._bytes(f"m{address + len(found):x},{length:x}")
         return bytes(found)
+
+    def _monitor(self, command: str) -> str:
+        """What QEMU's own command says; it comes in packets before the answer."""
+        said, packet = b"", f"qRcmd,{command.encode().hex()}"
+        answer = self._asked(packet)
+        while answer.startswith(b"O") and answer != b"OK":
+            said += bytes.fromhex(answer[1:].decode())
+            answer = self._answered(packet)
+        if answer != b"OK":
+            raise StubError(f"QEMU's stub refused {command!r}: {answer.decode() or 'unknown'}")
+        return said.decode(errors="replace").strip()
 
     def _run(self, packet: str) -> bool:
         try:
@@ -89,11 +119,13 @@ class Stub:
             raise StubError(f"QEMU's stub answered {packet!r} with {said.decode()!r}")
 
     def _asked(self, packet: str) -> bytes:
-        try:
+        with _ended_before(packet):
             self._send(packet)
             return self._answer()
-        except _Gone as error:
-            raise StubError(f"the guest ended before QEMU's stub answered {packet!r}") from error
+
+    def _answered(self, packet: str) -> bytes:
+        with _ended_before(packet):
+            return self._answer()
 
     def _send(self, packet: str) -> None:
         data = packet.encode()
@@ -132,6 +164,14 @@ class Stub:
 
 class _Gone(Exception):
     """The connection is closed: QEMU has ended."""
+
+
+@contextlib.contextmanager
+def _ended_before(packet: str) -> Iterator[None]:
+    try:
+        yield
+    except _Gone as error:
+        raise StubError(f"the guest ended before QEMU's stub answered {packet!r}") from error
 
 
 def _connected(path: Path, alive: Callable[[], bool], deadline: float) -> socket.socket:

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from vmlab.backend import Job
 from vmlab.debug import gdb, kernels, tape, trace
 from vmlab.debug.kernels import KernelSymbols
 from vmlab.debug.modules import ModuleFile
+from vmlab.debug.rsp import Stub
 from vmlab.errors import LabError, UsageError
 from vmlab.guest import begin, devices, qemu
 from vmlab.guest.snapshot import counted_from_zero
@@ -93,17 +94,40 @@ def stopped(run: Recorded, pattern: str | None, sources: Path | None) -> Iterato
         addresses, console = run.kernel.addresses, run.boot.run.console
         byte = found[0] if found else None
         seen = trace.follow(stub, registers, addresses, run.modules, console, byte)
+    stop = 0 if byte is None else _last_print(run, seen.before, byte)
     with tape.followed(run.boot, run.tape) as guest:
         with guest.stub(run.patience_s) as stub:
-            if not trace.go_to(stub, addresses[trace.PRINTS], seen.prints):
-                raise LabError("the guest ended before it came to where it was to stop")
-        loads = tuple(seen.known())
+            _go_to(stub, stop)
+        loads = tuple(seen.known(stop))
         script = run.boot.run.path.absolute() / "gdb"
         script.write_text(gdb.script(run.kernel.file, loads, guest.boot.gdb_socket, sources))
-        where = _where(seen.prints, found[1] if found else "")
+        where = _where(stop, found[1] if found else "")
         names = {load.module.name for load in loads}
         missing = tuple(one.name for one in run.modules if one.name not in names)
         yield Stopped(guest, plain(where), script, loads, missing)
+
+
+def _last_print(run: Recorded, before: Sequence[int], byte: int) -> int:
+    """The place of the call that prints a byte of the console, 0 where none is before it.
+
+    It is looked for behind the last of the places `before` which the byte was not out, and farther
+    and farther back: a call may begin long before.
+    """
+    back = 1
+    while True:
+        begin = before[max(0, len(before) - back)]
+        with tape.followed(run.boot, run.tape) as guest, guest.stub(run.patience_s) as stub:
+            _go_to(stub, begin)
+            address = run.kernel.addresses[trace.PRINTS]
+            found = trace.last_call(stub, address, run.boot.run.console, byte)
+        if found is not None or begin == 0:
+            return found or 0
+        back *= 2
+
+
+def _go_to(stub: Stub, place: int) -> None:
+    if not trace.go_to(stub, place):
+        raise LabError("the guest ended before it came to where it was to stop")
 
 
 def place(console: bytes, pattern: str) -> tuple[int, str]:
@@ -121,9 +145,9 @@ def place(console: bytes, pattern: str) -> tuple[int, str]:
     return found
 
 
-def _where(count: int, line: str) -> str:
+def _where(place: int, line: str) -> str:
     if not line:
         return "at its program's start"
-    if not count:
+    if not place:
         return f"at its program's start, before which nothing stops; the line is: {line}"
-    return f"in call {count} of {trace.PRINTS}, before the line: {line}"
+    return f"in {trace.PRINTS}, {place} instructions after its start, before the line: {line}"

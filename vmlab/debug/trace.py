@@ -1,4 +1,7 @@
-"""One look at a whole run: where its modules go, and where in it each line is printed."""
+"""Looks at a whole run: where its modules go, and where in it a line is printed.
+
+Places in a run are counts of the instructions that were done before, from the program's start.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,8 @@ from vmlab.debug.rsp import Stub
 
 PRINTS = "vprintk_emit"
 """What every printk goes through, and what is written to /dev/kmsg."""
+STRIDE = 1 << 21
+"""How many instructions a run is followed without a look at its console."""
 LOADS = "do_init_module"
 """What the kernel calls with a module's record when all of the module is in its place."""
 
@@ -28,11 +33,11 @@ REGISTERS = {"i386": Registers(4, 8, 0), "x86_64": Registers(8, 16, 5)}
 
 @dataclass(frozen=True)
 class Load:
-    """A module put into the kernel; `prints` says after how many calls of PRINTS."""
+    """A module put into the kernel, and where in the run."""
 
     module: ModuleFile
     sections: dict[str, int]
-    prints: int
+    place: int
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,13 @@ class Trace:
     """What happened in a run, as far as it was followed."""
 
     loads: tuple[Load, ...]
-    prints: int  # the call of PRINTS, from 1, in which the wanted byte of the console was printed
+    before: tuple[int, ...]  # places before which the wanted byte of the console was not out
 
-    def known(self) -> list[Load]:
-        """Each module where it is at that call: as it was loaded last before, else first after."""
+    def known(self, place: int) -> list[Load]:
+        """Each module where it is then: as it was loaded last before, else first after."""
         chosen: dict[str, Load] = {}
         for load in self.loads:
-            if load.prints < self.prints or load.module.name not in chosen:
+            if load.place < place or load.module.name not in chosen:
                 chosen[load.module.name] = load
         return list(chosen.values())
 
@@ -61,45 +66,56 @@ def follow(
 ) -> Trace:
     """Follows a guest until a byte of its console is out and all modules are in, or to its end.
 
-    `addresses` are those of PRINTS and LOADS. A stop takes milliseconds: with no byte to wait for,
-    nothing is stopped at what is printed.
+    `addresses` has that of LOADS. A stop takes milliseconds, so nothing is stopped at what is
+    printed.
     """
     loads: list[Load] = []
-    prints, waiting = 0, byte is not None
+    before, waiting = [0], byte is not None
     stub.stop_at(addresses[LOADS])
     if waiting:
-        stub.stop_at(addresses[PRINTS])
+        stub.stop_after(STRIDE)
     while waiting or {one.name for one in modules} - {load.module.name for load in loads}:
         if not stub.go_on():
             break
-        at = stub.register(registers.counter, registers.size)
-        if at == addresses[PRINTS] and byte is not None and console.stat().st_size > byte:
-            waiting = False
-            stub.pass_by(at)
-            continue
-        if at == addresses[PRINTS]:
-            prints += 1
-        else:
+        place = stub.count()
+        if stub.register(registers.counter, registers.size) == addresses[LOADS]:
             record = stub.register(registers.first, registers.size)
             loads += [
-                Load(module, module.sections(record, stub.read), prints)
+                Load(module, module.sections(record, stub.read), place)
                 for module in modules
                 if module.is_at(record, stub.read)
             ]
-        stub.step_over(at)
-    return Trace(tuple(loads), prints)
+            stub.step_over(addresses[LOADS])
+        waiting = byte is not None and not _out(console, byte)
+        if waiting and place >= before[-1] + STRIDE:
+            before.append(place)
+            stub.stop_after(place + STRIDE)
+    return Trace(tuple(loads), tuple(before))
 
 
-def go_to(stub: Stub, address: int, count: int) -> bool:
-    """Lets a guest run to the `count`th call of a function; False where there are not so many."""
+def last_call(stub: Stub, address: int, console: Path, byte: int) -> int | None:
+    """The place of the last call of a function before a byte of the console is out.
+
+    None where none begins between there and where the guest is.
+    """
     stub.stop_at(address)
-    for number in range(count):
-        if number:
-            stub.step_over(address)
-        if not stub.go_on():
-            return False
-    stub.pass_by(address)
-    return True
+    found = None
+    while stub.go_on() and not _out(console, byte):
+        found = stub.count()
+        stub.step_over(address)
+    return found
+
+
+def go_to(stub: Stub, place: int) -> bool:
+    """Lets a guest that follows a tape run to a place; False where it ends before."""
+    if place == 0:
+        return True
+    stub.stop_after(place)
+    return stub.go_on()
+
+
+def _out(console: Path, byte: int) -> bool:
+    return console.stat().st_size > byte
 
 
 def line_like(pattern: str, console: bytes) -> tuple[int, str] | None:
