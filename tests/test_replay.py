@@ -1,7 +1,9 @@
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import stand_in
@@ -15,7 +17,7 @@ from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.cli import app
-from vmlab.errors import UsageError
+from vmlab.errors import LabError, UsageError
 from vmlab.project import Project, Settings, find
 from vmlab.runner import Runner
 from vmlab.tokens import Token
@@ -165,6 +167,38 @@ def test_an_archive_holds_the_yaml_as_it_was_run(tmp_path, archived):
     found = opened(archived, Cache(tmp_path / "other"))
     assert (found.directory / "plain.yaml").read_text() == PLAIN
     assert found.token.scenario == "plain"
+
+
+def test_an_archive_that_cannot_be_written_leaves_what_was_there(tmp_path, archived, monkeypatch):
+    kept = archived.read_bytes()
+
+    def full(tar, *_) -> None:
+        tar.fileobj.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tarfile.TarFile, "addfile", full)
+    found = opened(archived, Cache(tmp_path / "other"))
+    prepared = found.prepare(tmp_path / "again", stand_in.artifacts(tmp_path).catalog)
+    run = SimpleNamespace(token=found.token)
+    (tmp_path / "again" / "console").write_bytes(b"")
+    (tmp_path / "again" / "results").write_bytes(b"")
+    with pytest.raises(LabError, match=r"writing .*run\.tgz: no space left"):
+        export(prepared, run, "7.2", archived)
+    with pytest.raises(LabError, match="is a directory"):
+        export(prepared, run, "7.2", Path("."))
+    assert archived.read_bytes() == kept
+    assert [path.name for path in tmp_path.glob("*run.tgz*")] == ["run.tgz"]
+
+
+@pytest.mark.parametrize("wrong", ["combination", "inputs"])
+def test_an_archive_whose_parts_do_not_fit_is_told(tmp_path, archived, wrong):
+    found = opened(archived, Cache(tmp_path / "other"))
+    if wrong == "combination":
+        found = replace(found, token=replace(found.token, combination=1))
+    else:
+        found = replace(found, meta=found.meta.model_copy(update={"inputs": {}}))
+    with pytest.raises(UsageError, match="do not fit together"):
+        found.prepare(tmp_path / "again", stand_in.artifacts(tmp_path).catalog)
 
 
 @pytest.mark.parametrize("at", [-8, 200], ids=["checksum", "middle"])

@@ -1,10 +1,13 @@
 """One file with all inputs of a run: another machine replays it with vmlab and QEMU alone."""
 
+import contextlib
 import gzip
 import io
 import json
+import os
 import tarfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,7 +73,10 @@ class Imported:
             firmware=frozenset(self.meta.firmware),
         )  # fmt: skip
         loaded = load(self.directory / f"{self.token.scenario}.yaml", known)
-        expanded = expand(loaded)[self.token.combination]
+        combinations = expand(loaded)
+        if self.token.combination >= len(combinations) or "sources" not in self.meta.inputs:
+            raise UsageError("the archive's token and scenario do not fit together: it is damaged")
+        expanded = combinations[self.token.combination]
         scenario, arch = loaded.scenario, ARCHES[self.meta.arch]
         image = self.directory / "initramfs"
         machine = qemu.Machine(
@@ -123,13 +129,27 @@ def export(prepared: Prepared, run: Run, version: str, file: Path) -> None:
         **{name: (job.run.path / name).read_bytes() for name in _OUTPUT},
     }
     try:
-        with tarfile.open(file, "w:gz") as tar:
+        with _beside(file) as made, tarfile.open(made, "w:gz") as tar:
             for name, content in members.items():
                 about = tarfile.TarInfo(name)
                 about.size = len(content)
                 tar.addfile(about, io.BytesIO(content))
     except OSError as error:
         raise LabError(f"writing {file}: {(error.strerror or str(error)).lower()}") from error
+
+
+@contextlib.contextmanager
+def _beside(file: Path) -> Iterator[Path]:
+    """Where a file is written that is renamed once it is whole; what is no file is itself."""
+    if file.exists() and not file.is_file():
+        yield file
+        return
+    made = file.with_name(f".{file.name}-{os.getpid()}")
+    try:
+        yield made
+        made.rename(file)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def opened(file: Path, cache: Cache) -> Imported:

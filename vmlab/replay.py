@@ -91,7 +91,7 @@ def _why_not(token: Token, run: Run) -> str:
         return (
             "the token says that its bytes do not repeat "
             "(real clock, several CPUs without a snapshot, two guests, a device that works in the "
-            "host's time, or virtme)"
+            "host's time, virtme, or a guest that the lab had to end)"
         )
     if run.token is not None and run.token.how.restored != token.how.restored:
         return "one guest began from a snapshot and the other booted, which shows on the console"
