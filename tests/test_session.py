@@ -41,7 +41,7 @@ def test_bytes_that_are_no_text_move_no_place_in_the_console(tmp_path, monkeypat
     second = b"\x1e# begin 2\n" + END % (2, 2)
     run.transcript.write_bytes(first + b"[1.0] hello\n" + second)
     cut = first.index(b"\xa4")
-    session = Session(boot, None, Port([first[:cut], first[cut:], second]))
+    session = Session(boot, None, Port([first[:cut], first[cut:], second]), None)
     session.wait(1)
     session.wait(1)
     found = session.results()

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vmlab.errors import LabError
+from vmlab.guest import sockets
 
 LONGEST_READ = 2048  # bytes that QEMU's stub reads at once
 _POLL_S = 0.01
@@ -175,13 +176,7 @@ def _ended_before(packet: str) -> Iterator[None]:
 
 
 def _connected(path: Path, alive: Callable[[], bool], deadline: float) -> socket.socket:
-    while alive() and time.monotonic() < deadline:
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            made.connect(str(path))
-        except (FileNotFoundError, ConnectionRefusedError):
-            made.close()
-            time.sleep(_POLL_S)
-            continue
-        return made
-    raise StubError(f"QEMU's stub did not listen at {path}")
+    made = sockets.connected(path, alive, deadline)
+    if made is None:
+        raise StubError(f"QEMU's stub did not listen at {path}")
+    return made

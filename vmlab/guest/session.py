@@ -18,12 +18,11 @@ from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from vmlab.errors import VmlabError
-from vmlab.guest import launch, program, qemu, results
+from vmlab.guest import launch, program, qemu, results, sockets
 from vmlab.guest.console import Console
 
 _WAITING = b"# waiting\n"
 _BOOT_S = 60
-_STARTUP_PAUSE_S = 0.02
 _STOP_PAUSE_S = 0.001
 
 
@@ -35,13 +34,17 @@ class Session:
     """One running guest. Made by `session`; `console` is pexpect on ttyS0."""
 
     def __init__(
-        self, boot: qemu.Boot, process: "subprocess.Popen[bytes]", port: socket.socket
+        self,
+        boot: qemu.Boot,
+        process: "subprocess.Popen[bytes]",
+        port: socket.socket,
+        monitor: socket.socket,
     ) -> None:
         self._boot = boot
         self._process = process
         self._port = port
         self._said = b""
-        self._qmp = QEMUMonitorProtocol(str(boot.qmp_socket))
+        self._qmp = QEMUMonitorProtocol(monitor)
         self._qmp.connect()
         self.console = Console(boot.run.console, lambda: process.poll() is None)
 
@@ -135,16 +138,14 @@ def session(boot: qemu.Boot, files: dict[str, bytes]) -> Iterator[Session]:
 
 def _connect(boot: qemu.Boot, process: "subprocess.Popen[bytes]") -> Session:
     deadline = time.monotonic() + _BOOT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        port = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            port.connect(str(boot.port_socket))
-            if boot.qmp_socket.exists():
-                return Session(boot, process, port)
-        except (FileNotFoundError, ConnectionRefusedError):
-            pass
-        port.close()
-        time.sleep(_STARTUP_PAUSE_S)
+    opened: list[socket.socket] = []
+    for path in (boot.port_socket, boot.qmp_socket):
+        if made := sockets.connected(path, lambda: process.poll() is None, deadline):
+            opened.append(made)
+    if len(opened) == 2:
+        return Session(boot, process, *opened)
+    for made in opened:
+        made.close()
     said = b""
     if process.poll() is not None and process.stderr:
         said = process.stderr.read()[-400:]

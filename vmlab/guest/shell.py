@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmlab.errors import LabError
-from vmlab.guest import launch, qemu
+from vmlab.guest import launch, qemu, sockets
 from vmlab.guest.images import Keeper
 from vmlab.guest.monitor import Monitor
 
@@ -19,7 +19,6 @@ MODE = "shell"
 ESCAPE = b"\x1e"
 """Begins what is not typed in; see the agent's shell.c."""
 _CONNECT_S = 10.0
-_PAUSE_S = 0.005
 
 
 def typed(text: bytes) -> bytes:
@@ -84,12 +83,7 @@ def opened(boot: qemu.Boot) -> Iterator[Shell]:
 
 def _connected(path: Path, process: launch.Process) -> socket.socket:
     deadline = time.monotonic() + _CONNECT_S
-    while process.poll() is None and time.monotonic() < deadline:
-        port = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            port.connect(str(path))
-            return port
-        except (FileNotFoundError, ConnectionRefusedError):
-            port.close()
-            time.sleep(_PAUSE_S)
-    raise LabError("starting the guest: its port did not appear")
+    port = sockets.connected(path, lambda: process.poll() is None, deadline)
+    if port is None:
+        raise LabError("starting the guest: its port did not appear")
+    return port

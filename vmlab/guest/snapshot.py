@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from vmlab import crash
 from vmlab.errors import LabError
-from vmlab.guest import begin, confine, devices, launch, program, qemu
+from vmlab.guest import begin, confine, devices, launch, program, qemu, sockets
 from vmlab.guest.patience import Patience
 
 if TYPE_CHECKING:
@@ -277,8 +277,11 @@ def _freeze(
     from qemu.qmp.legacy import QEMUMonitorProtocol
 
     patience = Patience(process.pid, WARM_S)
-    _until(boot.qmp_socket.exists, process, time.monotonic() + MIGRATE_S)
-    monitor = QEMUMonitorProtocol(str(boot.qmp_socket))
+    deadline = time.monotonic() + MIGRATE_S
+    opened = sockets.connected(boot.qmp_socket, lambda: process.poll() is None, deadline)
+    if opened is None:
+        raise _silent(process)
+    monitor = QEMUMonitorProtocol(opened)
     try:
         monitor.connect()
         monitor.cmd("cont")
@@ -332,9 +335,14 @@ def _migrated(monitor: "QEMUMonitorProtocol") -> bool:
 
 def _until(true: Callable[[], bool], process: launch.Process, deadline: float) -> None:
     while not true():
-        if process.poll() is not None:
-            ended = launch.of_status(process.returncode, process)
-            raise SnapshotError(f"freezing the guest: {ended.detail or 'it ended before'}")
-        if time.monotonic() > deadline:
-            raise SnapshotError("freezing the guest: QEMU did not answer in time")
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise _silent(process)
         time.sleep(_POLL_S)
+
+
+def _silent(process: launch.Process) -> SnapshotError:
+    """Of a QEMU that has ended, or did not answer in time."""
+    if process.poll() is None:
+        return SnapshotError("freezing the guest: QEMU did not answer in time")
+    ended = launch.of_status(process.returncode, process)
+    return SnapshotError(f"freezing the guest: {ended.detail or 'it ended before'}")

@@ -1,0 +1,41 @@
+"""QEMU's sockets: their files are there before anybody listens."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from vmlab.guest.sockets import connected
+
+SHORT_S = 0.3
+
+
+def bound(path) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    made.bind(str(path))
+    return made
+
+
+def within(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+def test_a_socket_that_is_not_listened_at_yet_is_waited_for(tmp_path):
+    with bound(tmp_path / "qmp") as server:
+        late = threading.Timer(SHORT_S, server.listen)
+        late.start()
+        opened = connected(tmp_path / "qmp", lambda: True, within(20))
+        assert opened is not None
+        opened.close()
+        late.join()
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("alive", [True, False])
+def test_one_that_does_not_come_is_given_up(tmp_path, there, alive):
+    began = time.monotonic()
+    with bound(tmp_path / ("qmp" if there else "other")):
+        limit = SHORT_S if alive else 20
+        assert connected(tmp_path / "qmp", lambda: alive, within(limit)) is None
+    assert time.monotonic() - began < 10
