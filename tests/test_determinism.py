@@ -5,6 +5,7 @@ from pathlib import Path
 from threading import Lock
 from time import sleep
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,7 @@ from vmlab.cli import app
 from vmlab.cli.determinism import line, total
 from vmlab.determinism import Outcome, compare, rounds, verify
 from vmlab.runner import Run
+from vmlab.tokens import How
 from vmlab.verdict import Judgement, Verdict
 
 RESULTS = b"KTAP version 1\n# uptime=3.500000 printk=1 outcome=0\nok 1 - run x\n"
@@ -43,6 +45,8 @@ class Runner:
     """Gives each run the files it is told to; one that has none is a run without a guest."""
 
     verdict = Verdict.FAILED
+    exact = True
+    reasons: ClassVar[dict[int, str]] = {}
 
     def __init__(self, directory: Path, *runs: bytes | None) -> None:
         self.directory, self.runs = directory, list(runs)
@@ -51,12 +55,13 @@ class Runner:
         console = self.runs[number - 1]
         folder = self.directory / f"{expanded.name}-{kernel.id}-{number}"
         folder.mkdir()
-        judgement = Judgement(self.verdict, "said so")
+        judgement = Judgement(self.verdict, self.reasons.get(number, "said so"))
         run = Run(expanded.name, kernel.id, "i386", "qemu", judgement, 1.0, 1.0, str(folder))
         if console is None:
             return run
         (folder / "console").write_bytes(console)
-        return replace(run, token="a guest ran")
+        how = How(self.exact, console != b"booted", False, False)
+        return replace(run, token=SimpleNamespace(how=how))
 
     def stop(self) -> None:
         raise AssertionError("nobody asked for that")
@@ -96,6 +101,29 @@ def test_one_that_differs_is_shown_beside_the_first(tmp_path):
         "  run 3: [ 1.5] b",
     ]
     assert len(list(tmp_path.iterdir())) == 3  # those that differ are there to be looked at
+
+
+def test_one_of_another_verdict_is_no_repetition_whatever_its_bytes_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, "reasons", {3: "another"})
+    found, _ = outcome(tmp_path, *[b"same"] * 4)
+    assert (found.identical, found.fine) == (3, False)
+    assert line(found).splitlines()[1:] == [
+        "  run 1:  failed, step None: said so", "  run 3: failed, step None: another",
+    ]  # fmt: skip
+
+
+def test_a_guest_that_booted_is_compared_with_none_that_began_from_a_snapshot(tmp_path):
+    found, _ = outcome(tmp_path, b"a", b"booted", b"a")
+    assert not found.fine
+    assert "1 of 3 identical; of runs 1 and 2 one began from a snapshot" in line(found)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_was_never_promised_is_said(tmp_path, monkeypatch, exact):
+    monkeypatch.setattr(Runner, "exact", exact)
+    found, _ = outcome(tmp_path, b"a", b"b", b"a")
+    assert (found.promised, found.fine) == (exact, False)
+    assert ("no run of it is promised to repeat" in line(found)) is not exact
 
 
 def test_runs_without_a_guest_are_no_proof(tmp_path):

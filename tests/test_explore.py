@@ -202,10 +202,14 @@ def test_the_status_says_whether_a_failure_was_found(
 SCENARIO = cast(
     Expanded,
     SimpleNamespace(
-        name="storm", path=Path("it's.yaml"),
+        name="storm", path=Path("it's.yaml"), paired=False,
         scenario=SimpleNamespace(name="storm", clock="virtual"),
     ),
 )  # fmt: skip
+PAIR = cast(
+    Expanded,
+    SimpleNamespace(name="two", paired=True, scenario=SimpleNamespace(clock="virtual")),
+)
 REAL = cast(Expanded, SimpleNamespace(name="slow", scenario=SimpleNamespace(clock="real")))
 KERNEL = cast(Kernel, SimpleNamespace(id="6.1"))
 
@@ -214,10 +218,11 @@ KERNEL = cast(Kernel, SimpleNamespace(id="6.1"))
     ("scenario", "first", "seeds", "said"),
     [
         (REAL, 0, 1, "slow runs on the real clock"),
+        (PAIR, 0, 1, "two is of two guests, which no seed shifts in time"),
         (SCENARIO, 1 << 32, 1, "out of range"),
         (SCENARIO, (1 << 32) - 1, 2, "out of range"),
     ],
-    ids=["real clock", "beyond the last", "over the last"],
+    ids=["real clock", "two guests", "beyond the last", "over the last"],
 )
 def test_what_cannot_be_explored_is_said_before_anything_runs(scenario, first, seeds, said):
     with pytest.raises(UsageError, match=said):

@@ -45,6 +45,7 @@ class Outcome:
     trouble: str = ""  # why runs could not be compared
     skipped: str = ""  # why there were none: it says nothing of the kernel
     scenario: str = ""
+    promised: bool = True  # whether the runs' tokens say that their bytes repeat
 
     @property
     def fine(self) -> bool:
@@ -63,6 +64,8 @@ class _Tally:
     difference: Difference | None = None
     trouble: str = ""
     skipped: str = ""
+    promised: bool = True
+    restored: bool | None = None  # whether the first guest began from a snapshot
 
     @property
     def over(self) -> bool:
@@ -73,12 +76,20 @@ class _Tally:
             self.skipped = run.judgement.reason
         elif run.token is None or run.judgement.verdict is Verdict.BROKEN:
             self.trouble = run.judgement.reason
+        elif self.restored not in (None, run.token.how.restored):
+            self.trouble = (
+                f"of runs {self.against} and {number} one began from a snapshot and the other "
+                "booted, as was said; make room on disk and in memory for snapshots, and run again"
+            )
         else:
-            self._compared(number, Path(run.dir))
+            self.restored = run.token.how.restored
+            self.promised &= run.token.how.exact
+            self._compared(number, run)
 
-    def _compared(self, number: int, directory: Path) -> None:
+    def _compared(self, number: int, run: Run) -> None:
         """Of the runs that are alike one directory is left."""
-        found = _files(directory)
+        directory = Path(run.dir)
+        found = _files(directory) | {"verdict": _verdict(run)}
         if not self.against:
             self.first, self.against, self.identical = found, number, 1
         elif found == self.first:
@@ -91,7 +102,7 @@ class _Tally:
         count = 0 if self.skipped else runs
         return Outcome(
             self.kernel.id, count, self.identical, self.difference, self.trouble, self.skipped,
-            self.expanded.name,
+            self.expanded.name, self.promised,
         )  # fmt: skip
 
 
@@ -145,6 +156,11 @@ def _go(
 def _files(directory: Path) -> dict[str, bytes]:
     paths = (directory / name for name in ("console", "results"))
     return {path.name: path.read_bytes() if path.exists() else b"" for path in paths}
+
+
+def _verdict(run: Run) -> bytes:
+    judged = run.judgement
+    return f"{judged.verdict}, step {judged.step}: {judged.reason}".encode()
 
 
 def compare(

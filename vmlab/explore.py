@@ -117,6 +117,11 @@ def tasks(pairs: Sequence[Pair], first: int, seeds: int) -> list[Task]:
                 f"{expanded.name} runs on the real clock, on which no run repeats; "
                 "explore scenarios with `clock: virtual`"
             )
+        if expanded.paired:
+            raise UsageError(
+                f"{expanded.name} is of two guests, which no seed shifts in time; explore "
+                "scenarios of one guest"
+            )
     return [Task(*pair, seed) for pair in pairs for seed in range(first, first + seeds)]
 
 

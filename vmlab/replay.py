@@ -15,7 +15,7 @@ from vmlab.lab import Options, load, runner
 from vmlab.project import Project
 from vmlab.runner import Prepared, Run, Runner
 from vmlab.scenario import Expanded
-from vmlab.tokens import Token
+from vmlab.tokens import INEXACT, Token
 
 
 class InputsDiffer(VmlabError):
@@ -88,11 +88,7 @@ def again(token: Token, made: Runner, prepared: Prepared) -> Replayed:
 
 def _why_not(token: Token, run: Run) -> str:
     if not token.how.exact:
-        return (
-            "the token says that its bytes do not repeat "
-            "(real clock, several CPUs without a snapshot, two guests, a device that works in the "
-            "host's time, virtme, or a guest that the lab had to end)"
-        )
+        return f"the token says that its bytes do not repeat ({INEXACT})"
     if run.token is not None and run.token.how.restored != token.how.restored:
         return "one guest began from a snapshot and the other booted, which shows on the console"
     return ""
