@@ -17,7 +17,10 @@ from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.cli import app
+from vmlab.cli.replay import _tell_difference
 from vmlab.errors import LabError, UsageError
+from vmlab.guest.qemu import RunDirectory
+from vmlab.inputs import output_key
 from vmlab.project import Project, Settings, find
 from vmlab.runner import Runner
 from vmlab.tokens import Token
@@ -92,6 +95,8 @@ def test_a_token_is_run_again_here_and_elsewhere(project, tmp_path, monkeypatch)
     assert "kernel's bootable file" not in said
     status, said = vmlab("replay", first, "--anyway")
     assert (status, "not the same" in said) == (1, True), said
+    assert "first difference: results line " in said
+    assert "  then: # | word=x\n  now:  # | word=y\n" in said
 
 
 def test_a_token_of_another_project_or_kernel_is_told(project):
@@ -131,6 +136,30 @@ def test_a_token_of_a_file_elsewhere_is_run_again(project, tmp_path):
     assert "is a directory; the token" in vmlab("replay", ".")[1]
     status, said = vmlab("replay", str(elsewhere), "--scenario", str(elsewhere))
     assert (status, "is an archive, which holds its own" in said) == (2, True), said
+
+
+@pytest.mark.parametrize(
+    ("differing", "why_not", "hint"),
+    [((), "", True), (("sources",), "", True), (("program",), "", False), ((), "booted", False)],
+)
+def test_bytes_that_are_others_are_shown_beside_those_of_before(
+    tmp_path, capsys, differing, why_not, hint
+):
+    folders = [tmp_path / name for name in ("other", "before", "now")]
+    for folder, content in zip(folders, (b"c", b"a\n[ 2.5] b", b"a\n[ 2.5] x"), strict=True):
+        folder.mkdir()
+        (folder / "console").write_bytes(content)
+    *earlier, now = folders
+    one = made(output=output_key(RunDirectory(earlier[1])))
+    done = replay.Replayed(one, SimpleNamespace(dir=str(now)), False, why_not, differing)
+    _tell_difference(done, earlier)
+    said = capsys.readouterr().out
+    shown = "first difference: console line 2, 2.500000 s of guest time:\n  then: [ 2.5] b\n"
+    assert f"{shown}  now:  [ 2.5] x\n" in said
+    command = f"vmlab verify-determinism zombie-detect --kernel {one.kernel}"
+    assert (command in said) is hint
+    _tell_difference(done, earlier[:1])
+    assert "first difference" not in capsys.readouterr().out
 
 
 def test_a_combination_that_is_gone_is_told(project, monkeypatch):

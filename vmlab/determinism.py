@@ -89,7 +89,7 @@ class _Tally:
     def _compared(self, number: int, run: Run) -> None:
         """Of the runs that are alike one directory is left."""
         directory = Path(run.dir)
-        found = _files(directory) | {"verdict": _verdict(run)}
+        found = given(directory) | {"verdict": _verdict(run)}
         if not self.against:
             self.first, self.against, self.identical = found, number, 1
         elif found == self.first:
@@ -153,7 +153,8 @@ def _go(
         tally.add(number, made)
 
 
-def _files(directory: Path) -> dict[str, bytes]:
+def given(directory: Path) -> dict[str, bytes]:
+    """What a guest gave: console and results."""
     paths = (directory / name for name in ("console", "results"))
     return {path.name: path.read_bytes() if path.exists() else b"" for path in paths}
 

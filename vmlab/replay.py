@@ -2,12 +2,13 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.artifacts import Artifacts
 from vmlab.catalog import Kernel, Unavailable
+from vmlab.determinism import Difference, compare, given
 from vmlab.errors import UsageError, VmlabError
 from vmlab.guest import qemu
 from vmlab.inputs import MEANING, output_key
@@ -32,6 +33,7 @@ class Replayed:
     run: Run
     same: bool  # whether console and results are the same to the byte
     why_not: str = ""  # why they need not be
+    differing: Sequence[str] = ()  # the inputs that are not the token's
 
     @property
     def fine(self) -> bool:
@@ -83,7 +85,8 @@ def again(token: Token, made: Runner, prepared: Prepared) -> Replayed:
     """Runs and compares."""
     run = made.execute(prepared)
     same = token.gave(output_key(qemu.RunDirectory(Path(run.dir))))
-    return Replayed(token, run, same, "" if same else _why_not(token, run))
+    differing = token.differing(prepared.inputs)
+    return Replayed(token, run, same, "" if same else _why_not(token, run), differing)
 
 
 def _why_not(token: Token, run: Run) -> str:
@@ -108,19 +111,35 @@ def _kernel(token: Token, artifacts: Artifacts) -> Kernel:
     return got
 
 
+def kept(token: Token, project: Project) -> Iterator[tuple[Path, str]]:
+    """The directories of the runs here that gave this token, each with its scenario's file."""
+    for told in sorted(project.output.glob(f"*/{token.scenario}*/verdict.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError):  # one that is not whole
+            record = json.loads(told.read_text())
+            if record["token"] == str(token):
+                yield told.parent, record["file"]
+
+
+def first_difference(done: Replayed, earlier: Iterable[Path]) -> Difference | None:
+    """Between what the guest gave and what one gave before it, where that is still to be had.
+
+    `earlier` are directories that may have it.
+    """
+    now = given(Path(done.run.dir))
+    for directory in earlier:
+        if done.token.gave(output_key(qemu.RunDirectory(directory))):
+            return compare(2, given(directory), now)
+    return None
+
+
 def _outside(token: Token, project: Project) -> Path | None:
     """The scenario's file as a kept run with this token names it, if it is none of the project's.
 
     A token holds no path: the file's name alone.
     """
-    for kept in sorted(project.output.glob(f"*/{token.scenario}*/verdict.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError):  # one that is not whole
-            record = json.loads(kept.read_text())
-            file: Path = project.root / record["file"]
-            told = record["token"] == str(token)
-            if told and file.is_file() and file not in project.scenario_files():
-                return file
-    return None
+    files = (project.root / file for _, file in kept(token, project))
+    own = project.scenario_files()
+    return next((file for file in files if file.is_file() and file not in own), None)
 
 
 def _expanded(token: Token, project: Project, artifacts: Artifacts, file: Path | None) -> Expanded:

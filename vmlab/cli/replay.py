@@ -11,6 +11,8 @@ from vmlab.cli.debug import debug
 from vmlab.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from vmlab.replay import Replayed
     from vmlab.runner import Prepared, Runner
     from vmlab.tokens import Token
@@ -43,7 +45,7 @@ def replay(
     from vmlab import replay as replaying
     from vmlab.snapshots import qemu_version
 
-    token, runner, prepared = _prepared(what, scenario)
+    token, runner, prepared, unpacked = _prepared(what, scenario)
     try:
         replaying.check(token, prepared.inputs)
     except replaying.InputsDiffer as error:
@@ -56,6 +58,9 @@ def replay(
         sys.exit(debug(token, runner, prepared, at, gdb_command or []))
     done = replaying.again(token, runner, prepared)
     _tell(done)
+    if not done.same:
+        earlier = (directory for directory, _ in replaying.kept(token, runner.project))
+        _tell_difference(done, unpacked or earlier)
     if export:
         version = qemu_version(prepared.job.runs_in.program)
         archive.export(prepared, done.run, version, export)
@@ -63,7 +68,10 @@ def replay(
     sys.exit(0 if done.fine else 1)
 
 
-def _prepared(what: str, scenario: Path | None) -> "tuple[Token, Runner, Prepared]":
+def _prepared(
+    what: str, scenario: Path | None
+) -> "tuple[Token, Runner, Prepared, tuple[Path, ...]]":
+    """With the directory that an archive is unpacked in."""
     from vmlab import archive
     from vmlab import replay as replaying
     from vmlab.tokens import read
@@ -72,7 +80,7 @@ def _prepared(what: str, scenario: Path | None) -> "tuple[Token, Runner, Prepare
         _check_name(what)
         token = read(what)
         runner, prepared = replaying.prepare(token, common.project(), common.artifacts(), scenario)
-        return token, runner, prepared
+        return token, runner, prepared, ()
     if scenario:
         raise UsageError(f"--scenario is for a token: {what} is an archive, which holds its own")
     artifacts = common.artifacts()
@@ -80,7 +88,7 @@ def _prepared(what: str, scenario: Path | None) -> "tuple[Token, Runner, Prepare
     runner = replaying.runner_of(imported.token, common.here(), artifacts)
     name = f"{imported.token.scenario}-{imported.token.kernel}"
     prepared = imported.prepare(runner.project.output / runner.stamp / name, artifacts.catalog)
-    return imported.token, runner, prepared
+    return imported.token, runner, prepared, (imported.directory,)
 
 
 def _check_name(what: str) -> None:
@@ -109,3 +117,19 @@ def _tell(done: "Replayed") -> None:
         return
     typer.echo("console and results: not the same" + (f": {done.why_not}" if done.why_not else ""))
     typer.echo(f"the verdict was {token.verdict}, and is {run.judgement.verdict}")
+
+
+def _tell_difference(done: "Replayed", earlier: "Iterable[Path]") -> None:
+    """Where the bytes part, if the earlier ones are still to be had; else what to do next."""
+    from vmlab.replay import first_difference
+
+    if found := first_difference(done, earlier):
+        when = "" if found.guest_s is None else f", {found.guest_s:.6f} s of guest time"
+        typer.echo(f"first difference: {found.file} line {found.line}{when}:")
+        typer.echo(f"  then: {found.first}\n  now:  {found.other}")
+    if not (done.why_not or set(done.differing) - {"sources"}):
+        name = done.token.scenario
+        typer.echo(
+            "no input is another one: see whether it repeats here, with "
+            f"`vmlab verify-determinism {name} --kernel {done.token.kernel}`"
+        )
