@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from vmlab import story
+from vmlab.arch import ARCHES
+from vmlab.guest import qemu
 from vmlab.guest.results import Results, StepResult
 from vmlab.runner import Run
 from vmlab.scenario import Known, expand, load
@@ -98,3 +100,21 @@ def test_verdict_json_says_its_version_and_holds_what_came(tmp_path):
     record = json.loads(json.dumps(run.record()))
     assert (record["version"], record["file"], record["environment"]) == (1, "s.yaml", {"cpus": 1})
     assert record["steps"] == made
+
+
+@pytest.mark.parametrize(
+    ("changed", "backend", "restored", "why"),
+    [
+        ({}, "qemu", False, None),
+        ({"clock": "real"}, "qemu", True, None),
+        ({"clock": "real"}, "qemu", False, "on the real clock"),
+        ({"devices": ("e1000", "nvme")}, "qemu", False, "QEMU writes no state of nvme"),
+        ({"devices": ("e1000",)}, "qemu", False, None),
+        ({}, "virtme", False, "virtme-ng boots each guest"),
+    ],
+)
+def test_why_a_guest_booted_is_told_where_it_has_no_snapshot(changed, backend, restored, why):
+    machine = qemu.Machine(ARCHES["i386"], **changed)
+    told = story.environment(machine, "qemu-system-i386", restored, backend)
+    assert told["began"] == ("from a snapshot" if restored else "by a boot")
+    assert str(told.get("no_snapshot")).startswith(str(why))

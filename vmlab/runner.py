@@ -250,7 +250,10 @@ class Runner:
                 time.monotonic() - began, guest_s, str(job.run.path), made, prepared.inputs,
                 self._file(expanded),
                 told.steps,
-                story.environment(job.machine, job.runs_in.program, bool(ended and ended.restored))
+                story.environment(
+                    job.machine, job.runs_in.program, bool(ended and ended.restored),
+                    self.backend.name,
+                )
                 | ({"worker": ended.worker} if ended and ended.worker else {}),
                 self.left(job, ended.kept) if ended and ended.kept else None,
             )

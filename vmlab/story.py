@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from vmlab.guest import qemu
+from vmlab.guest import devices, qemu
 from vmlab.guest.results import Results, StepResult
 from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.references import with_captures
@@ -46,13 +46,27 @@ def steps(expanded: Expanded, results: Results, console: bytes, judged: Judgemen
     return told
 
 
-def environment(machine: qemu.Machine, program: str, restored: bool) -> dict[str, object]:
-    """What the guest ran on."""
+def environment(
+    machine: qemu.Machine, program: str, restored: bool, backend: str
+) -> dict[str, object]:
+    """What the guest ran on, and why it booted where it can begin from no snapshot."""
+    why = "" if restored else _why_booted(machine, backend)
     return {
         "memory_mib": machine.memory_mib, "cpus": machine.cpus, "clock": machine.clock,
         "accel": machine.accel, "devices": list(machine.devices), "emulator": program,
         "began": "from a snapshot" if restored else "by a boot",
+        **({"no_snapshot": why} if why else {}),
     }  # fmt: skip
+
+
+def _why_booted(machine: qemu.Machine, backend: str) -> str:
+    """Empty where there can be a snapshot; one that failed is said when that happens."""
+    unfrozen = [name for name in machine.devices if not devices.frozen([name])]
+    if backend == "virtme":
+        return "virtme-ng boots each guest"
+    if machine.clock != "virtual":
+        return "on the real clock no guest begins from a snapshot"
+    return f"QEMU writes no state of {', '.join(unfrozen)}" if unfrozen else ""
 
 
 def _step(
