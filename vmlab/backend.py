@@ -118,13 +118,14 @@ class QemuBackend:
         self, boot: qemu.Boot, snapshots: Snapshots, job: Job, stopped: Callable[[], bool]
     ) -> launch.Ended:
         """A guest that is lost before it began may have had a bad snapshot: once more, from one
-        made anew."""
+        made anew, unless it was only starved."""
         began = replace(boot, memory=_paced(boot, snapshots.memory(boot, stopped)))
         keeper = self._keeper_of(job)
         ended = launch.run(began, job.timeout_s, stopped, job.flood, keeper)
         lost = ended.how == "lost" and not (boot.wire or boot.run.began() or stopped())
         if lost and began.memory:
-            snapshots.discard(began.memory, ended.detail)
+            if not ended.starved:
+                snapshots.discard(began.memory, ended.detail)
             boot.run.clear()
             began = replace(boot, memory=snapshots.memory(boot, stopped))
             ended = launch.run(began, job.timeout_s, stopped, job.flood, keeper)
