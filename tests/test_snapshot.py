@@ -262,6 +262,17 @@ def test_two_processes_that_find_one_damaged_make_it_anew_once(warmed, tmp_path,
     assert warmed.made == made + 1
 
 
+def test_one_that_another_process_made_anew_is_begun_from_and_nothing_is_said(warmed, tmp_path):
+    machine = boot(qemu.Machine(ARCHES["i386"]), tmp_path)
+    first = warmed.memory(machine)
+    other = Snapshots(Cache(tmp_path), print)
+    other.discard(other.memory(machine), "bad")
+    second = other.memory(machine)
+    warmed.said.clear()
+    assert warmed.memory(machine) == second != first
+    assert warmed.said == []
+
+
 def test_a_kernel_that_does_not_come_up_is_tried_once(warmed, tmp_path):
     machine = boot(qemu.Machine(ARCHES["i386"]), tmp_path)
     type(warmed).fail = BootError(launch.Ended("reset", "the guest reset itself"), b"panic")

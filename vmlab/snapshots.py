@@ -46,7 +46,7 @@ class Snapshots:
         with lock:
             if key in self._failed:
                 raise self._failed[key]
-            if key in self._checked and not Snapshot(self._checked[key].ram.parent).untouched():
+            if key in self._checked and not _as_it_was(self._checked[key]):
                 del self._checked[key]
             if key not in self._checked and key not in self._without:
                 self._try(key, boot, stopped)
@@ -105,6 +105,12 @@ class Snapshots:
             snapshot.warm(boot, directory, stopped)
 
         return Snapshot(self._cache.get(KIND, key, make))
+
+
+def _as_it_was(memory: qemu.Memory) -> bool:
+    """Whether it is the one that was found whole, and no other under its name."""
+    found = Snapshot(memory.ram.parent)
+    return found.made() == memory.made and found.untouched()
 
 
 def name(boot: qemu.Boot) -> str:
