@@ -6,7 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from vmlab.arch import ARCHES
 from vmlab.debug import stop, trace
+from vmlab.errors import UsageError
+from vmlab.guest import qemu
 
 STRIDE = trace.STRIDE
 PRINTS, LOADS, ELSEWHERE = 1, 2, 3
@@ -76,6 +79,28 @@ class FakeGuest:
 
     def read(self, address: int, size: int) -> bytes:
         raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "no snapshot, as was said"),
+        ({"cpus": 2}, "2 processors"),
+        ({"clock": "real"}, "the real clock"),
+        ({"role": "a", "devices": ("e1000", "usb-storage")}, "two guests and usb-storage"),
+    ],
+)
+def test_what_cannot_be_on_tape_is_told_before_it_is_run(tmp_path, changed, said):
+    asked = []
+    snapshots = SimpleNamespace(memory=lambda boot: asked.append(boot))
+    machine = qemu.Machine(ARCHES["i386"], **changed)
+    job = SimpleNamespace(
+        machine=machine, vmlinuz=tmp_path, image=tmp_path, run=qemu.RunDirectory(tmp_path),
+        emulator=None,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=f"this run has {said}, and a run is stopped for gdb only"):
+        stop.begun(job, snapshots)
+    assert bool(asked) is not bool(changed)
 
 
 def test_modules_are_where_they_are_at_the_stop():

@@ -62,18 +62,32 @@ def record(job: Job, artifacts: Artifacts) -> Recorded:
 
 
 def begun(job: Job, snapshots: Snapshots) -> qemu.Boot:
-    """The job's guest, from a snapshot."""
+    """The job's guest, from a snapshot. Raises UsageError where there is no tape of such a one."""
     cold = qemu.Boot(job.machine, job.vmlinuz, job.image, job.run, emulator=job.emulator)
-    machine = job.machine
-    if machine.role or devices.disks(machine.devices) or not (memory := snapshots.memory(cold)):
+    found = _never_on_tape(job.machine)
+    memory = None if found else snapshots.memory(cold)
+    if memory is None:
         raise UsageError(
-            "a run is stopped only where it repeats: on the virtual clock, with one guest, one "
-            "processor and no disk, from a snapshot"
+            f"this run has {found or 'no snapshot, as was said'}, and a run is stopped for gdb "
+            "only on the virtual clock, with one guest, one processor and no disk, from a "
+            "snapshot; `vmlab replay` without --gdb and --at runs it"
         )
     state = job.run.path.absolute() / "state"
     with begin.state(memory) as file:
         state.write_bytes(counted_from_zero(file.read(), job.machine.shift))
     return replace(cold, memory=replace(memory, state=state))
+
+
+def _never_on_tape(machine: qemu.Machine) -> str:
+    """What a machine has that QEMU's tape cannot have, empty where there is nothing."""
+    disks = [machine.devices[number] for number in devices.disks(machine.devices)]
+    has = {
+        "two guests": bool(machine.role),
+        f"{machine.cpus} processors": machine.cpus > 1,
+        "the real clock": machine.clock != "virtual",
+        ", ".join(disks): bool(disks),
+    }
+    return " and ".join(name for name, true in has.items() if true)
 
 
 def unpacked(run: qemu.RunDirectory) -> Iterator[ModuleFile]:
