@@ -1,11 +1,15 @@
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vmlab.arch import ARCHES
 from vmlab.errors import UsageError
-from vmlab.inputs import MEANING
+from vmlab.guest import qemu
+from vmlab.guest.emulator import Emulator
+from vmlab.inputs import MEANING, machine_key
 from vmlab.replay import InputsDiffer, check
 from vmlab.tokens import How, Token, read, token
 from vmlab.verdict import Verdict
@@ -91,11 +95,32 @@ def test_an_input_with_another_content_is_named(name):
         check(one, changed)  # what is built from them is the same
         return
     with pytest.raises(InputsDiffer) as caught:
-        check(one, changed)
+        check(one, changed, "here it is QEMU 8")
     assert MEANING[name] in str(caught.value)
+    assert ("here it is QEMU 8" in str(caught.value)) == (name == "qemu")
     assert ("another compiler" in str(caught.value)) == (name == "program")
 
 
 def test_other_output_is_other():
     assert made().gave(OUTPUT)
     assert not made().gave("1" + OUTPUT[1:])
+
+
+def test_another_compiler_is_named_only_where_nothing_else_explains_the_program():
+    for other in ("sources", "scenario", "kernel", None):
+        changed = INPUTS | {name: "f" * 16 for name in ("program", other) if name}
+        with pytest.raises(InputsDiffer) as caught:
+            check(made(), changed)
+        assert ("another compiler" in str(caught.value)) == (other is None)
+
+
+def test_the_machine_s_hash_does_not_say_where_qemu_is(monkeypatch):
+    machine = qemu.Machine(ARCHES["i386"])
+    one = machine_key(machine, "qemu")
+    for other in (replace(machine, memory_mib=256), replace(machine, cpus=2)):
+        assert machine_key(other, "qemu") != one
+    assert machine_key(machine, "virtme") != one
+    before = qemu.recipe(machine)
+    monkeypatch.setattr(qemu, "host", lambda arch: Emulator("/opt/qemu-system-i386"))
+    assert machine_key(machine, "qemu") == one
+    assert qemu.recipe(machine) != before

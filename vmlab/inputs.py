@@ -9,6 +9,7 @@ from types import MappingProxyType
 from vmlab.backend import Job
 from vmlab.cache import content_key
 from vmlab.guest import qemu
+from vmlab.guest.emulator import Emulator
 from vmlab.scenario import Expanded
 from vmlab.snapshots import qemu_version
 
@@ -34,10 +35,15 @@ def inputs(job: Job, expanded: Expanded, sources: Mapping[str, bytes], how: str)
         "program": file_key(job.run.program),
         "kernel": _kept(job.vmlinuz),
         "image": _kept(job.image),
-        "machine": content_key(how, *qemu.recipe(job.machine)),
+        "machine": machine_key(job.machine, how),
         "qemu": content_key(qemu_version(job.runs_in.program)),
     }
     return {name: parts[name] for name in MEANING}
+
+
+def machine_key(machine: qemu.Machine, how: str) -> str:
+    """Of the machine alone: not of where on this host QEMU is."""
+    return content_key(how, *qemu.recipe(machine, Emulator("qemu")))
 
 
 def scenario_key(expanded: Expanded) -> str:

@@ -64,15 +64,22 @@ def prepare(
     return made, made.prepare(expanded, kernel, made.directory(expanded, kernel))
 
 
-def check(token: Token, inputs: Mapping[str, str]) -> None:
-    """Raises InputsDiffer that names each input with another content."""
+def check(token: Token, inputs: Mapping[str, str], qemu: str = "") -> None:
+    """Raises InputsDiffer that names each input with another content.
+
+    `qemu` says which one is here, and which one there was.
+    """
     differing = token.differing(inputs)
-    if "program" in differing and not {"scenario", "sources"} & set(differing):
+    if "program" in differing and not {"scenario", "sources", "kernel"} & set(differing):
         differing.append("compiler")
     if differing == ["sources"]:
         return  # what they build to is the same
     if differing:
-        meaning = {**MEANING, "compiler": "(these sources, built by another compiler)"}
+        meaning = {
+            **MEANING,
+            "compiler": "(these sources, built by another compiler, or by another vmlab)",
+            "qemu": MEANING["qemu"] + (f": {qemu}" if qemu else ""),
+        }
         lines = "\n".join(f"  {meaning[name]}" for name in differing)
         raise InputsDiffer(
             f"these have another content than when the token was made:\n{lines}\n"

@@ -13,6 +13,7 @@ from vmlab.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from vmlab.archive import Imported
     from vmlab.replay import Replayed
     from vmlab.runner import Prepared, Runner
     from vmlab.tokens import Token
@@ -45,9 +46,11 @@ def replay(
     from vmlab import replay as replaying
     from vmlab.snapshots import qemu_version
 
-    token, runner, prepared, unpacked = _prepared(what, scenario)
+    token, runner, prepared, imported = _prepared(what, scenario)
+    version = qemu_version(prepared.job.runs_in.program)
+    then = f", and it was {imported.meta.qemu}" if imported else ""
     try:
-        replaying.check(token, prepared.inputs)
+        replaying.check(token, prepared.inputs, f"here it is {version}{then}")
     except replaying.InputsDiffer as error:
         if not anyway:
             raise
@@ -60,9 +63,8 @@ def replay(
     _tell(done)
     if not done.same:
         earlier = (directory for directory, _ in replaying.kept(token, runner.project))
-        _tell_difference(done, unpacked or earlier)
+        _tell_difference(done, [imported.directory] if imported else earlier)
     if export:
-        version = qemu_version(prepared.job.runs_in.program)
         archive.export(prepared, done.run, version, export)
         typer.echo(f"wrote {export} ({export.stat().st_size / 1e6:.1f} MB): {done.run.token}")
     sys.exit(0 if done.fine else 1)
@@ -70,8 +72,8 @@ def replay(
 
 def _prepared(
     what: str, scenario: Path | None
-) -> "tuple[Token, Runner, Prepared, tuple[Path, ...]]":
-    """With the directory that an archive is unpacked in."""
+) -> "tuple[Token, Runner, Prepared, Imported | None]":
+    """With what an archive holds, if it is one."""
     from vmlab import archive
     from vmlab import replay as replaying
     from vmlab.tokens import read
@@ -80,7 +82,7 @@ def _prepared(
         _check_name(what)
         token = read(what)
         runner, prepared = replaying.prepare(token, common.project(), common.artifacts(), scenario)
-        return token, runner, prepared, ()
+        return token, runner, prepared, None
     if scenario:
         raise UsageError(f"--scenario is for a token: {what} is an archive, which holds its own")
     artifacts = common.artifacts()
@@ -88,7 +90,7 @@ def _prepared(
     runner = replaying.runner_of(imported.token, common.here(), artifacts)
     name = f"{imported.token.scenario}-{imported.token.kernel}"
     prepared = imported.prepare(runner.project.output / runner.stamp / name, artifacts.catalog)
-    return imported.token, runner, prepared, (imported.directory,)
+    return imported.token, runner, prepared, imported
 
 
 def _check_name(what: str) -> None:

@@ -223,11 +223,11 @@ def argv(boot: Boot, dropped: Sequence[str] = ()) -> list[str]:
     ]  # fmt: skip
 
 
-def recipe(machine: Machine) -> list[str]:
+def recipe(machine: Machine, emulator: Emulator | None = None) -> list[str]:
     """What of the command a snapshot depends on: all but the files of a run."""
-    nowhere = RunDirectory(Path("run"))
-    boot = Boot(machine, Path("kernel"), Path("initramfs"), nowhere, memory=Memory(Path("ram")))
-    return argv(boot)
+    nowhere, memory = RunDirectory(Path("run")), Memory(Path("ram"))
+    kernel, initramfs = Path("kernel"), Path("initramfs")
+    return argv(Boot(machine, kernel, initramfs, nowhere, memory=memory, emulator=emulator))
 
 
 def _machine_args(boot: Boot) -> list[str]:
