@@ -17,13 +17,14 @@ from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.cli import app
-from vmlab.cli.replay import _tell_difference
+from vmlab.cli.replay import _tell, _tell_difference
 from vmlab.errors import LabError, UsageError
 from vmlab.guest.qemu import RunDirectory
 from vmlab.inputs import output_key
 from vmlab.project import Project, Settings, find
-from vmlab.runner import Runner
+from vmlab.runner import Run, Runner
 from vmlab.tokens import Token
+from vmlab.verdict import Judgement, Verdict
 
 KERNEL = "6.1.0-50-686"
 SCENARIO = """\
@@ -160,6 +161,30 @@ def test_bytes_that_are_others_are_shown_beside_those_of_before(
     assert (command in said) is hint
     _tell_difference(done, earlier[:1])
     assert "first difference" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "same", "why_not", "status"),
+    [
+        ("failed", "failed", True, "", 0),
+        ("failed", "failed", False, "", 1),
+        ("failed", "failed", False, "two guests", 0),
+        ("failed", "passed", False, "two guests", 1),
+        ("failed", "passed", True, "", 1),  # judged by another vmlab
+        ("passed", "broken", True, "", 3),
+        ("passed", "broken", False, "two guests", 3),
+        ("broken", "broken", True, "", 0),
+    ],
+)
+def test_the_status_says_whether_the_same_was_seen(then, now, same, why_not, status, capsys):
+    judgement = Judgement(Verdict(now), "why")
+    run = Run("noise", KERNEL, "i386", "qemu", judgement, 1.0, 1.0, "/nowhere")
+    done = replay.Replayed(made(verdict=Verdict(then)), run, same, why_not)
+    assert done.exit_status == status
+    _tell(done)
+    said = capsys.readouterr().out
+    assert ("the same to the byte" in said) is same
+    assert (f"the verdict was {then}, and is {now}" in said) is (not same or then != now)
 
 
 def test_a_combination_that_is_gone_is_told(project, monkeypatch):

@@ -17,6 +17,7 @@ from vmlab.project import Project
 from vmlab.runner import Prepared, Run, Runner
 from vmlab.scenario import Expanded
 from vmlab.tokens import INEXACT, Token
+from vmlab.verdict import Verdict
 
 
 class InputsDiffer(VmlabError):
@@ -37,10 +38,15 @@ class Replayed:
 
     @property
     def fine(self) -> bool:
-        """Whether it showed again what the token's run showed."""
-        return self.same or (
-            bool(self.why_not) and self.run.judgement.verdict is self.token.verdict
-        )
+        """Whether it showed again what the token's run showed: bytes that can be, and verdict."""
+        as_before = self.run.judgement.verdict is self.token.verdict
+        return as_before and (self.same or bool(self.why_not))
+
+    @property
+    def exit_status(self) -> int:
+        """3 where the lab broke: that shows nothing."""
+        broken = self.run.judgement.verdict is Verdict.BROKEN is not self.token.verdict
+        return 3 if broken else int(not self.fine)
 
 
 def runner_of(token: Token, project: Project, artifacts: Artifacts) -> Runner:

@@ -67,7 +67,7 @@ def replay(
     if export:
         archive.export(prepared, done.run, version, export)
         typer.echo(f"wrote {export} ({export.stat().st_size / 1e6:.1f} MB): {done.run.token}")
-    sys.exit(0 if done.fine else 1)
+    sys.exit(done.exit_status)
 
 
 def _prepared(
@@ -114,11 +114,10 @@ def _tell(done: "Replayed") -> None:
         printer.print(table.failure(done.run), soft_wrap=True)
     run, token = done.run, done.token
     typer.echo(f"{run.scenario} on {run.kernel}, seed {token.seed}: {run.judgement.verdict}")
-    if done.same:
-        typer.echo("console and results: the same to the byte")
-        return
-    typer.echo("console and results: not the same" + (f": {done.why_not}" if done.why_not else ""))
-    typer.echo(f"the verdict was {token.verdict}, and is {run.judgement.verdict}")
+    found = "the same to the byte" if done.same else "not the same"
+    typer.echo(f"console and results: {found}" + (f": {done.why_not}" if done.why_not else ""))
+    if not done.same or run.judgement.verdict is not token.verdict:
+        typer.echo(f"the verdict was {token.verdict}, and is {run.judgement.verdict}")
 
 
 def _tell_difference(done: "Replayed", earlier: "Iterable[Path]") -> None:
