@@ -5,11 +5,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from test_tokens import OUTPUT, made
 
+from vmlab import inputs
 from vmlab.arch import ARCHES
+from vmlab.cli.debug import _compared
 from vmlab.debug import stop, trace
 from vmlab.errors import UsageError
 from vmlab.guest import qemu
+from vmlab.tokens import How
 
 STRIDE = trace.STRIDE
 PRINTS, LOADS, ELSEWHERE = 1, 2, 3
@@ -181,3 +185,22 @@ def test_a_guest_goes_to_a_place_or_ends_before(tmp_path, place, fine):
     one = guest(tmp_path)
     assert trace.go_to(one, place) is fine
     assert one.count() == place
+
+
+@pytest.mark.parametrize(
+    ("how", "output", "said"),
+    [
+        (How(True, True, False, False), OUTPUT, "are the same to the byte"),
+        (How(True, True, False, False), "f" * 16, "are not the same"),
+        (How(True, False, False, False), "f" * 16, "the token's guest booted, and this one did"),
+        (How(False, True, False, False), "f" * 16, "the token says that its bytes do not repeat"),
+    ],
+)
+def test_why_the_bytes_of_a_stopped_run_may_be_others_is_said(
+    tmp_path, monkeypatch, how, output, said
+):
+    monkeypatch.setattr(inputs, "output_key", lambda run: output)
+    run = SimpleNamespace(boot=SimpleNamespace(run=None))
+    told = _compared(made(how=how), run)
+    assert said in told
+    assert told.endswith("not the same") is (said == "are not the same")

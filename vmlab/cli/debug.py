@@ -41,11 +41,14 @@ def debug(
 
 def _compared(token: "Token", run: "Recorded") -> str:
     from vmlab.inputs import output_key
+    from vmlab.tokens import INEXACT
 
     if token.gave(output_key(run.boot.run)):
         return "console and results are the same to the byte"
-    booted = "" if token.how.restored else ": the token's guest booted, and this one did not"
-    return f"console and results are not the same{booted}"
+    why = "" if token.how.restored else ": the token's guest booted, and this one did not"
+    if not token.how.exact:
+        why = f": the token says that its bytes do not repeat ({INEXACT})"
+    return f"console and results are not the same{why}"
 
 
 def _tell(stopped: "Stopped", words: Sequence[str]) -> None:
