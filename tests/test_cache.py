@@ -2,10 +2,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from test_qemu import eventually
 from typer.testing import CliRunner
 
 from vmlab.cache import Cache, content_key
@@ -75,6 +78,48 @@ def test_a_second_process_waits_for_the_first_and_takes_what_it_made(tmp_path):
         made = Cache(tmp_path).get("kind", "key", fill("second"))
         assert sorted(path.name for path in made.iterdir()) == ["half", "whole"]
         assert first.stdout.read() == "done\n"
+
+
+@pytest.fixture
+def waits(tmp_path, monkeypatch):
+    """A cache whose key somebody else is making, and what it says."""
+    monkeypatch.setattr("vmlab.cache._PATIENT_S", 0.1)
+    monkeypatch.setattr("vmlab.cache._LOOK_S", 0.05)
+    cache, said = Cache(tmp_path), []
+    cache.say = said.append
+    return cache, said
+
+
+def test_who_waits_for_another_process_is_told_so_and_can_be_stopped(waits, tmp_path):
+    cache, said = waits
+    with maker(tmp_path, 60) as other, ThreadPoolExecutor(1) as pool:
+        assert other.stdout.readline() == "half\n"
+        waiting = pool.submit(cache.get, "kind", "key", fill("mine"))
+        assert eventually(lambda: said)
+        cache.end_waits()
+        with pytest.raises(LabError, match="the lab was stopped"):
+            waiting.result(20)
+        other.kill()
+    assert said == ["waiting for another vmlab, which is making kind/key"]
+    assert [path.name for path in cache.get("kind", "key", fill("mine")).iterdir()] == ["file"]
+
+
+def test_who_waits_for_a_thread_of_its_own_process_is_told_nothing(waits):
+    cache, said = waits
+    go_on, begun = threading.Event(), threading.Event()
+
+    def slow(directory: Path) -> None:
+        begun.set()
+        assert go_on.wait(20)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cache.get, "kind", "key", slow)
+        assert begun.wait(20)
+        second = pool.submit(cache.get, "kind", "key", fill("second"))
+        time.sleep(0.5)
+        go_on.set()
+        assert first.result(20) == second.result(20)
+    assert said == []
 
 
 @pytest.mark.parametrize(

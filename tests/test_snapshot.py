@@ -291,6 +291,13 @@ def test_what_else_goes_wrong_means_a_cold_boot_and_is_said(warmed, tmp_path, er
     assert [path for path in (tmp_path / KIND).iterdir() if path.is_dir()] == []
 
 
+def test_a_lab_that_is_stopped_says_nothing_of_boots(warmed, tmp_path):
+    type(warmed).fail = SnapshotError("the lab was stopped")
+    warmed.said.clear()
+    assert warmed.memory(boot(qemu.Machine(ARCHES["i386"]), tmp_path), lambda: True) is None
+    assert not [line for line in warmed.said if "booting cold" in line]
+
+
 @pytest.mark.guest
 class TestRealSnapshots:
     @pytest.fixture

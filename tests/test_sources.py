@@ -1,6 +1,5 @@
 """Kernels from source: what is taken, compiled again, refused and in which words."""
 
-import fcntl
 import subprocess
 import sys
 import time

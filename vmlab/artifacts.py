@@ -29,6 +29,7 @@ class Artifacts:
 
     def __init__(self, cache: Cache, catalog: Catalog, sandboxed: bool = False) -> None:
         self.cache = cache
+        cache.say = catalog.say
         self.catalog = catalog
         self.profiled = False  # whether modules are built to count which of their lines run
         self._builder = Builder(sandboxed, (cache.root,))  # of what a project brings

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import platformdirs
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 ENVIRONMENT = "VMLAB_CACHE"
 _MAKING = ".making-"
 _LOCK = ".lock"
+_LOOK_S = 0.3
+"""How often who waits for a lock looks whether it is to go."""
+_PATIENT_S = 2.0
+"""How long it waits before it says so, seconds."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,14 @@ class Cache:
     leaves only a directory that the next one removes. One key never changes content.
     """
 
+    _held: ClassVar[set[Path]] = set()
+    """The locks that threads of this process have now."""
+
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.say: Callable[[str], None] = lambda line: None
+        """Is told what is waited for."""
+        self._ends = 0
 
     @classmethod
     def default(cls) -> "Cache":
@@ -125,7 +135,7 @@ class Cache:
         import filelock
 
         with _explained(self.root), contextlib.suppress(filelock.Timeout):
-            with self._locked(left.kind, left.key).acquire(timeout=0):
+            with self._lock(left.kind, left.key).acquire(timeout=0):
                 if not dry_run:
                     shutil.rmtree(left.path, ignore_errors=True)
             return True
@@ -167,7 +177,35 @@ class Cache:
             path.rename(away / "gone")
         shutil.rmtree(away, ignore_errors=True)
 
-    def _locked(self, kind: str, key: str) -> "filelock.BaseFileLock":
+    def end_waits(self) -> None:
+        """Lets those go, with a LabError, who wait now for what another process makes."""
+        self._ends += 1
+
+    @contextlib.contextmanager
+    def _locked(self, kind: str, key: str) -> Iterator[None]:
+        """Has a key's lock for the block. Raises LabError where `end_waits` came before that."""
+        import filelock
+
+        lock, ends, began, said = self._lock(kind, key), self._ends, time.monotonic(), False
+        place = Path(lock.lock_file)
+        while True:
+            with contextlib.suppress(filelock.Timeout):
+                lock.acquire(timeout=_LOOK_S)
+                break
+            if self._ends != ends:
+                raise LabError("the lab was stopped")
+            waited = time.monotonic() - began
+            if waited > _PATIENT_S and not said and place not in self._held:
+                self.say(f"waiting for another vmlab, which is making {kind}/{key}")
+                said = True
+        self._held.add(place)
+        try:
+            yield
+        finally:
+            self._held.discard(place)
+            lock.release()
+
+    def _lock(self, kind: str, key: str) -> "filelock.BaseFileLock":
         import filelock
 
         folder = self.root / kind

@@ -155,9 +155,10 @@ class Runner:
         return self.artifacts.catalog
 
     def stop(self) -> None:
-        """Ends the guests and the builds that run now."""
+        """Ends the guests, the builds and the waits for other processes that there are now."""
         self._stop.set()
         process.end()
+        self.artifacts.cache.end_waits()
 
     def _stopped(self) -> bool:
         """Asked now and then while a guest runs."""

@@ -60,7 +60,8 @@ class Snapshots:
             raise
         except LabError as error:
             self._without.add(key)
-            self._say(f"booting cold: {error}")
+            if not stopped():
+                self._say(f"booting cold: {error}")
 
     def discard(self, memory: qemu.Memory, reason: str) -> None:
         """Takes a snapshot that a guest could not begin from out of the cache.
