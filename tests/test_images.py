@@ -238,6 +238,7 @@ def test_a_qemu_that_does_not_answer_is_asked_for_no_image(tmp_path, monkeypatch
     assert kept.why_not == (
         "asking QEMU whether it is there: query-status: QEMU did not answer in time"
     )
+    monkeypatch.setattr(images, "ASK_S", 20.0)  # a busy host is slow to answer
     process = stands_in("refuses")
     with launch.ended(process):
         kept = keeper.keep(Monitor(process), process.pid, guest(tmp_path))
