@@ -128,8 +128,8 @@ def kept(token: Token, project: Project) -> Iterator[tuple[Path, str]]:
     """The directories of the runs here that gave this token, each with its scenario's file."""
     for told in sorted(project.output.glob(f"*/{token.scenario}*/verdict.json")):
         with contextlib.suppress(OSError, ValueError, KeyError):  # one that is not whole
-            record = json.loads(told.read_text())
-            if record["token"] == str(token):
+            text = told.read_text()
+            if str(token) in text and (record := json.loads(text))["token"] == str(token):
                 yield told.parent, record["file"]
 
 
