@@ -72,13 +72,17 @@ OTHER = Kernel("6.1.0-50-amd64", ARCHES["x86_64"], True, (), ())
 X, Y = SimpleNamespace(name="x"), SimpleNamespace(name="y")
 
 
+ODD: list[int] = []
+
+
 def outcome(tmp_path: Path, *runs: bytes | None) -> tuple[Outcome, int]:
     remade: list[int] = []
-    begun = []
+    begun: list[int] = []
+    ODD.clear()
     runner = Runner(tmp_path, *runs)
     (found,) = verify(
         runner, [(X, KERNEL)], len(runs), 1, lambda: remade.append(1),
-        lambda pair, number: begun.append(number),
+        lambda pair, number: begun.append(number), lambda pair, number: ODD.append(number),
     )  # fmt: skip
     assert begun == list(range(1, len(begun) + 1)) != []
     return found, len(remade)
@@ -93,7 +97,7 @@ def test_runs_that_are_alike_are_counted_and_the_snapshot_is_made_anew(tmp_path)
 
 def test_one_that_differs_is_shown_beside_the_first(tmp_path):
     found, _ = outcome(tmp_path, b"[ 1.5] a", b"[ 1.5] a", b"[ 1.5] b", b"[ 1.5] c")
-    assert (found.identical, found.fine) == (2, False)
+    assert (found.identical, found.fine, ODD) == (2, False, [3, 4])
     assert line(found).splitlines() == [
         "6.1.0-50-686: x: 2 of 4 identical; first difference in run 3, console line 1, "
         "1.500000 s of guest time:",
@@ -135,7 +139,7 @@ def test_runs_without_a_guest_are_no_proof(tmp_path):
 def test_what_is_skipped_on_a_kernel_counts_for_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(Runner, "verdict", Verdict.SKIPPED)
     found, _ = outcome(tmp_path, None, None)
-    assert (found.fine, found.runs) == (True, 0)
+    assert (found.fine, found.runs, ODD) == (True, 0, [])
     assert line(found) == "6.1.0-50-686: x: skipped: said so"
 
 
@@ -212,5 +216,6 @@ def test_one_command_tells_of_all_of_them(tmp_path, monkeypatch, odd, status):
     count = 4 if status == 0 else 3
     assert f"6.1.0-50-686: x: {count} of 4 identical" in done.output
     assert f"6.1.0-50-amd64: y: {count} of 4 identical" in done.output
+    assert ("x: run 4 is not as the others" in done.output) is (status == 1)
     assert f"{2 * count} of 8 identical, 2 scenarios on kernels" in done.output
     assert done.exit_code == status

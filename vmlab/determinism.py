@@ -113,18 +113,20 @@ def verify(
     jobs: int,
     remake: Callable[[], None],
     begun: Callable[[Pair, int], None] = lambda pair, number: None,
+    odd: Callable[[Pair, int], None] = lambda pair, number: None,
 ) -> Iterator[Outcome]:
     """Runs each scenario so many times, `jobs` guests at a time, one kernel after another.
 
     `remake` throws the snapshots away: between rounds of runs, which all scenarios share, for a
-    boot takes as long as tens of runs. `begun` hears of each run.
+    boot takes as long as tens of runs. `begun` hears of each run, `odd` at once of those that are
+    not as the others.
     """
     for kernel in {one.id: one for _, one in pairs}.values():
         tallies = [_Tally(*pair) for pair in pairs if pair[1].id == kernel.id]
         for number, round_ in enumerate(rounds(runs)):
             if number:
                 remake()
-            _go(runner, tallies, round_, jobs, begun)
+            _go(runner, tallies, round_, jobs, begun, odd)
         yield from (tally.outcome(runs) for tally in tallies)
 
 
@@ -140,6 +142,7 @@ def _go(
     numbers: range,
     jobs: int,
     begun: Callable[[Pair, int], None],
+    odd: Callable[[Pair, int], None],
 ) -> None:
     def run(task: tuple[_Tally, int]) -> tuple[_Tally, int, Run]:
         tally, number = task
@@ -150,7 +153,10 @@ def _go(
 
     tasks = ((tally, number) for tally in tallies for number in numbers if not tally.over)
     for tally, number, made in each(run, tasks, jobs, said, runner.stop):
+        alike = tally.identical
         tally.add(number, made)
+        if tally.identical == alike and not tally.skipped:
+            odd((tally.expanded, tally.kernel), number)
 
 
 def given(directory: Path) -> dict[str, bytes]:

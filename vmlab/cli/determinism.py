@@ -46,21 +46,24 @@ def _followed(
     runner: "Runner", pairs: "Sequence[Pair]", runs: int, jobs: int
 ) -> "Iterator[Outcome]":
     """Verifies all, and says all the while where it stands."""
-    from rich.console import Console
-    from rich.text import Text
-
     from vmlab import determinism
+    from vmlab.cli.progress import Progress
 
     every, count = len(pairs) * runs, 0
-    with Console(stderr=True, highlight=False).status("") as status:
+    with Progress() as progress:
 
         def begun(pair: "Pair", number: int) -> None:
             nonlocal count
             count += 1
             where = f"{pair[1].id}: {pair[0].name}: run {number} of {runs}"
-            status.update(Text(f"{where} ({count} of {every})"))
+            progress.update(f"{where} ({count} of {every})")
 
-        yield from determinism.verify(runner, pairs, runs, jobs, runner.backend.forget, begun)
+        def odd(pair: "Pair", number: int) -> None:
+            where = f"{pair[1].id}: {pair[0].name}"
+            progress.console.print(f"{where}: run {number} is not as the others", markup=False)
+
+        remake = runner.backend.forget
+        yield from determinism.verify(runner, pairs, runs, jobs, remake, begun, odd)
 
 
 def line(outcome: "Outcome") -> str:

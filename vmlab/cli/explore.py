@@ -57,22 +57,21 @@ def explore(
 
 def _follow(runner: "Runner", wanted: "Sequence[Task]", jobs: int, found: "list[Found]") -> None:
     """Says each outcome when it is first seen, and all the while where it stands."""
-    from rich.console import Console
-
     from vmlab import explore as exploring
+    from vmlab.cli.progress import Progress
     from vmlab.history.recorder import kept
     from vmlab.report import outcomes, table
 
-    console = Console(stderr=True, highlight=False)
     kinds = set()
-    with console.status("starting") as status, kept(runner, "explore", common.say) as keep:
+    with Progress() as progress, kept(runner, "explore", common.say) as keep:
+        console = progress.console
         for one in exploring.explore(runner, wanted, jobs, lambda task: None):
             found.append(one)
             keep.add(one.run)
             if one.kind not in kinds:
                 kinds.add(one.kind)
                 console.print(f"seed {one.seed}: ", table.line(one.run), sep="", soft_wrap=True)
-            status.update(outcomes.progress(found, len(wanted)))
+            progress.update(outcomes.progress(found, len(wanted)))
 
 
 def _end(found: "Sequence[Found]", json: Path | None, outside: "Container[str]") -> None:
