@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import stand_in
-from test_tokens import made
+from test_tokens import INPUTS, made
 from typer.testing import CliRunner
 
 from vmlab import lab, replay
@@ -242,6 +242,22 @@ def test_an_archive_that_cannot_be_written_leaves_what_was_there(tmp_path, archi
         export(prepared, run, "7.2", Path("."))
     assert archived.read_bytes() == kept
     assert [path.name for path in tmp_path.glob("*run.tgz*")] == ["run.tgz"]
+
+
+def test_what_cannot_be_exported_is_told_before_it_is_run(tmp_path, monkeypatch):
+    ran = []
+    prepared = SimpleNamespace(
+        peer=None, inputs=INPUTS, job=SimpleNamespace(runs_in=SimpleNamespace(program="none")),
+        expanded=SimpleNamespace(name="two"),
+    )  # fmt: skip
+    found = (made(), None, prepared, None)
+    monkeypatch.setattr("vmlab.cli.replay._prepared", lambda what, file: found)
+    monkeypatch.setattr(replay, "again", lambda *_: ran.append(1))
+    assert "there is no directory nowhere" in vmlab("replay", "x", "--export", "nowhere/a.tgz")[1]
+    prepared.peer = "the other guest"
+    status, said = vmlab("replay", "x", "--export", str(tmp_path / "a.tgz"))
+    assert (status, "two is of two guests" in said) == (3, True), said
+    assert ran == []
 
 
 @pytest.mark.parametrize("wrong", ["combination", "inputs"])

@@ -105,14 +105,21 @@ class Imported:
         )
 
 
+def check(prepared: Prepared, file: Path) -> None:
+    """Raises LabError for a run that no archive can hold, or a place where none can be written."""
+    if prepared.peer:
+        raise LabError(
+            f"writing {file}: {prepared.expanded.name} is of two guests, and an archive holds one; "
+            "give its token, or the project"
+        )
+    if not file.parent.is_dir():
+        raise LabError(f"writing {file}: there is no directory {file.parent}")
+
+
 def export(prepared: Prepared, run: Run, version: str, file: Path) -> None:
     """Writes a run that was just run into an archive. Raises LabError where that fails."""
     job, expanded = prepared.job, prepared.expanded
-    if prepared.peer:
-        raise LabError(
-            f"writing {file}: {expanded.name} is of two guests, and an archive holds one; give "
-            "its token, or the project"
-        )
+    check(prepared, file)
     meta = Meta(
         token=str(run.token), arch=job.kernel.arch.name, qemu=version,
         modules=expanded.modules, workloads=[*expanded.scenario.workloads],

@@ -59,6 +59,8 @@ def replay(
         if export:
             raise UsageError("--export is of a run that is not stopped: give it without --gdb")
         sys.exit(debug(token, runner, prepared, at, gdb_command or []))
+    if export:
+        archive.check(prepared, export)  # before anything is run
     done = replaying.again(token, runner, prepared)
     _tell(done)
     if not done.same:
