@@ -1,11 +1,14 @@
 """What a guest begins from is of one snapshot, whatever another process does to it meanwhile."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from vmlab import interactive
 from vmlab.arch import ARCHES
 from vmlab.guest import begin, confine, qemu
 from vmlab.guest.snapshot import Snapshot
@@ -76,3 +79,24 @@ def test_qemu_is_given_no_ram_of_another_snapshot(tmp_path, looked_at, monkeypat
     monkeypatch.setattr(confine, "SEALED", confine.Sealed())  # as in another process
     with pytest.raises(begin.GoneError), confine.handed(boot):
         pass
+
+
+@pytest.mark.parametrize(("gone", "begun"), [(0, 1), (1, 2), (2, 2)])
+def test_a_session_is_begun_once_more_where_its_snapshot_has_gone(
+    tmp_path, monkeypatch, gone, begun
+):
+    made = []
+
+    @contextlib.contextmanager
+    def session(boot, files):
+        made.append(boot.memory.made)
+        if len(made) <= gone:
+            raise begin.GoneError("taken away")
+        yield boot
+
+    monkeypatch.setattr(interactive, "session", session)
+    memory = SimpleNamespace(memory=lambda boot: qemu.Memory(tmp_path, tmp_path, len(made)))
+    boot = qemu.Boot(qemu.Machine(ARCHES["i386"]), tmp_path, tmp_path, qemu.RunDirectory(tmp_path))
+    with contextlib.suppress(begin.GoneError), interactive._begun(boot, {}, memory) as inner:
+        assert inner.memory.made == gone < 2
+    assert made == list(range(begun))

@@ -10,7 +10,7 @@ from vmlab import crash, health
 from vmlab.artifacts import Artifacts
 from vmlab.catalog import Kernel
 from vmlab.errors import VmlabError
-from vmlab.guest import program, qemu
+from vmlab.guest import begin, program, qemu
 from vmlab.guest.console import Console
 from vmlab.guest.results import Health, StepResult
 from vmlab.guest.session import GuestLost, Session, session
@@ -159,8 +159,24 @@ def boot(
         image, vmlinuz = artifacts.image(kernel.arch), artifacts.catalog.image(kernel)
         emulator = chosen(machine, artifacts.catalog)
         cold = qemu.Boot(machine, vmlinuz, image, run, emulator=emulator)
-        begun = replace(cold, memory=snapshots.memory(cold)) if snapshots else cold
-        with session(begun, files) as inner:
+        with _begun(cold, files, snapshots) as inner:
             guest = Guest(kernel, inner)
             yield guest
             guest.check()
+
+
+@contextlib.contextmanager
+def _begun(
+    cold: qemu.Boot, files: dict[str, bytes], snapshots: Snapshots | None
+) -> Iterator[Session]:
+    """A session; begun once more where another process has just taken its snapshot away."""
+
+    def boot() -> qemu.Boot:
+        return replace(cold, memory=snapshots.memory(cold)) if snapshots else cold
+
+    with contextlib.ExitStack() as stack:
+        try:
+            inner = stack.enter_context(session(boot(), files))
+        except begin.GoneError:
+            inner = stack.enter_context(session(boot(), files))
+        yield inner
