@@ -1,6 +1,8 @@
 """The Debian image, made from a small root that stands for mmdebstrap's."""
 
 import io
+import re
+import shutil
 import sys
 import tarfile
 from pathlib import Path
@@ -10,7 +12,7 @@ from test_userland import names
 
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
-from vmlab.build import debootstrap
+from vmlab.build import debootstrap, process
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.errors import LabError
@@ -108,7 +110,7 @@ def test_the_command_names_all_that_is_wanted_once():
 def test_a_root_is_made_once_and_an_image_for_each_agent(root, tmp_path, monkeypatch):
     made = []
 
-    def make(command, archive):
+    def make(command, archive, what, heard):
         made.append(command)
         if any("other" in word for word in command):
             tar(archive, files={"x": b"x", "./var/lib/dpkg/status": STATUS.encode()})
@@ -133,13 +135,134 @@ def test_a_root_is_made_once_and_an_image_for_each_agent(root, tmp_path, monkeyp
     assert (next(cache.root.glob("debian/*/packages"))).read_text().startswith("kmod ")
 
 
+def a_lab(folder: Path, monkeypatch, make) -> tuple[Artifacts, list[str]]:
+    """Artifacts with a stand-in for mmdebstrap, and what they say."""
+    monkeypatch.setattr(debootstrap, "make", make)
+    said: list[str] = []
+    cache = Cache(folder / "cache")
+    artifacts = Artifacts(cache, Catalog.open(cache, said.append))
+    agent = folder / "agent"
+    agent.write_bytes(b"agent")
+    monkeypatch.setattr(Artifacts, "agent", lambda self, arch: agent)
+    return artifacts, said
+
+
+@pytest.mark.parametrize("damage", ["changed", "shorter", "no body", "no sum", "nothing"])
+def test_a_damaged_root_is_made_anew_and_that_is_said(root, tmp_path, monkeypatch, damage):
+    made = []
+
+    def make(command, archive, what, heard):
+        made.append(what)
+        archive.write_bytes(root.read_bytes())
+
+    artifacts, said = a_lab(tmp_path, monkeypatch, make)
+    whole = artifacts.debian(ARCHES["i386"], Userland()).read_bytes()
+    (kept,) = (artifacts.cache.root / "debian").glob("[!.]*")
+    if damage == "changed":
+        (kept / "body").write_bytes(b"x" + (kept / "body").read_bytes()[1:])
+    elif damage == "shorter":
+        (kept / "body").write_bytes((kept / "body").read_bytes()[:-512])
+    elif damage != "nothing":
+        (kept / damage.removeprefix("no ")).unlink()
+    shutil.rmtree(artifacts.cache.root / "images")
+    assert artifacts.debian(ARCHES["i386"], Userland()).read_bytes() == whole
+    again = damage != "nothing"
+    assert (len(made), any("is made anew" in one for one in said)) == (1 + again, again)
+
+
+def test_a_root_that_cannot_be_made_is_tried_once_a_command(tmp_path, monkeypatch):
+    tried = []
+
+    def make(command, archive, what, heard):
+        tried.append(what)
+        raise LabError(f"{what}: no network")
+
+    artifacts, said = a_lab(tmp_path, monkeypatch, make)
+    for _ in range(3):
+        with pytest.raises(LabError, match=r"\(bookworm, i386\) with x, y: no network"):
+            artifacts.debian(ARCHES["i386"], Userland(("x", "y")))
+    with pytest.raises(LabError, match=r"\(bookworm, amd64\): no network"):
+        artifacts.debian(ARCHES["x86_64"], Userland())
+    assert len(tried) == 2
+    assert not [*(artifacts.cache.root / "debian").glob("[!.]*")]
+    assert "making a Debian root (bookworm, amd64) (once; it is kept)" in said
+
+
+def test_the_host_s_own_names_are_not_in_an_image(root, tmp_path):
+    changed = tmp_path / "changed.tar"
+    tar(changed, files={"etc/hostname": b"host", "etc/resolv.conf": b"a", "etc/passwd": b"x"})
+    whole = b"".join(debian.body(RECIPE, changed)) + debian.end(RECIPE, b"agent", udev=False)
+    assert b"host\0" not in whole and "etc/resolv.conf" not in names(whole)
+    assert b"vmlab\n" in whole and {"etc/passwd", "etc/hostname", "etc/hosts"} <= set(names(whole))
+
+
 def test_without_mmdebstrap_it_is_said_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LabError, match="mmdebstrap was not found; as root: apt-get install"):
-        debootstrap.make(["mmdebstrap"], tmp_path / "root.tar")
+    with pytest.raises(LabError, match="a root: mmdebstrap was not found; as root: apt-get inst"):
+        debootstrap.make(["mmdebstrap"], tmp_path / "root.tar", "a root")
 
 
-def test_what_mmdebstrap_says_is_told(tmp_path):
-    program = "import sys; sys.exit('E: Unable to locate package frob')"
-    with pytest.raises(LabError, match="mmdebstrap said: E: Unable to locate package frob; "):
-        debootstrap.make([sys.executable, "-c", program], tmp_path / "root.tar")
+def says(*lines: str, status: int = 25) -> list[str]:
+    text = "".join(f"{line}\n" for line in lines)
+    return [
+        sys.executable,
+        "-c",
+        f"import sys; sys.stdout.write('tar'); sys.stderr.write({text!r}); sys.exit({status})",
+    ]
+
+
+ENDS = ("E: setup failed: E: apt-get --yes install x failed", "E: mmdebstrap failed to run")
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind", "wanted"),
+    [
+        (
+            ["E: Unable to locate package frob", "E: Package 'awk' has no installation candidate"],
+            debootstrap.NoPackage,
+            "a root: the archive has no packages awk, frob to install; look for the right name",
+        ),
+        (
+            ["Err:1 http://x y InRelease", "E: Failed to fetch http://x/y  Connection refused"],
+            LabError,
+            "said: Err:1 http://x y InRelease E: Failed to fetch http://x/y  Connection refused; "
+            "is the mirror reachable?",
+        ),
+        (
+            ["The following packages have unmet dependencies:", " a : Depends: b", "E: broken"],
+            LabError,
+            "said: a : Depends: b E: broken; take away the packages that",
+        ),
+        (["E: x (No space left on device)"], LabError, "device); free some space there"),
+        (["Setting up x ...", "dpkg: error processing package x"], LabError, "leave it out"),
+        ([], LabError, "mmdebstrap said: I: x E: setup failed: "),
+    ],
+    ids=["names", "network", "dependencies", "space", "installation", "nothing told"],
+)
+def test_what_went_wrong_is_said_in_apt_s_words(tmp_path, lines, kind, wanted):
+    with pytest.raises(kind, match=re.escape(wanted)) as caught:
+        debootstrap.make(says("I: x", *lines, *ENDS), tmp_path / "root.tar", "a root")
+    assert ("apt-get" in str(caught.value).replace("apt-cache", "")) == (not lines)
+
+
+def test_what_mmdebstrap_is_at_is_heard_and_its_root_goes(tmp_path):
+    heard: list[str] = []
+    lines = ["I: extracting archives...", "I: running --setup-hook: /x", "Get:1 x", "I: done"]
+    debootstrap.make(says(*lines, status=0), tmp_path / "root.tar", "a root", heard.append)
+    assert heard == ["extracting archives", "done"]
+    assert [path.name for path in tmp_path.iterdir()] == ["root.tar"]
+
+
+def test_mmdebstrap_is_told_to_end_where_the_lab_is(tmp_path):
+    script = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit('E: told to'))\n"
+        "print('I: waiting', file=sys.stderr, flush=True)\n"
+        "time.sleep(60)"
+    )
+    with pytest.raises(LabError, match="told to"):
+        debootstrap.make(
+            [sys.executable, "-c", script], tmp_path / "root.tar", "a root",
+            lambda _: process.end(),
+        )  # fmt: skip
+    assert not sandbox._RUNNING

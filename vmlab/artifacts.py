@@ -2,6 +2,8 @@
 
 import shlex
 import shutil
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +16,18 @@ from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import Cache, content_key
 from vmlab.catalog import Catalog, Kernel, apt
 from vmlab.catalog.progress import telling
+from vmlab.errors import LabError
 from vmlab.images import Userland, tiny
 
 if TYPE_CHECKING:
     from vmlab.images.debian import Recipe
 
 _EVERY = 10.0  # seconds between two words on a build that takes long
-_BLOCK = 1 << 20
 _AGENT = Path(__file__).parent / "guest" / "agent"
+
+
+class _Damaged(Exception):
+    """A Debian root in the cache is not what it was; the message says how."""
 
 
 class Artifacts:
@@ -35,7 +41,9 @@ class Artifacts:
         self._builder = Builder(sandboxed, (cache.root,))  # of what a project brings
         self._toolchains: dict[str, musl.Toolchain] = {}
         self._compilers: dict[str, str] = {}
-        self._refused: dict[str, Exception] = {}  # whole builds that failed, by their names
+        # Whole builds and Debian roots that failed, by their names.
+        self._refused: dict[str, Exception] = {}
+        self._making: dict[str, threading.Lock] = {}  # of each Debian root
 
     def image(self, arch: Arch) -> Path:
         """The tiny image of an architecture: an initramfs."""
@@ -54,45 +62,79 @@ class Artifacts:
         return self.cache.get("images", f"tiny-{arch.name}-{name}", make) / "initramfs"
 
     def debian(self, arch: Arch, wanted: Userland) -> Path:
-        """An image of Debian's packages: as the archive had them when its root was made."""
+        """An image of Debian's packages: as the archive had them when its root was made.
+
+        Raises NoPackage where it has none of a name. A root that is damaged is made anew.
+        """
         from vmlab.images import debian
 
         recipe = debian.read_recipe(debian.default_recipe())
-        root = self._root(arch, recipe, wanted.packages)
         last = debian.end(recipe, self.agent(arch).read_bytes(), wanted.udev)
+        for _ in range(2):
+            root = self._root(arch, recipe, wanted.packages)
+            try:
+                return self._image_of(root, arch, last)
+            except _Damaged as error:
+                self.catalog.say(f"{root} is made anew: {error}")
+                self.cache.remove("debian", root.name)
+        raise LabError(f"making a Debian image: {root} is damaged as soon as it is made")
 
+    def _image_of(self, root: Path, arch: Arch, last: bytes) -> Path:
         def make(directory: Path) -> None:
             image = directory / "initramfs"
-            with image.open("wb") as out:
-                with (root / "body").open("rb") as body:
-                    shutil.copyfileobj(body, out, _BLOCK)
+            _copy(root / "body", image)
+            if bootable.content(image) != total:
+                raise _Damaged("what it holds is not what was put there")
+            with image.open("ab") as out:
                 out.write(last)
             bootable.note(image)
 
-        name = content_key(bootable.NOTED, (root / "sum").read_text(), last)
-        return self.cache.get("images", f"debian-{arch.name}-{name}", make) / "initramfs"
+        try:
+            total = (root / "sum").read_text()
+            name = content_key(bootable.NOTED, total, last)
+            return self.cache.get("images", f"debian-{arch.name}-{name}", make) / "initramfs"
+        except FileNotFoundError as error:
+            raise _Damaged(f"{error.filename} is gone") from error
 
     def _root(self, arch: Arch, recipe: "Recipe", packages: Sequence[str]) -> Path:
-        """A directory with a root's `body`, its `sum`, and the `packages` that it was made of."""
+        """A directory with a root's `body`, its `sum`, and the `packages` that it was made of.
+
+        What could not be made is not tried again.
+        """
         from vmlab.build import debootstrap
         from vmlab.images import debian
 
+        more = f" with {', '.join(packages)}" if packages else ""
+        what = f"making a Debian root ({recipe.suite}, {arch.debian}){more}"
+        began, at = time.monotonic(), ["beginning"]
+
+        def now() -> str:
+            return f"a Debian root for {arch.name}, {time.monotonic() - began:.0f} s: {at[-1]}"
+
         def make(directory: Path) -> None:
-            say, what = self.catalog.say, f"making a Debian root for {arch.name}"
-            more = f" with {', '.join(packages)}" if packages else ""
-            say(f"{what}{more} (once; it is kept)")
+            say = self.catalog.say
+            say(f"{what} (once; it is kept)")
             archive, body = directory / "root.tar", directory / "body"
             source, options = apt.source_line(recipe.suite), apt.root_options()
-            with telling(lambda: f"{what}: {_mib(archive)} MiB so far", say, _EVERY):
-                debootstrap.make(debian.command(recipe, arch, packages, source, options), archive)
+            command = debian.command(recipe, arch, packages, source, options)
+            with telling(now, say, _EVERY):
+                debootstrap.make(command, archive, what, at.append)
+                at.append("packing it")
                 with body.open("wb") as out:
                     out.writelines(debian.body(recipe, archive))
             (directory / "packages").write_text(debian.installed(archive))
             (directory / "sum").write_text(bootable.content(body))
             archive.unlink()
 
-        key = content_key(recipe.text, *sorted(packages))
-        return self.cache.get("debian", f"{arch.name}-{key}", make)
+        key = f"{arch.name}-{content_key(recipe.text, *sorted(packages))}"
+        with self._making.setdefault(key, threading.Lock()):
+            if key in self._refused:
+                raise self._refused[key]
+            try:
+                return self.cache.get("debian", key, make)
+            except (debootstrap.NoPackage, LabError) as error:
+                self._refused[key] = error
+                raise
 
     def agent(self, arch: Arch) -> Path:
         """The guest's first process."""
@@ -225,5 +267,6 @@ def _named(path: Path) -> tuple[str, bytes]:
     return path.name, path.read_bytes()
 
 
-def _mib(path: Path) -> int:
-    return path.stat().st_size >> 20 if path.exists() else 0
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as read, target.open("wb") as written:
+        shutil.copyfileobj(read, written, 1 << 20)

@@ -8,12 +8,16 @@ from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, PairBackend
 from vmlab.cache import content_key
 from vmlab.catalog import Kernel
+from vmlab.errors import LabError
 from vmlab.guest import devices, program, qemu
 from vmlab.images import Userland
 from vmlab.perturb import perturbation
 from vmlab.scenario import Expanded
 from vmlab.scenario.facts import number_of
 from vmlab.scenario.model import Scenario
+
+MOST_MIB = 4096
+"""The memory that a guest has at most."""
 
 
 def image(artifacts: Artifacts, scenario: Scenario, arch: Arch) -> Path:
@@ -41,12 +45,21 @@ def machine(
 
 
 def memory_mib(scenario: Scenario, image: Path | None) -> int:
-    """The guest's memory: a Debian image, which is held in it, has what it needs."""
+    """The guest's memory: a Debian image, which is held in it, has what it needs.
+
+    Raises LabError where that is more than a guest can have.
+    """
     if scenario.image == "tiny" or "memory" in scenario.model_fields_set or image is None:
         return scenario.memory
     from vmlab.images import debian
 
-    return debian.memory_mib(image.stat().st_size)
+    wanted = debian.memory_mib(image.stat().st_size)
+    if wanted > MOST_MIB:
+        raise LabError(
+            f"{image} would need {wanted} MiB of memory, and a guest has {MOST_MIB} at most; list "
+            "fewer `packages:`, or say `memory:`"
+        )
+    return wanted
 
 
 def option(machine: qemu.Machine) -> str:
@@ -74,7 +87,7 @@ def too_old(kernel: Kernel, scenario: Scenario) -> str | None:
         (scenario.image == "debian", (3, 2), "Debian's C library refuses older kernels"),
         (bool(scenario.firmware), (3, 7), "older kernels ask a program for firmware"),
     ):
-        if wish and number < since:
+        if wish and () < number < since:
             return f"{kernel.release} is before Linux {'.'.join(map(str, since))}: {why}"
     return None
 

@@ -16,6 +16,7 @@ from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, Job
 from vmlab.build import process
+from vmlab.build.debootstrap import NoPackage
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.musl import CompileError
 from vmlab.cache import content_key
@@ -191,6 +192,8 @@ class Runner:
             judgement = Judgement(Verdict.SKIPPED, str(error))
         except (ModuleBuildError, CompileError) as error:
             judgement = Judgement(Verdict.FAILED, "build", seen=str(error))
+        except NoPackage as error:
+            judgement = Judgement(Verdict.FAILED, str(error))
         except LabError as error:
             judgement = Judgement(Verdict.BROKEN, str(error))
         except OSError as error:

@@ -106,7 +106,8 @@ def debian_tree(artifacts: Artifacts, arch: Arch) -> Path:
     def make(directory: Path) -> None:
         archive = directory / "root.tar"
         source, options = apt.source_line(recipe.suite), apt.root_options()
-        debootstrap.make(debian.command(recipe, arch, (), source, options), archive)
+        command = debian.command(recipe, arch, (), source, options)
+        debootstrap.make(command, archive, f"making virtme-ng's Debian root for {arch.name}")
         with tarfile.open(archive) as tar:
             for member in tar:
                 if not member.isdev():

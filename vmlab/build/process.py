@@ -6,7 +6,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +36,7 @@ kill -TERM 0
 wait
 exit $said
 """
-_RUNNING: set[int] = set()
+_RUNNING: dict[int, int] = {}  # the sessions of what runs, and how each is told to end
 
 
 @dataclass(frozen=True)
@@ -64,26 +64,35 @@ def run(
     with subprocess.Popen(
         ["sh", "-c", guard, "sh", *words], stdin=pipe, stdout=pipe, stderr=pipe, env=env,
         start_new_session=True, pass_fds=held,
-    ) as started:  # fmt: skip
-        _RUNNING.add(started.pid)
-        try:
-            watch = _Watch(started.pid, limit_s, words)
-            out, err = _read(started, watch)
-        finally:
-            _kill(started.pid)  # and what it left in the background
-            _RUNNING.discard(started.pid)
+    ) as started, ending(started.pid):  # fmt: skip
+        watch = _Watch(started.pid, limit_s, words)
+        out, err = _read(started, watch)
+        _kill(started.pid)  # and what it left in the background
     return Done(started.returncode, out, err, watch.why)
+
+
+@contextlib.contextmanager
+def ending(session: int, how: int = signal.SIGKILL) -> Iterator[None]:
+    """While the body waits for a session of its own, `end` ends it too."""
+    _RUNNING[session] = how
+    try:
+        yield
+    except BaseException:
+        _kill(session, how)
+        raise
+    finally:
+        _RUNNING.pop(session, None)
 
 
 def end() -> None:
     """Ends the builds that other threads run now: Ctrl-C does not reach their sessions."""
-    for pid in list(_RUNNING):
-        _kill(pid)
+    for session, how in list(_RUNNING.items()):
+        _kill(session, how)
 
 
-def _kill(pid: int) -> None:
+def _kill(session: int, how: int = signal.SIGKILL) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+        os.killpg(session, how)
 
 
 def _read(started: "subprocess.Popen[bytes]", watch: "_Watch") -> tuple[str, str]:

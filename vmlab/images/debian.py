@@ -27,6 +27,7 @@ STEP_MIB = 64
 _HOOKS = "/usr/share/mmdebstrap/hooks"
 _STATUS = "var/lib/dpkg/status"
 _FIELD = re.compile(r"^(Package|Version): (.+)$", re.MULTILINE)
+_FILE_MODE = stat.S_IFREG | 0o644
 _SCRIPT_MODE = stat.S_IFREG | 0o755
 
 
@@ -41,6 +42,7 @@ class Recipe:
     leave_out: tuple[str, ...]  # paths and patterns; a directory goes with all that is in it
     directories: tuple[str, ...]
     devices: tuple[tuple[str, int, int], ...]
+    files: tuple[tuple[str, str], ...]  # in the place of a package's own
     udev: str
 
 
@@ -61,6 +63,7 @@ def read_recipe(path: Path) -> Recipe:
         tuple(content["leave_out"]),
         tuple(content["directories"]),
         tuple((name, major, minor) for name, major, minor in content["devices"]),
+        tuple(content["files"].items()),
         content["udev"],
     )
 
@@ -73,7 +76,7 @@ def command(
     `source` is a line of apt's sources; `options` are lines of apt's configuration.
     """
     return [
-        "mmdebstrap", "--quiet", f"--variant={recipe.variant}", "--format=tar",
+        "mmdebstrap", f"--variant={recipe.variant}", "--format=tar",
         f"--architectures={arch.debian}", "--skip=check/qemu",  # the host runs both
         f"--include={','.join(sorted({*recipe.packages, *packages}))}",
         *(f"--aptopt={line}" for line in ('APT::Install-Recommends "false"', *options)),
@@ -115,6 +118,7 @@ def end(recipe: Recipe, agent: bytes, udev: bool) -> bytes:
         [
             *(cpio.directory(path) for path in recipe.directories),
             *(cpio.char_device(path, major, minor) for path, major, minor in recipe.devices),
+            *(cpio.Member(path, _FILE_MODE, text.encode()) for path, text in recipe.files),
             *start,
             cpio.executable("init", agent),
         ]
