@@ -1,5 +1,7 @@
 """`vmlab ci`: the files are what GitHub and GitLab take, and their commands do what they say."""
 
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from workflows import Machine, github, gitlab
 from vmlab.cache import Cache
 from vmlab.ci import keys
 from vmlab.ci.workflow import requirement
-from vmlab.cli import app
+from vmlab.cli import app, ci
 from vmlab.packages import needed
 
 ROOT = Path(__file__).parent.parent
@@ -133,6 +135,19 @@ def test_the_names_of_what_is_kept_change_with_what_it_is_made_from(project, mon
     assert newer["kernels"] == usual["kernels"] and newer["snapshots"] != usual["snapshots"]
 
 
+def test_the_snapshots_name_changes_with_the_debian_packages_that_guests_have(project):
+    def scenario(name: str, text: str) -> str:
+        (project / "scenarios" / f"{name}.yaml").write_text(text)
+        return named()["snapshots"]
+
+    usual = named()["snapshots"]
+    one = scenario("one", "name: one\nimage: debian\npackages: [b, a]\n")
+    assert one not in (usual, scenario("two", "name: two\nimage: debian\n"))
+    (project / "scenarios" / "two.yaml").unlink()
+    assert scenario("one", "image: debian\nname: one\npackages: [a, b]\n") == one
+    assert scenario("one", "image: debian: {") == scenario("one", "packages: [a]") == usual
+
+
 @pytest.mark.parametrize(
     ("direct_url", "wanted"),
     [
@@ -146,7 +161,34 @@ def test_the_names_of_what_is_kept_change_with_what_it_is_made_from(project, mon
     ],
 )
 def test_ci_installs_what_is_installed_here_if_it_can_reach_that(direct_url, wanted):
-    assert requirement("1.2", direct_url) == wanted
+    assert requirement("1.2", direct_url)[0] == wanted
+
+
+def test_ci_installs_the_commit_of_a_clone_that_others_reach(tmp_path):
+    """`origin` by https; a clone without, or by another way, is told to be out of reach."""
+    local = json.dumps({"url": f"file://{tmp_path}/a%20clone", "dir_info": {"editable": True}})
+    clone = tmp_path / "a clone"
+    git = ["git", "-C", str(clone), "-c", "user.name=x", "-c", "user.email=x@x"]
+    subprocess.run(["git", "init", "-q", str(clone)], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    assert requirement("1.2", local, ci._pushed) == ("vmlab==1.2", clone)
+    subprocess.run([*git, "remote", "add", "origin", "/srv/vmlab"], check=True)
+    assert requirement("1.2", local, ci._pushed) == ("vmlab==1.2", clone)
+    subprocess.run([*git, "remote", "set-url", "origin", "https://a/b.git"], check=True)
+    found, unreached = requirement("1.2", local, ci._pushed)
+    assert re.fullmatch(r"vmlab @ git\+https://a/b\.git@[0-9a-f]{40}", found) and unreached is None
+
+
+def test_that_ci_does_not_reach_what_is_installed_is_said(project, tmp_path, monkeypatch):
+    monkeypatch.setattr(ci, "_installed", lambda: ("vmlab==0.1.0", Path("/home/me/vmlab")))
+    said: list[str] = []
+    monkeypatch.setattr(ci.common, "say", said.append)
+    ci.ci("github", output=tmp_path / "a.yml")
+    assert said and said[0].startswith(
+        "this vmlab was installed from /home/me/vmlab, which CI does"
+    )
+    ci.ci("github", install="vmlab==0.1.0", output=tmp_path / "b.yml")
+    assert len(said) == 1
 
 
 def test_the_example_s_workflow_is_what_the_command_writes(project):

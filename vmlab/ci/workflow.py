@@ -3,6 +3,7 @@
 import json
 import shlex
 import string
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,11 +82,26 @@ def _paths(service: Service, kept: str) -> str:
     return "\n".join(service.path.format(f"{CACHE}/{kind}") for kind in KINDS[kept])
 
 
-def requirement(version: str, direct_url: str | None) -> str:
+def requirement(
+    version: str,
+    direct_url: str | None,
+    pushed: Callable[[Path], tuple[str, str] | None] = lambda folder: None,
+) -> tuple[str, Path | None]:
     """What pip is to install so that CI has this vmlab: from where it was installed, if others
-    reach that (`direct_url` is the text of direct_url.json), else by its version."""
+    reach that (`direct_url` is the text of direct_url.json), else by its version.
+
+    `pushed` gives the address and the commit of a clone on this machine. Also gives the directory
+    that nobody else reaches, where that is all that is known.
+    """
     told = json.loads(direct_url) if direct_url else {}
     url = told.get("url", "")
     if git := told.get("vcs_info", {}).get("commit_id"):
-        return f"vmlab @ git+{url}@{git}"
-    return f"vmlab @ {url}" if url.startswith(("https:", "http:")) else f"vmlab=={version}"
+        return f"vmlab @ git+{url}@{git}", None
+    if url.startswith(("https:", "http:")):
+        return f"vmlab @ {url}", None
+    if not url.startswith("file:"):
+        return f"vmlab=={version}", None
+    folder = Path(urllib.parse.unquote(urllib.parse.urlsplit(url).path))
+    if found := pushed(folder):
+        return f"vmlab @ git+{found[0]}@{found[1]}", None
+    return f"vmlab=={version}", folder

@@ -42,8 +42,9 @@ def key(
     from vmlab.cli import common
     from vmlab.cli.ci import keys
 
-    wanted = kernel or common.here().settings.kernels
-    for name, value in keys(common.catalog(), wanted).items():
+    project = common.here()
+    wanted = kernel or project.settings.kernels
+    for name, value in keys(project, common.catalog(), wanted).items():
         typer.echo(f"{name}={value}")
 
 

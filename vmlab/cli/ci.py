@@ -11,6 +11,7 @@ from vmlab.errors import LabError, UsageError
 if TYPE_CHECKING:
     from vmlab.catalog import Catalog
     from vmlab.ci.workflow import Service
+    from vmlab.project import Project
 
 STDOUT = Path("-")
 
@@ -36,21 +37,27 @@ def ci(
         raise UsageError(f"unknown service {service!r}; there are {', '.join(SERVICES)}")
     project, catalog = common.project(), common.catalog()
     root = repository(project.root)
+    source, unreached = (install, None) if install else _installed()
     wanted = kernel or project.settings.kernels
     wish = Wish(
-        wanted, shards, install or _installed(), _packages(),
-        project.root.relative_to(root).as_posix(), keys(catalog, wanted),
+        wanted, shards, source, _packages(),
+        project.root.relative_to(root).as_posix(), keys(project, catalog, wanted),
     )  # fmt: skip
     content = text(SERVICES[service], wish)
     if output == STDOUT:
         typer.echo(content, nl=False)
         return
     _write(output or root / SERVICES[service].place, content, SERVICES[service])
-    typer.echo(f"pip installs {wish.install} there; --install says another place")
+    typer.echo(f"pip installs {source} there; --install says another place")
+    if unreached:
+        common.say(
+            f"this vmlab was installed from {unreached}, which CI does not reach: where no package "
+            f"index has {source}, say --install git+https://... or a wheel's address"
+        )
 
 
-def keys(catalog: "Catalog", expression: str) -> dict[str, str]:
-    """The names of what CI keeps, for the kernels of an expression."""
+def keys(project: "Project", catalog: "Catalog", expression: str) -> dict[str, str]:
+    """The names of what CI keeps, for a project and the kernels of an expression."""
     from vmlab.arch import ARCHES
     from vmlab.ci import keys
     from vmlab.guest.emulator import host
@@ -60,7 +67,9 @@ def keys(catalog: "Catalog", expression: str) -> dict[str, str]:
     qemu = " ".join(qemu_version(host(arch).program) for arch in ARCHES.values())
     return {
         "kernels": keys.kernels(catalog, chosen),
-        "snapshots": keys.snapshots(catalog, chosen, qemu),
+        "snapshots": keys.snapshots(
+            catalog, chosen, qemu, keys.debian_roots(project.scenario_files())
+        ),
     }
 
 
@@ -81,13 +90,31 @@ def _write(path: Path, content: str, service: "Service") -> None:
     typer.echo(f"wrote {path}")
 
 
-def _installed() -> str:
+def _installed() -> tuple[str, Path | None]:
     from importlib.metadata import distribution
 
     from vmlab.ci.workflow import requirement
 
     here = distribution("vmlab")
-    return requirement(here.version, here.read_text("direct_url.json"))
+    return requirement(here.version, here.read_text("direct_url.json"), _pushed)
+
+
+def _pushed(folder: Path) -> tuple[str, str] | None:
+    """Where a clone was cloned from, and its commit, if that is to be reached by https."""
+    address = _git(folder, "remote", "get-url", "origin")
+    commit = _git(folder, "rev-parse", "--verify", "HEAD")
+    return (address, commit) if address.startswith("https://") and commit else None
+
+
+def _git(folder: Path, *words: str) -> str:
+    import subprocess
+
+    command = ["git", "-C", str(folder), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip()
 
 
 def _packages() -> list[str]:

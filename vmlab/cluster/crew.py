@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vmlab.cluster import without_dask
 from vmlab.cluster.order import Refused
 from vmlab.errors import LabError, UsageError
 
@@ -153,7 +154,5 @@ def _dask() -> tuple[Any, Any, Any]:
 
         from vmlab.cluster.plugin import Guests
     except ImportError as error:
-        raise UsageError(
-            f"a cluster needs Dask ({error}): install it with `pip install 'vmlab[cluster]'`"
-        ) from error
+        raise without_dask("a cluster", error) from error
     return Client, dask.config, Guests

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable
 
+from vmlab.cluster import without_dask
 from vmlab.cluster.crew import ANSWER_S
 from vmlab.errors import LabError, UsageError
 
@@ -20,9 +21,7 @@ def serve(address: str, name: str, threads: int, say: Callable[[str], None]) -> 
     try:
         from distributed import Worker
     except ImportError as error:
-        raise UsageError(
-            f"a worker needs Dask ({error}): install it with `pip install 'vmlab[cluster]'`"
-        ) from error
+        raise without_dask("a worker", error) from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
     async def work() -> None:
