@@ -265,4 +265,4 @@ def test_mmdebstrap_is_told_to_end_where_the_lab_is(tmp_path):
             [sys.executable, "-c", script], tmp_path / "root.tar", "a root",
             lambda _: process.end(),
         )  # fmt: skip
-    assert not sandbox._RUNNING
+    assert not process._RUNNING

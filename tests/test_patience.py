@@ -19,6 +19,10 @@ class Host:
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
         monkeypatch.setattr(patience, "used_s", lambda pid: (self.used, self.state))
 
+    def again(self) -> "Host":
+        self.now = self.used = 0.0
+        return self
+
     def passes(self, wall: float, used: float) -> None:
         self.now += wall
         self.used += used
@@ -52,6 +56,17 @@ def test_the_host_s_load_is_not_held_against_a_guest(host, share, when, how):
     assert over[0] == how
     assert ("run fewer guests at once" in over[1]) == (how == "lost")
     assert launch.Ended(*over).starved == (how == "lost")
+
+
+def test_a_paced_guest_may_sleep_but_not_for_ever(host):
+    """It is idle between what it does; the host, which is busy, has taken most of its time."""
+    one = Patience(1, 10, paced=True)
+    while host.now < 49:
+        assert one.over() is None
+        host.passes(3, 0)
+        host.passes(1, 0.2)
+    assert ends(host.again(), Patience(1, 10, paced=True), 0.0)[0] == 20
+    assert ends(host.again(), Patience(1, 10, paced=True), 1.0)[0] == 10
 
 
 def test_a_guest_that_was_busy_and_falls_idle_is_over_soon(host):

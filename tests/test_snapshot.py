@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import struct
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -225,6 +226,21 @@ def warmed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("vmlab.guest.snapshot.warm", warm)
     return Warmed(Cache(tmp_path), Warmed.said.append)
+
+
+def test_nobody_waits_for_a_paced_guest_while_its_snapshot_is_made(tmp_path, monkeypatch):
+    """Else it would sleep on the host's clock, and a busy host's patience would end with it."""
+    started = []
+
+    def start(boot):
+        started.append(boot)
+        raise SnapshotError("enough")
+
+    monkeypatch.setattr("vmlab.guest.launch.start", start)
+    machine = qemu.Machine(ARCHES["i386"], devices=("e1000",), role="a")
+    with pytest.raises(SnapshotError, match="enough"):
+        warm(replace(boot(machine, tmp_path), paced=True), tmp_path)
+    assert "sleep=off" in " ".join(qemu.argv(started[0]))
 
 
 def test_only_the_snapshot_that_a_guest_had_is_thrown_away(warmed, tmp_path):

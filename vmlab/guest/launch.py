@@ -99,7 +99,7 @@ def run(
     with ended(process), _disks_taken_back(boot):
         monitor = Monitor(process) if keeper else None
         last = bootable.last_words(boot.kernel)
-        found = supervise(process, boot.run, timeout_s, stopped, flood, monitor, last)
+        found = supervise(process, boot.run, timeout_s, stopped, flood, monitor, last, boot.paced)
         if keeper and monitor and _to_be_kept(found, monitor):
             return replace(found, kept=keeper.keep(monitor, process.pid, boot))
         return found
@@ -246,13 +246,15 @@ def supervise(
     flood: int | None = None,
     monitor: Monitor | None = None,
     last: bytes = b"",
+    paced: bool = False,
 ) -> Ended:
     """Waits for the process' end, its time, its flood or a stop, whichever comes first.
 
     With a monitor, the end of a guest that QEMU holds is an end too. A kernel that has said its
-    `last` words only waits, at the host's cost, for the reset that it is told to make.
+    `last` words only waits, at the host's cost, for the reset that it is told to make. One that is
+    `paced` sleeps on the host's clock.
     """
-    patience = Patience(process.pid, timeout_s)
+    patience = Patience(process.pid, timeout_s, paced)
     limit = flood or CONSOLE_LIMIT
     waits = False
     while not _ends(process, _LOOK_S, monitor):

@@ -21,11 +21,16 @@ End = tuple[Literal["timeout", "lost"], str]
 
 
 class Patience:
-    """For one process and so many seconds."""
+    """For one process and so many seconds.
 
-    def __init__(self, pid: int, limit_s: float) -> None:
+    A guest that is `paced` by the host's clock does nothing while it sleeps or waits for another
+    one: that it is idle for as long as it was given once more is what tells that it hangs.
+    """
+
+    def __init__(self, pid: int, limit_s: float, paced: bool = False) -> None:
         self._pid = pid
         self._limit_s = limit_s
+        self._idle_s = limit_s if paced else min(_IDLE_S, limit_s)
         self._began = time.monotonic()
         self._looked: tuple[float, float] | None = None  # the time, and the CPU time then
 
@@ -50,7 +55,7 @@ class Patience:
         if self._looked is None:
             self._looked = (now, used)
         since, before = self._looked
-        if now - since < min(_IDLE_S, self._limit_s):
+        if now - since < self._idle_s:
             return False
         self._looked = (now, used)
         return used - before < _IDLE_SHARE * (now - since)

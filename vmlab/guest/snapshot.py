@@ -209,7 +209,9 @@ def _boot(
     run.clear()
     snapshot.ram.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
-        frozen = replace(boot, run=run, control=Path(control), memory=qemu.Memory(snapshot.ram))
+        frozen = replace(  # nobody waits for it: its idle time passes at once
+            boot, run=run, control=Path(control), memory=qemu.Memory(snapshot.ram), paced=False
+        )
         with snapshot.state.open("wb") as state:
             process = launch.start(frozen)
             with launch.ended(process):
