@@ -5,11 +5,24 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from told_runs import CONSOLE, CRASH, EACH, PLACE, crashed, record, report, step, told
+from told_runs import (
+    CONSOLE,
+    CRASH,
+    EACH,
+    PLACE,
+    crashed,
+    record,
+    report,
+    step,
+    told,
+    write,
+)
 
 from vmlab.report import console
 from vmlab.report.axis import axis
+from vmlab.report.junit import xml
 from vmlab.report.page import html
+from vmlab.report.told import of_directory
 
 
 def pieces(one, text=CONSOLE):
@@ -144,3 +157,27 @@ def test_a_run_of_an_older_format_is_shown_without_its_steps(tmp_path):
            if key not in ("version", "steps", "crash", "file", "environment")}  # fmt: skip
     text = html(report(tmp_path, old))
     assert "nothing is known of them" in text and "no match" in text
+
+
+def test_two_guests_have_consoles_axes_and_commands_of_their_own(tmp_path):
+    """What one printed is not marked in the other's, and the crash is where it came."""
+    taken = [
+        step(1, "insmod", "ring", on="a", ended_s=1.2, console=[0, 9], matches=[]),
+        step(2, "write", "x", "crashed", on="b", began_s=2.0, ended_s=2.5, console=[30, 60]),
+    ]
+    one = crashed(steps=taken, guest="b", reason="guest b: NULL")
+    folder = write(tmp_path, one, console=b"[    1.000000] guest a is well\n[    1.300000] on\n")
+    (folder / "000" / "b").mkdir()
+    (folder / "000" / "b" / "console").write_bytes(CONSOLE)
+    (folder / "000" / "b" / "argv").write_text("qemu-of-b\n")
+    found = of_directory(folder)
+    page = html(found)
+    consoles = re.findall(r'<pre class="console".*?</pre>', page, re.DOTALL)
+    assert ["guest a is well" in one for one in consoles] == [True, False]
+    assert ['<mark class="crashed">' in one for one in consoles] == [False, True]
+    assert ["c1" in one for one in consoles] == [True, False]
+    assert page.count('class="axis"') == 2 and page.count("▲<tspan") == 1
+    assert "<b>guest b</b>: crashed at 2.500 s" in page
+    texts = " ".join(Page(page).texts)
+    assert "command of guest a qemu-system-i386" in texts and "command of guest b qemu-" in texts
+    assert "NULL pointer dereference" in xml(found) and "guest a is well" not in xml(found)

@@ -144,7 +144,25 @@ CRASH = Crash("panic", "asked to", "asked to", 1, 1)
     ],
 )
 def test_what_went_wrong_itself_comes_before_what_waited_for_it(tmp_path, first, second, reason):
-    assert pair.judged(told(tmp_path, first, second)).reason == reason
+    guests = told(tmp_path, first, second)
+    assert pair.judged(guests).reason == reason
+    assert "ab"[pair.decided(guests)] == (reason.removeprefix("guest ")[:1] or "a")
+
+
+def test_two_guests_as_one_run_are_told_by_the_one_that_decided(tmp_path):
+    """Its end and its memory images are the run's, for they are what is looked at."""
+    gone = Ended("reset", "it panicked")
+    way, crashed = expanded(tmp_path), failed(2, "panic", Verdict.CRASHED, crash=CRASH)
+
+    def one(guest, job, ended):
+        return pair.told(guest, ended, crashed if ended is gone else PASSED, NOTHING, b"")
+
+    backend = Backend(a=Ended("off"), b=gone)
+    made = pair.both(backend, way, jobs(tmp_path), lambda: False, one)
+    assert (made.role, made.ended, made.judgement.crash) == ("b", gone, CRASH)
+    assert [step["on"] for step in made.steps] == ["a", "b", "a"]
+    backend = Backend(a=Ended("off"), b=Ended("off"))
+    assert pair.both(backend, way, jobs(tmp_path), lambda: False, one).role == "a"
 
 
 def test_each_step_is_told_as_its_own_guest_has_it(tmp_path):

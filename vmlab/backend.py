@@ -70,11 +70,15 @@ def _paced(boot: qemu.Boot, memory: qemu.Memory | None) -> qemu.Memory | None:
     """A snapshot for a guest whose idle time passes as the host's does: with a state of its own."""
     if not (boot.paced and memory and memory.state):
         return memory
-    state = boot.run.path / "state"
+    state = _own_state(boot)
     with begin.state(memory) as file:
         state.write_bytes(file.read())
     handover.pace(state)
     return replace(memory, state=state)
+
+
+def _own_state(boot: qemu.Boot) -> Path:
+    return boot.run.path / "state"
 
 
 class QemuBackend:
@@ -129,4 +133,6 @@ class QemuBackend:
             boot.run.clear()
             began = replace(boot, memory=snapshots.memory(boot, stopped))
             ended = launch.run(began, job.timeout_s, stopped, job.flood, keeper)
+        if boot.paced:
+            _own_state(boot).unlink(missing_ok=True)
         return replace(ended, restored=began.memory is not None)

@@ -32,6 +32,7 @@ class Told:
     judgement: Judgement
     found: Results
     steps: Sequence[story.Step]
+    role: qemu.Role = ""  # of two guests, whose this is
 
 
 def told(
@@ -82,7 +83,8 @@ def both(
     ends = boot(backend, jobs, stopped)
     ways = [expanded.of_guest(role) for role in ROLES]
     made = [one(*each) for each in zip(ways, jobs, ends, strict=True)]
-    return replace(made[0], judgement=judged(made), steps=steps(made))
+    number = decided(made)
+    return replace(made[number], judgement=judged(made), steps=steps(made), role=ROLES[number])
 
 
 class _Watch:
@@ -117,17 +119,22 @@ def _wires() -> Iterator[list[qemu.Wire]]:
         yield [qemu.Wire(network[n].fileno(), port[n].fileno()) for n in range(2)]
 
 
-def judged(guests: Sequence[Told]) -> Judgement:
-    """One verdict of two: what went wrong itself before what only waited for that."""
+def decided(guests: Sequence[Told]) -> int:
+    """Which one tells: what went wrong itself before what only waited for that."""
     wrong = [
         (_secondary(guest), guest.judgement.step or len(guest.steps) + 1, number)
         for number, guest in enumerate(guests)
         if guest.judgement.verdict is not Verdict.PASSED
     ]
-    if not wrong:
-        return guests[0].judgement
-    number = min(wrong)[2]
+    return min(wrong)[2] if wrong else 0
+
+
+def judged(guests: Sequence[Told]) -> Judgement:
+    """One verdict of two."""
+    number = decided(guests)
     found = guests[number].judgement
+    if found.verdict is Verdict.PASSED:
+        return found
     return replace(found, reason=f"guest {ROLES[number]}: {found.reason}")
 
 
@@ -142,12 +149,8 @@ def _secondary(guest: Told) -> int:
 
 
 def steps(guests: Sequence[Told]) -> list[story.Step]:
-    """Each step as its own guest has it; places are of that guest's console."""
-    made = []
-    for number, first in enumerate(guests[0].steps):
-        owner = 0 if guests[0].expanded.steps[number].verb != "await" else 1
-        step = first if owner == 0 else guests[1].steps[number]
-        # The run's console is the first guest's: places of another would be wrong in it.
-        elsewhere: dict[str, object] = {"console": None, "matches": []} if owner else {}
-        made.append({**step, **elsewhere, "on": ROLES[owner]})
-    return made
+    """Each step as its own guest has it, which `on` names; places are of that guest's console."""
+    owners = [int(step.verb == "await") for step in guests[0].expanded.steps]
+    return [
+        {**guests[owner].steps[number], "on": ROLES[owner]} for number, owner in enumerate(owners)
+    ]

@@ -61,6 +61,7 @@ class Run:
     environment: Mapping[str, object] = field(default_factory=dict)
     left: "Left | None" = None  # none where the guest came to its end
     held: Held | None = None  # what it is taken for, where the project knows of its failure
+    guest: qemu.Role = ""  # of two, whose console the judgement is about
 
     @property
     def verdict(self) -> Verdict:
@@ -88,6 +89,7 @@ class Run:
             "environment": dict(self.environment), "steps": [dict(step) for step in self.steps],
             **(self.left.record() if self.left else {}),
             **({"known": self.held.record()} if self.held else {}),
+            **({"guest": self.guest} if self.guest else {}),
         }  # fmt: skip
 
 
@@ -170,11 +172,7 @@ class Runner:
         return self._stop.is_set()
 
     def run(
-        self,
-        expanded: Expanded,
-        kernel: Kernel,
-        again: int | None = None,
-        seed: int | None = None,
+        self, expanded: Expanded, kernel: Kernel, again: int | None = None, seed: int | None = None
     ) -> Run:
         """Runs and judges; what the lab itself cannot do is a verdict too (broken).
 
@@ -246,20 +244,20 @@ class Runner:
         job, expanded = prepared.job, prepared.expanded.on(prepared.job.kernel.release)
         told = self._judged(job, expanded, prepared.peer)
         ended, judgement, found = told.ended, told.judgement, told.found
+        its = prepared.peer if prepared.peer and told.role == pair.PEER else job
         guest_s = found.steps[-1].uptime if found.steps else 0.0
         made = _token(prepared, self.backend.name, ended, judgement.verdict) if ended else None
         return self._told(
             Run(
                 expanded.name, job.kernel.id, job.kernel.arch.name, self.backend.name, judgement,
                 time.monotonic() - began, guest_s, str(job.run.path), made, prepared.inputs,
-                self._file(expanded),
-                told.steps,
+                self._file(expanded), told.steps,
                 story.environment(
                     job.machine, job.runs_in.program, bool(ended and ended.restored),
                     self.backend.name,
                 )
                 | ({"worker": ended.worker} if ended and ended.worker else {}),
-                self.left(job, ended.kept) if ended and ended.kept else None,
+                self.left(its, ended.kept) if ended and ended.kept else None, guest=told.role,
             )
         )  # fmt: skip
 

@@ -90,7 +90,7 @@ def _texts(what: str, lines: list[str], others: list[str]) -> Iterator[Differenc
 
 
 def _matched(run: Told, step: Step) -> list[str]:
-    console = run.content("console") if step.matches else b""
+    console = dict(run.guests()).get(step.on, run).content("console") if step.matches else b""
     return [console[begin:end].decode(errors="replace").strip() for begin, end in step.matches]
 
 

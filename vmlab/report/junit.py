@@ -77,7 +77,7 @@ def _case(suite: ET.Element, run: Told, again: int) -> None:
     message = clean.line(run.known.text if run.known else run.headline)
     made = ET.SubElement(case, element, message=message, type=str(run.verdict))
     made.text = _text(details(run))
-    if not run.fine and (console := run.content("console")):
+    if not run.fine and (console := run.telling().content("console")):
         out = ET.SubElement(case, "system-out")
         out.text = _text(tail(console.decode(errors="replace"), _CONSOLE_LINES))
 

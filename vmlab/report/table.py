@@ -69,7 +69,7 @@ def failure(run: Run) -> Text:
         _lines(text, "stack", "\n".join(frames.stack(judged.crash)))
     _lines(text, "wanted", judged.wanted)
     _lines(text, "seen", judged.seen)
-    _lines(text, "files", near(run.dir))
+    _lines(text, "files", near(run.dir) + ("/b" if run.guest == "b" else ""))
     if run.left:
         _lines(text, "memory", _memory(run.left))
         _lines(text, "look", "\n".join(run.left.commands) or run.left.why_no_commands)

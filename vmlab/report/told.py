@@ -25,6 +25,8 @@ WORST_FIRST = (
 )  # fmt: skip
 _STAMP = re.compile(r"\d{8}-\d{6}")
 VERDICT = "verdict.json"
+PEER = "b"
+"""The second one of two guests, and where its files are in the run's directory."""
 _RUN_HAS = (VERDICT, "console", "argv")  # one that was stopped has no verdict
 
 
@@ -67,6 +69,7 @@ class Step(Model):
     matches: list[tuple[int, int]] = []
     output: str = ""
     tests: list[Subtest] = []
+    on: str = ""  # which one of two guests did it; places are of its console
 
     @property
     def label(self) -> str:
@@ -180,6 +183,7 @@ class Told(Model):
     steps: list[Step] = []
     crash: Crash | None = None
     known: Known | None = None
+    guest: str = ""  # of two, whose console reason and crash are about
     place: Path | None = Field(default=None, exclude=True)  # where its files are
 
     @property
@@ -200,6 +204,25 @@ class Told(Model):
         """Why it did not pass, in one line: of a crashed run, what people file it under."""
         crashed = self.verdict is Verdict.CRASHED and self.crash
         return (crashed and crashed.title) or self.reason.partition("\n")[0]
+
+    def guests(self) -> "list[tuple[str, Told]]":
+        """Each of its guests by name, with its own steps, crash and files; one has no name."""
+        names = sorted({step.on for step in self.steps} | {self.guest} - {""}) or [""]
+        if len(names) == 1:
+            return [("", self)]
+        return [(name, self._of(name)) for name in names]
+
+    def _of(self, guest: str) -> "Told":
+        own = {
+            "steps": [step for step in self.steps if step.on == guest],
+            "crash": self.crash if guest == self.guest else None,
+            "place": self.place / guest if self.place and guest == PEER else self.place,
+        }
+        return self.model_copy(update=own)
+
+    def telling(self) -> "Told":
+        """Of two guests, the one that reason and crash are about."""
+        return dict(self.guests()).get(self.guest, self)
 
     def content(self, name: str) -> bytes:
         """A file of the run directory; nothing where it is none, or leads elsewhere."""

@@ -32,16 +32,29 @@ SHORT_STACK = 8  # frames that are shown of a crash before the whole stack is as
 
 
 @dataclass(frozen=True)
+class Guest:
+    """What the page makes of a guest's files. A run with one guest does not name it."""
+
+    name: str
+    pieces: Sequence[Piece]
+    axis: Axis | None
+    command: str  # that started QEMU
+    bytes: int  # of its console
+
+
+@dataclass(frozen=True)
 class Shown:
     """One run with what the page makes of its files."""
 
     number: int
     run: Told
-    pieces: Sequence[Piece]
-    axis: Axis | None
-    command: str  # that started QEMU
-    bytes: int  # of its console
+    guests: Sequence[Guest]
     steps: Mapping[int, Step]  # by number
+
+    @property
+    def printed(self) -> bool:
+        """Whether there is a console to be shown."""
+        return any(guest.pieces for guest in self.guests)
 
 
 def html(report: Report) -> str:
@@ -79,12 +92,14 @@ def _cleaned(value: object) -> object:
 
 
 def _shown(number: int, run: Told) -> Shown:
+    steps = {step.number: step for step in run.steps}
+    return Shown(number, run, [_guest(*one) for one in run.guests()], steps)
+
+
+def _guest(name: str, run: Told) -> Guest:
     console = run.content("console")
     command = run.content("argv").decode(errors="replace").strip()
-    steps = {step.number: step for step in run.steps}
-    return Shown(
-        number, run, pieces(run, console), axis(run, console), command, len(console), steps
-    )
+    return Guest(name, pieces(run, console), axis(run, console), command, len(console))
 
 
 def _kernels(report: Report) -> list[str]:
