@@ -244,6 +244,7 @@ class Runner:
         job, expanded = prepared.job, prepared.expanded.on(prepared.job.kernel.release)
         told = self._judged(job, expanded, prepared.peer)
         ended, judgement, found = told.ended, told.judgement, told.found
+        restored = bool(ended and ended.restored)
         its = prepared.peer if prepared.peer and told.role == pair.PEER else job
         guest_s = found.steps[-1].uptime if found.steps else 0.0
         made = _token(prepared, self.backend.name, ended, judgement.verdict) if ended else None
@@ -252,10 +253,7 @@ class Runner:
                 expanded.name, job.kernel.id, job.kernel.arch.name, self.backend.name, judgement,
                 time.monotonic() - began, guest_s, str(job.run.path), made, prepared.inputs,
                 self._file(expanded), told.steps,
-                story.environment(
-                    job.machine, job.runs_in.program, bool(ended and ended.restored),
-                    self.backend.name,
-                )
+                story.environment(job.machine, job.runs_in.program, restored, self.backend.name)
                 | ({"worker": ended.worker} if ended and ended.worker else {}),
                 self.left(its, ended.kept) if ended and ended.kept else None, guest=told.role,
             )
@@ -286,9 +284,8 @@ class Runner:
         for skip in expanded.scenario.skip_if:
             if kernel in self.catalog.select(skip.kernel):
                 return skip.reason
-        if reason := machines.beyond(self.backend, expanded.scenario):
-            return reason
-        if reason := machines.too_old(kernel, expanded.scenario):
+        beyond = machines.beyond(self.backend, expanded.scenario)
+        if reason := beyond or machines.too_old(kernel, expanded.scenario):
             return reason
         if expanded.scenario.config:
             return self._lacks(self.catalog.obtain(kernel), expanded.scenario.config)
