@@ -308,7 +308,7 @@ def test_what_is_in_the_way_of_lines_is_said_once_of_each_kernel(module):
     one = crash(Frame("fail", 1, 9, "boom"))
     for at, kernel in enumerate(("one", "one", "two")):
         found = {"boom": module.parent / f"run-{at}"}
-        named.named(one, SimpleNamespace(id=kernel), found)
+        named.named(one, SimpleNamespace(id=kernel, added=None), found)
     assert [text.count("source lines of boom") for text in said] == [1, 1]
 
 
