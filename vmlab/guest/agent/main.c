@@ -46,6 +46,7 @@ static const struct {
 } devices[] = {
 	{ "/dev/null", 1, 3 },	 { "/dev/zero", 1, 5 }, { "/dev/full", 1, 7 }, { "/dev/random", 1, 8 },
 	{ "/dev/urandom", 1, 9 }, { "/dev/kmsg", 1, 11 }, { "/dev/tty", 5, 0 },
+	{ "/dev/ptmx", 5, 2 },
 };
 
 /* An old kernel may lack one of these; the step that needs it will say so. */
