@@ -168,6 +168,13 @@ CHECKERS = (
         r"BUG: (?P<what>spinlock|rwlock)[- ](?P<which>[\w -]{1,40}?)(?: on CPU|,|$)",
         "BUG: {what} {which} in {function}",
     ),
+    # include/linux/spinlock.h, up to 2.6.13: the file that asked comes first
+    rule(
+        "lockdep",
+        r"(?:[\w.+-]{0,60}/){0,20}(?P<place>[\w.+-]{1,60}):\d{1,6}: spin_\w{4,11}(?:\(.{1,300}\))? "
+        r"(?P<which>already locked|not locked|owned|on uninitialized spinlock)",
+        "BUG: spinlock {which} at {place}",
+    ),
     rule(
         "lockdep",
         r"BUG: using (?P<what>[\w]{1,60}\(\)) in preemptible (?:\[[0-9a-f]*\] )?code:"
