@@ -3,14 +3,17 @@
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from vmlab.arch import ARCHES
 from vmlab.build import kbuild, makefile, whole
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.sandbox import HERE
+from vmlab.cli import app
 
 # Stands for kbuild: a module's file is its source with what the build was given.
 KERNEL = """\
@@ -328,3 +331,26 @@ def test_kbuild_files_say_what_modules_are_made_of(tmp_path):
     assert {name: one.option for name, one in made.items()} == {
         "duck": None, "egg": None, "swan": "CONFIG_PCI", "own": None,
     }  # fmt: skip
+
+
+def test_of_a_whole_each_module_s_fate_is_told(tmp_path, tree, monkeypatch):
+    """`vmlab build`: one that cannot be built, and one that a kernel cannot have, hide no other."""
+    (tmp_path / "vmlab.yaml").write_text("modules: .\nbuild: kbuild\nnames: [duck, egg, hen]\n")
+    (tmp_path / "scenarios").mkdir()
+
+    def modules(kernel: Any, folder: whole.Folder, wanted: list[str]) -> dict[str, Path]:
+        if "egg" in wanted:
+            raise ModuleBuildError("6.1", "make", "egg.c:1: error: broken")
+        if "hen" in wanted:
+            raise whole.NotForKernel("6.1: no hen")
+        return {"duck": Path("duck.ko")}
+
+    catalog = SimpleNamespace(select=lambda words: [tree], obtain=lambda one: one)
+    made = SimpleNamespace(catalog=catalog, modules=modules, tree=lambda kernel: tree)
+    monkeypatch.setattr("vmlab.cli.common.artifacts", lambda sandboxed: made)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["build"])
+    assert done.exit_code == 1
+    for said in ("egg.c:1: error: broken", f"{tree.id}: skipped: 6.1: no hen",
+                 f"{tree.id}: duck: duck.ko", f"{tree.id}: again by hand: make -C"):  # fmt: skip
+        assert said in done.output

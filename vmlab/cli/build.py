@@ -1,6 +1,7 @@
 """`vmlab build`: the project's modules for kernels."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,26 +27,31 @@ def build(
     for name in wanted:
         if name not in names:
             raise UsageError(unknown("module", name, names))
+    apart = project.settings.build == "apart"
+    groups = [wanted] if apart else [[name] for name in wanted]  # of a whole each has its own fate
     failed = False
     for one in artifacts.catalog.select(kernel or project.settings.kernels):
-        try:
-            real = artifacts.catalog.obtain(one)
-            built = artifacts.modules(real, project.folder, wanted)
-        except Unavailable as error:
-            typer.echo(f"{one.id}: skipped: {error}")
-            continue
-        except ModuleBuildError as error:
-            typer.echo(f"{one.id}: failed\n{error}", err=True)
-            failed = True
-            continue
+        built: dict[str, Path] = {}
+        told: set[str] = set()
+        for group in groups:
+            try:
+                built |= artifacts.modules(artifacts.catalog.obtain(one), project.folder, group)
+            except (Unavailable, ModuleBuildError) as error:
+                bad = isinstance(error, ModuleBuildError)
+                failed = failed or bad
+                if str(error) not in told:
+                    told.add(str(error))
+                    said = f"failed\n{error}" if bad else f"skipped: {error}"
+                    typer.echo(f"{one.id}: {said}", err=bad)
         for name, path in built.items():
-            typer.echo(f"{real.id}: {name}: {path}")
-        if project.settings.build == "dkms":
+            typer.echo(f"{one.id}: {name}: {path}")
+        if not built or project.settings.build == "dkms":
             continue
-        tree = artifacts.tree(real)
-        if project.settings.build == "kbuild":
-            words = whole.by_hand(tree, project.folder)
-        else:
-            words = kbuild.by_hand(tree, project.modules, wanted)
-        typer.echo(f"{real.id}: again by hand: {words}")
+        tree = artifacts.tree(artifacts.catalog.obtain(one))
+        by_hand = (
+            kbuild.by_hand(tree, project.modules, wanted)
+            if apart
+            else whole.by_hand(tree, project.folder)
+        )
+        typer.echo(f"{tree.id}: again by hand: {by_hand}")
     sys.exit(1 if failed else 0)
