@@ -10,6 +10,12 @@ from vmlab.build.shell.files import Files
 from vmlab.build.shell.lookers import LOOKERS
 from vmlab.build.shell.patterns import compiled
 
+_BUILDERS = ("make", "gcc", "cc", "ld", "sh", "bash")
+_SETS = {
+    "[:upper:]": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "[:lower:]": "abcdefghijklmnopqrstuvwxyz",
+    "[:digit:]": "0123456789", "[:space:]": " \t\n\r\v\f", "[:blank:]": " \t",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Given:
@@ -167,14 +173,29 @@ def _ends(given: Given) -> Done:
 
 
 def _tr(given: Given) -> Done:
-    on, rest = given.options("d")
-    if not rest or any(set(word) & set("[-\\") and len(word) > 1 for word in rest):
+    on, rest = given.options("ds")
+    if not rest or len(rest) > 2 - ("d" in on):
         raise Refused(f"runs tr {' '.join(given.words)}, which is not known here")
-    old, new = rest[0], (rest[1:] or [""])[0]
+    old, new = _set(rest[0]), _set((rest[1:] or [""])[0])
     if "d" in on:
         return 0, "".join(one for one in given.input if one not in old)
-    table = dict(zip(old, new.ljust(len(old), new[-1:] or " "), strict=False))
-    return 0, "".join(table.get(one, one) for one in given.input)
+    table = dict(zip(old, new.ljust(len(old), new[-1:] or " "), strict=False)) if new else {}
+    made = "".join(table.get(one, one) for one in given.input)
+    if "s" in on:
+        made = re.sub(rf"([{re.escape(new or old)}])\1+", r"\1", made)
+    return 0, made
+
+
+def _set(text: str) -> str:
+    """The characters that a word of tr's means: ranges, classes, `\\n`."""
+    for name, characters in _SETS.items():
+        text = text.replace(name, characters)
+    text = text.replace("\\n", "\n").replace("\\t", "\t").replace("\\\\", "\\")
+    return re.sub(
+        r"([A-Za-z0-9])-([A-Za-z0-9])",
+        lambda found: "".join(map(chr, range(ord(found[1]), ord(found[2]) + 1))),
+        text,
+    )
 
 
 def _uname(given: Given) -> Done:
@@ -193,6 +214,19 @@ def _path(given: Given) -> Done:
     return 0, name.removesuffix(ending) + "\n"
 
 
+def _command(given: Given) -> Done:
+    if not given.words or given.words[0] not in ("-v", "-V"):
+        raise Refused("runs command without -v, which is not known here")
+    return _which(given)
+
+
+def _which(given: Given) -> Done:
+    """What this reader knows itself, and what builds: no other program is there."""
+    words = [one for one in given.words if not one.startswith("-")]
+    found = [one for one in words if one in COMMANDS or one in _BUILDERS]
+    return int(found != words or not words), "".join(f"/usr/bin/{one}\n" for one in found)
+
+
 def _test(given: Given) -> Done:
     words = list(given.words)
     if given.name != "test":
@@ -209,5 +243,5 @@ COMMANDS: Mapping[str, Callable[[Given], Done]] = {
     "false": lambda given: (1, ""),
     "echo": _echo, "printf": _printf, "grep": _grep, "egrep": _grep, "sed": _sed, "sort": _sort,
     "cut": _cut, "cat": _cat, "head": _ends, "tail": _ends, "tr": _tr, "uname": _uname,
-    "basename": _path, "dirname": _path, **LOOKERS,
+    "which": _which, "command": _command, "basename": _path, "dirname": _path, **LOOKERS,
 }  # fmt: skip
