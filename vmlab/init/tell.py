@@ -44,7 +44,8 @@ def _of(module: Module) -> Iterator[str]:
 
 
 def _next(found: Understood) -> Iterator[str]:
-    yield "next: `vmlab run`; then a scenario that uses the module: a copy of load.yaml with"
+    name = "load.yaml" if found.together else "load-each.yaml"
+    yield f"next: `vmlab run`; then a scenario that uses the module: a copy of {name} with"
     yield "`run:` and `read:` steps for what it makes, and `console:` for what it prints"
 
 

@@ -84,7 +84,7 @@ def _settings(found: Understood, folder: str) -> str:
 
 def _load(modules: list[Module]) -> str:
     names = [one.name for one in modules]
-    what = names[0] if len(names) == 1 else f"all {len(names)} modules"
+    what = names[0] if len(names) == 1 else f"{len(names)} modules"
     go = [one.name for one in modules if not one.sources.stays]
     up = "".join(f"  - modprobe: {one.name}\n{_or_skip([one])}" for one in modules)
     down = "".join(f"  - rmmod: {name}\n" for name in reversed(go))
