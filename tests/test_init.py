@@ -119,6 +119,10 @@ def test_modules_that_need_no_other_are_loaded_alone_where_one_may_hide_the_rest
     write(found)
     assert [len(expand(one)) for one in loaded(folder)[1]] == [runs]
     assert len(found.apart) == (runs if runs > 1 else 0)
+    names = " ".join(one.name for one in found.modules)
+    conf = f"PACKAGE_NAME=p\nPACKAGE_VERSION=1\nBUILT_MODULE_NAME=({names})\n"
+    package = look(put(folder, {"dkms.conf": conf}))
+    assert len(package.apart) == (2 if count == 2 else 0)
 
 
 def test_what_only_some_kernels_have_gets_a_run_for_each(tmp_path):

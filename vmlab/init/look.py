@@ -51,12 +51,14 @@ class Understood:
     def apart(self) -> list[Module]:
         """Those with a run each: what became of one says nothing of another then.
 
-        These only some kernels have, or they may lack a device, or they are very many.
+        These only some kernels have, or they may lack a device, or they are very many and no
+        package.
         """
         alone = [
             one for one in self.modules if one.always and not (one.linked or one.sources.stays)
         ]
-        parted = [one for one in alone if len(alone) > MANY or one.sources.may_lack_a_device]
+        many = len(alone) > MANY and self.way != "dkms"
+        parted = [one for one in alone if many or one.sources.may_lack_a_device]
         return [
             one
             for one in self.modules
