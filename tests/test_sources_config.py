@@ -45,11 +45,22 @@ def test_an_unknown_fragment_is_refused_with_those_that_there_are():
         configure.fragment("kasam", (6, 1))
 
 
-@pytest.mark.parametrize(("number", "there"), [((6, 0, 9), False), ((6, 1), True), ((7,), True)])
-def test_an_option_of_a_fragment_is_asked_of_kernels_that_have_it(number, there):
-    wanted = configure.options(configure.fragment("kunit", number))
-    assert ("KUNIT_DEFAULT_ENABLED" in wanted) is there
-    assert wanted["KUNIT"] == "m"
+@pytest.mark.parametrize(
+    ("name", "number", "options"),
+    [
+        ("kunit", (6, 0, 9), {"KUNIT": "m", "KUNIT_DEFAULT_ENABLED": None}),
+        ("kunit", (6, 1), {"KUNIT": "m", "KUNIT_DEFAULT_ENABLED": "y"}),
+        ("kunit", (7,), {"KUNIT_DEFAULT_ENABLED": "y"}),
+        ("ubsan", (4, 19, 3), {"UBSAN": "y", "UBSAN_MISC": None, "UBSAN_SANITIZE_ALL": "y"}),
+        ("ubsan", (5, 10, 223), {"UBSAN_MISC": "y", "UBSAN_SHIFT": None}),
+        ("ubsan", (6, 1), {"UBSAN_MISC": None, "UBSAN_SHIFT": "y", "UBSAN_SANITIZE_ALL": "y"}),
+        ("ubsan", (6, 8, 12), {"UBSAN_SANITIZE_ALL": "y"}),
+        ("ubsan", (6, 9), {"UBSAN_SHIFT": "y", "UBSAN_SANITIZE_ALL": None}),
+    ],
+)
+def test_an_option_of_a_fragment_is_asked_of_kernels_that_have_it(name, number, options):
+    wanted = configure.options(configure.fragment(name, number))
+    assert {option: wanted.get(option) for option in options} == options
 
 
 @pytest.mark.parametrize(

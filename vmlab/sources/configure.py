@@ -15,7 +15,7 @@ from vmlab.sources.make import Make
 
 FRAGMENTS = Path(__file__).parent / "fragments"
 _LINE = re.compile(r"^(?:CONFIG_(\w+)=(.*)|# CONFIG_(\w+) is not set)$", re.MULTILINE)
-_FROM = re.compile(r"# from (\d+)\.(\d+) on: ")
+_RANGE = re.compile(r"# (?:(\d+)\.(\d+))?-(?:(\d+)\.(\d+))?: ")
 _SHOWN = 20
 
 
@@ -56,15 +56,25 @@ def fragment(name: str, number: tuple[int, ...]) -> str:
 
 
 def _fitting(text: str, number: tuple[int, ...]) -> str:
-    """What follows a comment `# from 6.1 on: ...`, up to the next one, is for such kernels."""
+    """What follows a comment `# 5.7-5.10: why`, up to the next comment, is for such kernels.
+
+    Either end may be left out.
+    """
     kept, fits = [], True
     for line in text.splitlines(keepends=True):
         if line.startswith("# ") and not line.startswith("# CONFIG_"):
-            found = _FROM.match(line)
-            fits = found is None or number >= (int(found[1]), int(found[2]))
+            found = _RANGE.match(line)
+            fits = found is None or _within(found, number)
         if fits:
             kept.append(line)
     return "".join(kept)
+
+
+def _within(found: re.Match[str], number: tuple[int, ...]) -> bool:
+    first, last = (
+        tuple(map(int, one)) if one[0] else () for one in (found.group(1, 2), found.group(3, 4))
+    )
+    return first <= number and (not last or number[:2] <= last)
 
 
 def shipped_fragments() -> list[str]:
