@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import Arch
@@ -18,24 +17,8 @@ _LOAD_FLAGS = 0x236
 _FOR_64_BITS = 1  # XLF_KERNEL_64; not known of files older than 3.8
 
 
-@dataclass(frozen=True)
-class Reset:
-    """How kernels from a release on are told to reset at a panic, and what they make of it."""
-
-    since: tuple[int, ...]
-    word: str
-    why: str
-
-
 _NEW = (99,)
-RESETS = (
-    Reset((3, 0), "-1", "a negative time is none"),
-    Reset((2, 6, 11), "2147484", "a negative time is for ever, and a time is counted in ms to an "
-          "int: this one overflows it, so that it is over after the first of them"),
-    Reset((), "1", "whole seconds are waited for, one at the least"),
-)  # fmt: skip
-"""Newest first. (Linux: kernel/panic.c.) Such a second is a loop that reads the time stamp counter,
-which is slow on the virtual clock: 20 s of the host's time on 2.6.8, minutes on 2.6.32."""
+_RESETS_AT_ONCE = (3, 0)  # before it a negative time is for ever, and no time is one
 
 
 def note(image: Path) -> None:
@@ -82,17 +65,18 @@ def release(kernel: Path) -> str | None:
         return file.read(_LONGEST).partition(b"\0")[0].decode(errors="replace")
 
 
-def last_words(kernel: Path) -> bytes:
-    """What a kernel prints last before it waits for its reset, where that takes long; else empty.
-
-    (Linux 2.6.8: kernel/panic.c, without a newline.)
-    """
-    return b"Rebooting in 1 seconds.." if panic_word(kernel) == "1" else b""
-
-
 def panic_word(kernel: Path) -> str:
-    """The kernel's `panic=` that resets it soonest after a panic."""
-    return next(one.word for one in RESETS if number(kernel) >= one.since)
+    """The kernel's `panic=` that resets it soonest after a panic. (Linux: kernel/panic.c.)"""
+    return "-1" if number(kernel) >= _RESETS_AT_ONCE else "1"
+
+
+def last_words(kernel: Path) -> bytes:
+    """What a kernel that does not reset at once prints last before it does; else empty.
+
+    The second that it waits is a loop that reads the time stamp counter, which is slow on the
+    virtual clock: 10 to 20 s of the host's time on 2.6.9, minutes on 2.6.32.
+    """
+    return b"" if number(kernel) >= _RESETS_AT_ONCE else b"Rebooting in 1 seconds.."
 
 
 def finds_anew(kernel: Path) -> bool:
