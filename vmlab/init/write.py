@@ -89,7 +89,7 @@ def _load(modules: list[Module]) -> str:
     up = "".join(f"  - modprobe: {one.name}\n{_or_skip([one])}" for one in modules)
     down = "".join(f"  - rmmod: {name}\n" for name in reversed(go))
     live = "".join(
-        f"  - read: /sys/module/{name.replace('-', '_')}/initstate\n    output: live\n"
+        f"  - run: grep '^{name.replace('-', '_')} ' /proc/modules\n    output: ' Live '\n"
         for name in names
     )
     listed = "".join(f"  - {name}\n" for name in names)
@@ -111,7 +111,7 @@ def _does(count: int, unloaded: int) -> str:
 
 def _each(modules: list[Module]) -> str:
     names = "".join(f"    - {one.name}\n" for one in modules)
-    live = "  - run: cat /sys/module/$(echo {module} | tr - _)/initstate\n    output: live\n"
+    live = "  - run: grep \"^$(echo {module} | tr - _) \" /proc/modules\n    output: ' Live '\n"
     up, down = f"  - modprobe: '{{module}}'\n{_or_skip(modules)}", "  - rmmod: '{module}'\n"
     return (
         "name: load-each\nabout: each module by itself loads, unloads and loads again, and the "
