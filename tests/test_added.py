@@ -243,10 +243,14 @@ def test_all_that_is_wrong_is_said_at_once(bench, tmp_path):
     assert len(str(caught.value).splitlines()) == 5
 
 
-@pytest.mark.parametrize(("number", "missing"), [((5, 4), False), ((5, 5), True)])
-def test_an_option_is_asked_for_only_of_kernels_that_have_it(number, missing):
+@pytest.mark.parametrize(
+    ("option", "number", "missing"),
+    [("X86_IOPL_IOPERM", (5, 4), False), ("X86_IOPL_IOPERM", (5, 5), True),
+     ("PRINTK", (2, 6, 11, 3), False), ("PRINTK", (2, 6, 12), True)],
+)  # fmt: skip
+def test_an_option_is_asked_for_only_of_kernels_that_have_it(option, number, missing):
     config = dict(line.split("=") for line in old_trees.CONFIG.replace("CONFIG_", "").split())
-    del config["X86_IOPL_IOPERM"]
+    del config[option]
     assert bool(kconfig.problems(config, number)) is missing
 
 

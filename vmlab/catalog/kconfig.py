@@ -22,7 +22,7 @@ class Needed:
 
 
 NEEDED = (
-    Needed("PRINTK", "the kernel would print nothing to judge", (2, 6, 10)),
+    Needed("PRINTK", "the kernel would print nothing to judge", (2, 6, 12)),
     Needed("TTY", "there would be no console", (3, 9)),
     Needed("SERIAL_8250", "the console is a serial port"),
     Needed("SERIAL_8250_CONSOLE", "the kernel's messages go to the serial port"),
