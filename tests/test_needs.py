@@ -127,7 +127,7 @@ def test_needs_and_facts_that_nothing_knows_are_said(tmp_path, text, line, messa
 @pytest.mark.parametrize(
     ("release", "zombie", "parent"),
     [
-        ("2.6.8", "8", "events/0"), ("2.6.9", "16", "events/0"), ("2.6.11", "16", "events/0"),
+        ("2.6.8", "8", "events/0"), ("2.6.9", "16", "events/0"), ("2.6.11.3", "16", "kthread"),
         ("2.6.20", "16", "kthread"), ("2.6.32.2", "16", "kthreadd"), ("3.14.79", "16", "kthreadd"),
         ("3.19.8", "32", "kthreadd"), ("4.4.155", "32", "kthreadd"),
         ("6.1.0-50-686", "32", "kthreadd"), ("10.0", "32", "kthreadd"),

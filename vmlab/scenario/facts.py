@@ -34,7 +34,7 @@ FACTS: Mapping[str, Fact] = MappingProxyType(
         ),
         "thread_parent": Fact(
             "the name of a kernel thread's parent",
-            ((_FIRST, "events/0"), ((2, 6, 12), "kthread"), ((2, 6, 22), "kthreadd")),
+            ((_FIRST, "events/0"), ((2, 6, 11), "kthread"), ((2, 6, 22), "kthreadd")),
             "kernel/kthread.c: a work of keventd, then of a queue of its own, then kthreadd",
         ),
         "daemonized_parent": Fact(
