@@ -230,6 +230,16 @@ def test_a_folder_without_a_module_is_refused(tmp_path):
         look(tmp_path)
 
 
+def test_a_kernel_s_tree_and_a_folder_of_everything_are_refused(tmp_path, monkeypatch):
+    parts = ("Kconfig", "Makefile", "init/main.c", "kernel/sched/core.c", "mm/slab.c")
+    with pytest.raises(UsageError, match="kernel's own source tree: `vmlab kernels build"):
+        look(put(tmp_path / "linux", dict.fromkeys(parts, "")))
+    monkeypatch.setattr(sys.modules["vmlab.init.look"], "_MOST", 3)
+    with pytest.raises(UsageError, match="holds more than 3 files; go to"):
+        look(put(tmp_path / "home", {**KBUILD, "a/b": ""}))
+    assert look(put(tmp_path / "pond", KBUILD)).modules
+
+
 def test_nothing_is_overwritten_and_nothing_is_written_twice(tmp_path):
     put(tmp_path, {**KBUILD, "scenarios/other.yaml": "mine\n"})
     first = CliRunner().invoke(app, ["init", str(tmp_path)])

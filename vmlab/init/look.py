@@ -1,5 +1,6 @@
 """Looks at a folder: what modules are in it, and how they are built. Runs nothing of it."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -12,6 +13,11 @@ from vmlab.init import meson
 from vmlab.init.csource import Sources, is_module, is_program, sources
 from vmlab.init.order import linked, order
 
+_MOST = 20_000  # files
+_OF_A_KERNEL = ("Kconfig", "Makefile", "init/main.c", "kernel/sched", "mm")
+_KERNEL = """\
+{folder} is a kernel's own source tree: `vmlab kernels build {folder}` makes a kernel of it, whose \
+modules a `modprobe:` step loads; go to the folder of a module of your own for `vmlab init`"""
 MANY = 16  # modules that a guest of the usual size holds
 _NOTHING = """\
 no kernel module was found in {folder}: no dkms.conf, no Kbuild or Makefile with obj-m, no \
@@ -78,6 +84,7 @@ class _Found:
 
 def look(folder: Path) -> Understood:
     """Raises UsageError where there is no module to be found."""
+    _check(folder)
     if (inner := _with_dkms(folder)) and inner != folder:
         name, within = inner.relative_to(folder), look(inner)
         return replace(within, folder=folder, inner=name, read=f"{name}/{within.read}")
@@ -94,6 +101,20 @@ def look(folder: Path) -> Understood:
     modules = tuple(Module(name, always[name], known[name], name in tied) for name in ordered)
     said = (*notes, *found.notes)
     return Understood(folder, found.way, modules, said, found.kbuild, found.read)
+
+
+def _check(folder: Path) -> None:
+    """Raises UsageError for what holds far more than somebody's modules."""
+    if all((folder / name).exists() for name in _OF_A_KERNEL):
+        raise UsageError(_KERNEL.format(folder=folder))
+    count = 0
+    for _, _, files in os.walk(folder):
+        count += len(files)
+        if count > _MOST:
+            raise UsageError(
+                f"{folder} holds more than {_MOST} files; go to the folder that holds the "
+                "module's sources, and no more"
+            )
 
 
 def _with_dkms(folder: Path) -> Path | None:
