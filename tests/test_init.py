@@ -180,6 +180,16 @@ def test_a_module_that_no_kbuild_file_names_is_read_from_the_file_of_its_name(tm
     assert found.notes == ("no Kbuild file read here says what reed is made of",)
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_of_one_module_whose_files_are_not_to_be_read_off_all_are_its_own(tmp_path, more):
+    """Where others could have them, none."""
+    makefile = "SRCS := $(wildcard src/*.c)\nobj-m += lake.o\nlake-objs := $(SRCS:.c=.o)\n"
+    makefile += "obj-m += other.o\n" * more
+    folder = put(tmp_path, {"Makefile": makefile, "src/a.c": POND, "tool.c": "int main(void) { }"})
+    (lake, *_) = look(folder).modules
+    assert lake.sources.may_lack_a_device is not more
+
+
 def test_plain_c_files_get_a_kbuild(tmp_path):
     found = look(put(tmp_path, {"duck.c": DUCK, "pond.c": POND, "tool.c": "int main(void)\n{ }\n"}))
     assert found.kbuild == "obj-m += duck.o\nobj-m += pond.o\n"

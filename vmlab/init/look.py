@@ -14,6 +14,7 @@ from vmlab.init.csource import Sources, is_module, is_program, sources
 from vmlab.init.order import linked, order
 
 _MOST = 20_000  # files
+_MANY_FILES = 500  # of one module
 _OF_A_KERNEL = ("Kconfig", "Makefile", "init/main.c", "kernel/sched", "mm")
 _KERNEL = """\
 {folder} is a kernel's own source tree: `vmlab kernels build {folder}` makes a kernel of it, whose \
@@ -92,7 +93,7 @@ def look(folder: Path) -> Understood:
     found = _dkms(folder, notes) or _kbuild(folder) or _meson(folder) or _plain(folder)
     if found is None:
         raise UsageError("\n".join([*notes, _NOTHING.format(folder=folder)]))
-    known = {name: sources(found.paths.get(name, ())) for name, _ in found.names}
+    known = {name: sources(_files(folder, found, name)) for name, _ in found.names}
     always = dict(found.names)
     exports = {name: one.exports for name, one in known.items()}
     words = {name: one.words for name, one in known.items()}
@@ -166,6 +167,16 @@ def _paths(folder: Path) -> dict[str, tuple[Path, ...]]:
     return {
         one.name: tuple(folder / path for path in one.sources) for one in makefile.modules(folder)
     }
+
+
+def _files(folder: Path, found: _Found, name: str) -> Sequence[Path]:
+    """A module's C files; where no Kbuild file read here names one that is there, and there is no
+    other module that they could be of, all that the folder has."""
+    named = found.paths.get(name, ())
+    if len(found.names) > 1 or any(path.is_file() for path in named):
+        return named
+    every = sorted(path for path in folder.rglob("*.c") if not path.name.endswith(".mod.c"))
+    return [] if len(every) > _MANY_FILES else [one for one in every if not is_program(one)]
 
 
 def _named(folder: Path, name: str) -> Path | None:
