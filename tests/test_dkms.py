@@ -56,6 +56,16 @@ def test_packages_that_are_installed_beside_it_are_seen(tmp_path, target):
     assert [one.name for one in dkms.read(folder, target).built] == ["nest-2"]
 
 
+@pytest.mark.parametrize("version", ['"#VERSION#"', "#MODULE_VERSION#", "@PKGVER@", "'%%V%%'"])
+def test_a_template_of_a_dkms_conf_has_a_version_too(tmp_path, target, version):
+    """A path with a hash sign is none that make could be given."""
+    token = version.strip("\"'")
+    text = f"PACKAGE_NAME=duck\nPACKAGE_VERSION={version}\nMAKE='make V={token}'\n"
+    (tmp_path / "dkms.conf").write_text(text)
+    conf = dkms.read(tmp_path, target)
+    assert (conf.version, conf.make.partition(" V=")[2]) == ("0", "0")
+
+
 def test_the_last_command_whose_kernels_fit_is_taken(read):
     more = 'MAKE[0]="make a"\nMAKE[1]="make b"\nMAKE_MATCH[1]="^6\\."\nMAKE[2]="make c"\n'
     assert read(more + 'MAKE_MATCH[2]="^7\\."').make.endswith("make KERNELRELEASE=6.1.0-50-686 b")

@@ -13,6 +13,7 @@ from vmlab.errors import UsageError
 FILE = "dkms.conf"
 _SOURCES = "/usr/src"
 _TREE = "/vmlab-dkms"  # stands for the directory that DKMS builds below, until there is one
+_TEMPLATE = re.compile(r"^\s*PACKAGE_VERSION=[\"']?([#@%]{1,2}\w+[#@%]{1,2})", re.MULTILINE)
 _CONFIG = re.compile(r"^(CONFIG_\w+)=(.*)$", re.MULTILINE)
 
 
@@ -128,7 +129,7 @@ def read(folder: Path, target: Target) -> Conf:
 
 def _followed(folder: Path, shell: Shell) -> Shell:
     try:
-        shell.follow((folder / FILE).read_text(errors="replace"))
+        shell.follow(_filled((folder / FILE).read_text(errors="replace")))
     except Refused as error:
         raise ConfError(
             f"{FILE}:{error.line}: {error.what}; vmlab reads this file and does not run it, and "
@@ -136,6 +137,12 @@ def _followed(folder: Path, shell: Shell) -> Shell:
             f"`build: kbuild` in vmlab.yaml builds without it"
         ) from error
     return shell
+
+
+def _filled(text: str) -> str:
+    """A template with a version: those whose authors fill them in when they release."""
+    found = _TEMPLATE.search(text)
+    return text.replace(found[1], "0") if found else text
 
 
 def _conf(shell: Shell, target: Target) -> Conf:
