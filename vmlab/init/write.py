@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vmlab.init.look import MANY, Module, Understood
 
+_SKIP = "    or_skip: ENODEV\n"
 _FOLDERS = ("scenarios", "vmlab-scenarios")
 _LIST = """\
   # What is there before. Numbers at the end are left out: those of devices go on counting.
@@ -123,7 +124,8 @@ def _each(modules: list[Module]) -> str:
 def _twice(up: str, live: str, down: str) -> str:
     if not down:
         return f"{_LIST}{up}{live}{_APPEARED}"
-    return f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{up}{_AGAIN}{down}{_STILL_GONE}"
+    again = up.replace(_SKIP, "")  # where it was loaded once, there is no device that it may lack
+    return f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{again}{_AGAIN}{down}{_STILL_GONE}"
 
 
 def _memory(modules: list[Module]) -> str:
@@ -133,7 +135,7 @@ def _memory(modules: list[Module]) -> str:
 
 def _or_skip(modules: list[Module]) -> str:
     lack = any(one.sources.may_lack_a_device for one in modules)
-    return "    or_skip: ENODEV\n" if lack else ""
+    return _SKIP if lack else ""
 
 
 def _parameters(modules: list[Module]) -> str:
