@@ -50,6 +50,13 @@ def test_the_modules_of_a_makefile_and_what_it_is_to_be_given(tmp_path, text, ma
     assert makefile.options(tmp_path) == options
 
 
+def test_an_option_that_a_kconfig_beside_it_defines_is_its_own(tmp_path):
+    (tmp_path / "Makefile").write_text("obj-$(CONFIG_DUCK) := duck.o\nobj-$(CONFIG_PCI) += t.o\n")
+    (tmp_path / "Kconfig").write_text("config DUCK\n\ttristate 'a duck'\n\tdepends on PCI\n")
+    assert makefile.options(tmp_path) == {"CONFIG_DUCK": "m"}
+    assert makefile.option(tmp_path, "t") == "CONFIG_PCI"
+
+
 def test_an_option_of_the_kernel_s_stays_one(tmp_path):
     (tmp_path / "Makefile").write_text(CALLED)
     assert makefile.option(tmp_path, "tern") == "CONFIG_PCI"

@@ -14,6 +14,7 @@ FILES = ("Kbuild", "Makefile")
 _OBJECT = re.compile(rf"obj-((?:m|y|{EXPANSION})+)$")
 _OPTION = re.compile(r"\$[({](CONFIG_\w+)[)}]")
 _SET = re.compile(r"\b(CONFIG_\w+)[ \t]*[:?]?=[ \t]*[my]\b")
+_DEFINED = re.compile(r"^\s*(?:menu)?config\s+(\w+)\s*$", re.MULTILINE)
 _DEEPEST = 6  # directories
 _PLACE = re.compile(
     r"/lib/modules/(?:\$\([^)\n]*\)|\$\{[^}\n]*\}|`[^`\n]*`|[^/\s$`]+)/(?:build|source)\b"
@@ -111,13 +112,15 @@ def _of(root: Path, folder: Path, given: frozenset[str]) -> Iterator[Made]:
 
 
 def _given(folders: Iterable[Path]) -> frozenset[str]:
-    """Options that Makefiles of a folder's own set: for themselves, or for a make that they call.
+    """Options of a folder's own: its Makefiles set them, for themselves or for a make that they
+    call, or a Kconfig beside them defines them.
 
     No kernel gives those.
     """
-    files = (folder / name for folder in folders for name in FILES)
-    texts = (path.read_text(errors="replace") for path in files if path.is_file())
-    return frozenset(name for text in texts for name in _SET.findall(text))
+    files = (folder / name for folder in folders for name in (*FILES, "Kconfig"))
+    texts = [path.read_text(errors="replace") for path in files if path.is_file()]
+    defined = (f"CONFIG_{name}" for text in texts for name in _DEFINED.findall(text))
+    return frozenset((*defined, *(name for text in texts for name in _SET.findall(text))))
 
 
 def _sources(name: str, statements: list[tuple[str, str]]) -> tuple[str, ...]:
