@@ -59,6 +59,7 @@ def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -
         folder.way,
         makefile.SETTLING,
         *kbuild.command(tree, Path("/")),
+        *(makefile.options(folder.path) if folder.way == "kbuild" else ()),
     )
     modes = [str((folder.path / name).stat().st_mode & 0o111) for name in sorted(files)]
     parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
