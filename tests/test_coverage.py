@@ -83,6 +83,18 @@ def test_gcov_reads_counts_with_the_notes_of_their_build(counted, tmp_path):
     assert collect._note_of(PurePosixPath("root/none.gcda"), notes) is None
 
 
+def test_lines_of_the_kernel_s_headers_are_left_out(tmp_path):
+    """genhtml cannot show them, and they are not the module's."""
+    folder = tmp_path / "kmod"
+    for name in ("kmod/duck/duck.c", "kmod/include/pond.h", "linux/err.h"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert collect._source(folder, "duck/duck.c") == str(folder / "duck/duck.c")
+    assert collect._source(folder, "duck/../include/pond.h") == str(folder / "include/pond.h")
+    for name in ("include/linux/err.h", "../linux/err.h", str(tmp_path / "linux/err.h")):
+        assert collect._source(folder, name) is None
+
+
 def test_runs_are_added_up():
     one, other = File({1: 2, 2: 0}, {"quack": (1, 2)}), File({2: 1, 3: 0}, {"quack": (1, 1)})
     found = merged([{"duck.c": one}, {"duck.c": other, "a.c": File()}])

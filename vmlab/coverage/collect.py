@@ -39,7 +39,11 @@ def _of_run(project: Project, artifacts: Artifacts, run: Run, pair: Pair) -> Cou
         for path, content in taken(results.steps[-1].output).items()
         if (note := _note_of(path, notes))
     ]
-    return {_source(project.modules, name): one for name, one in merged(found).items()}
+    return {
+        source: one
+        for name, one in merged(found).items()
+        if (source := _source(project.modules, name))
+    }
 
 
 def _root(module: Path, artifacts: Artifacts) -> Path:
@@ -75,10 +79,14 @@ def _tool(compiler: str) -> str:
     return word.replace("gcc", "gcov") if "gcc" in Path(word).name else "gcov"
 
 
-def _source(folder: Path, name: str) -> str:
-    """A source as its author has it; builds name them relative to the folder."""
+def _source(folder: Path, name: str) -> str | None:
+    """A source as its author has it; builds name them relative to the folder.
+
+    None for what is not his: functions of the kernel's headers are compiled into a module too, and
+    what a build generates is not there to be shown.
+    """
     path = (folder / name).resolve()
-    return str(path) if path.is_file() else name
+    return str(path) if path.is_file() and path.is_relative_to(folder.resolve()) else None
 
 
 def pages(found: Counts, target: Path) -> Path:
