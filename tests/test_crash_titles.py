@@ -123,6 +123,7 @@ BUG: workqueue leaked atomic, lock or RCU: kworker/0:2[80]
      preempt=0x00000000 lock=0->1 RCU=0->0 workfn=frob_work
 """
 KMSAN = "BUG: KMSAN: uninit-value in frob_probe+0xd19/0x1310\n"
+RACE = "BUG: KCSAN: data-race in {0} / {1}\n"
 SEGMENT = "Oops: stack segment: 0000 [#1] SMP\nRIP: 0010:frob_read+0x10/0x40\n"
 CHECKED = "WARNING: CPU: 0 PID: 1 at a.c:1 f\nRIP: 0010:frob_check+0x10/0x40\n"
 PROMPT = "debian login: Unable to handle kernel paging request at virtual address fc14ef08\n"
@@ -144,6 +145,10 @@ ROOT = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-bloc
         (LEAKED, "workqueue leak", "BUG: workqueue leaked lock or atomic in frob_work"),
         (KMSAN + stack("kmsan_report", "frob_inlined", "frob_probe"), "KMSAN",
          "KMSAN: uninit-value in frob_inlined"),
+        (RACE.format("frob_read", "tick_irq"), "KCSAN",
+         "KCSAN: data-race in frob_read / tick_irq"),
+        (RACE.format("frob_irq [frob]", "frob_read [frob]"), "KCSAN",
+         "KCSAN: data-race in frob_irq / frob_read"),
         (SEGMENT, "oops", "stack segment fault in frob_read"),
         (CHECKED + "Call Trace:\n ? frob_check+0x1/0x40\n frob_read+0x1/0x2\n", "warning",
          "WARNING in frob_check"),

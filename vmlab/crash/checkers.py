@@ -45,7 +45,7 @@ CHECKERS = (
     rule("KMSAN", "BUG: KMSAN: ", "KMSAN: bug in {function}"),
     rule(
         "KCSAN",
-        r"BUG: KCSAN: (?P<what>[\w -]{1,60}?) in (?P<one>[\w.$]{1,120}) /"
+        r"BUG: KCSAN: (?P<what>[\w -]{1,60}?) in (?P<one>[\w.$]{1,120})(?: \[\w+\])? /"
         r" (?P<two>[\w.$]{1,120})",
         "KCSAN: {what} in {one} / {two}",
     ),
