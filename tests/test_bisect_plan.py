@@ -30,6 +30,7 @@ from vmlab.catalog import Catalog
 from vmlab.catalog.records import Kernel, Package
 from vmlab.errors import LabError, UsageError
 from vmlab.runner import Run
+from vmlab.sources.make import KernelBuildError
 from vmlab.verdict import Judgement, Verdict
 
 SPACE = line([f"r{number}" for number in range(8)])
@@ -212,6 +213,29 @@ def test_one_error_is_of_one_class_wherever_it_stands():
     other = "kmod/x.c:15:7: error: 'struct task' has no member 'state'; line 15"
     assert evidence.build_class(one) == evidence.build_class(other)
     assert evidence.build_class(one) != evidence.build_class("x.c:12:7: error: expected ;")
+
+
+@pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        ("make[2]: *** [scripts/Makefile.build:255: fs/x.o] Terminated", Outcome.BROKEN),
+        ("make: *** [Makefile:2: x] Killed", Outcome.BROKEN),
+        ("gcc: fatal error: Killed signal terminated program cc1", Outcome.BROKEN),
+        ("x.c:1: fatal error: error writing to /tmp/x.s: No space left on device", Outcome.BROKEN),
+        ("x.c:1:2: fatal error: y.h: No such file\ncompilation terminated.", Outcome.BUILD),
+        ("x.c:1:2: error: 'Killed' undeclared\nmake: *** [x] Error 1", Outcome.BUILD),
+    ],
+)
+def test_a_build_that_the_machine_ended_is_no_evidence(said, outcome):
+    def subject(revision: str) -> Subject:
+        raise KernelBuildError("it", "make", said)
+
+    (built,) = Runs(subject, evidence.Match()).run("r1", [0])
+    assert built.outcome is outcome and bool(built.build) is (outcome is Outcome.BUILD)
+    of_module = evidence.seen("r1", 0, run(Verdict.FAILED, "build", seen=said), evidence.Match())
+    assert of_module.outcome is outcome
+    if outcome is Outcome.BROKEN:
+        assert of_module.reason == built.reason == said
 
 
 def test_what_does_not_build_is_told_without_a_guest():

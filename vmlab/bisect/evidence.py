@@ -19,6 +19,12 @@ _ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b:?")
 _PLACE = re.compile(r"^\S+?:\d+(?::\d+)?:\s*")
 _NO_BOOT = ("the guest never came to its first step", "not tried: this kernel did not come up")
 _BOOT = "it does not come up"  # the class of those
+# A build that somebody or the machine ended, which says nothing of its source.
+_ENDED = re.compile(
+    r"\*\*\* \[.*\] (?:Killed|Terminated|Interrupt|Hangup)\b|Killed signal terminated program"
+    r"|No space left on device|Cannot allocate memory|virtual memory exhausted"
+    r"|Input/output error|Read-only file system|Too many open files"
+)
 _NUMBER = re.compile(r"\b(?:0x[0-9a-f]+|\d+)\b")
 
 
@@ -112,6 +118,11 @@ def _by_command(command: str, run: Run) -> Outcome:
     return Outcome.GOOD if status == 0 else Outcome.BAD
 
 
+def ended(said: str) -> str:
+    """The line in which a failed build says that it was the machine's fault; empty without one."""
+    return next((line.strip() for line in said.splitlines() if _ENDED.search(line)), "")
+
+
 def build_class(said: str) -> str:
     """The first error of a failed build, without its place and its numbers."""
     lines = [line for line in said.splitlines() if _ERROR.search(line)]
@@ -146,6 +157,8 @@ def seen(revision: str, seed: int, run: Run, match: Match, number: int = -1) -> 
     """A run, judged."""
     outcome, judged = match.judge(run), run.judgement
     build = ""
+    if outcome is Outcome.BUILD and (why := ended(judged.seen)):
+        return Seen(revision, seed, Outcome.BROKEN, why, "", run.dir, run.wall_s, "", number)
     if outcome is Outcome.BUILD:
         build = _BOOT if _no_boot(run) else build_class(judged.seen)
     reason = build if build and build != _BOOT else judged.reason.partition("\n")[0]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from vmlab.bisect.drive import Heard, Task
-from vmlab.bisect.evidence import Match, Outcome, Seen, build_class, seen
+from vmlab.bisect.evidence import Match, Outcome, Seen, build_class, ended, seen
 from vmlab.catalog import Kernel
 from vmlab.catalog.progress import Say
 from vmlab.errors import LabError, UsageError, VmlabError
@@ -119,6 +119,8 @@ class Runs:
             return Seen(revision, one, Outcome.BROKEN, str(error), number=one), None
         except VmlabError as error:
             took = time.monotonic() - began
+            if why := ended(str(error)):
+                return Seen(revision, one, Outcome.BROKEN, why, wall_s=took, number=one), None
             said = build_class(str(error).partition("\n")[2] or str(error))
             made = Seen(revision, one, Outcome.BUILD, said, wall_s=took, build=said, number=one)
             return made, None
