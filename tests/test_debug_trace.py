@@ -193,14 +193,19 @@ def test_a_guest_goes_to_a_place_or_ends_before(tmp_path, place, fine):
         (How(True, True, False, False), OUTPUT, "are the same to the byte"),
         (How(True, True, False, False), "f" * 16, "are not the same"),
         (How(True, False, False, False), "f" * 16, "the token's guest booted, and this one did"),
-        (How(False, True, False, False), "f" * 16, "the token says that its bytes do not repeat"),
+        (
+            How(False, False, False, False),
+            "f" * 16,
+            "do not repeat: with several processors only runs",
+        ),
     ],
 )
 def test_why_the_bytes_of_a_stopped_run_may_be_others_is_said(
     tmp_path, monkeypatch, how, output, said
 ):
     monkeypatch.setattr(inputs, "output_key", lambda run: output)
-    run = SimpleNamespace(boot=SimpleNamespace(run=None))
+    machine = qemu.Machine(ARCHES["i386"], cpus=2)
+    run = SimpleNamespace(boot=SimpleNamespace(run=None, machine=machine))
     told = _compared(made(how=how), run)
     assert said in told
     assert told.endswith("not the same") is (said == "are not the same")

@@ -9,7 +9,7 @@ import pytest
 from vmlab.arch import ARCHES
 from vmlab.cache import Cache
 from vmlab.guest import devices, program, qemu
-from vmlab.machines import exact, option
+from vmlab.machines import exact, option, why_inexact
 from vmlab.perturb import perturbation
 from vmlab.project import Project, Settings
 from vmlab.scenario import Known, ScenarioError, expand, load
@@ -194,3 +194,22 @@ def test_a_guest_is_told_which_devices_its_snapshot_has_forgotten(names, role, s
     assert option(machine) == said
     explored = option(replace(machine, perturbation=perturbation(7)))
     assert explored.startswith(f"{said} perturb ".lstrip())  # its numbers end the mode
+
+
+@pytest.mark.parametrize(
+    ("changed", "backend", "restored", "why"),
+    [
+        ({}, "qemu", False, ""),
+        ({"cpus": 2}, "qemu", True, ""),
+        ({"cpus": 2}, "qemu", False, "with several processors only runs from a snapshot do"),
+        ({"clock": "real"}, "qemu", False, "it is on the real clock"),
+        ({"role": "b"}, "qemu", True, "it is of two guests"),
+        ({}, "virtme", False, "virtme-ng boots it"),
+        ({"devices": ("e1000", "nvme", "edu")}, "qemu", False,
+         "what nvme and edu do takes the host's time"),
+    ],
+)  # fmt: skip
+def test_why_a_run_need_not_repeat_is_told(changed, backend, restored, why):
+    machine = qemu.Machine(ARCHES["i386"], **changed)
+    assert why_inexact(machine, backend, restored) == why
+    assert exact(machine, backend, restored) is (why == "")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmlab import machines
 from vmlab.catalog import Kernel
 from vmlab.executor import Pair, each
 from vmlab.plain import plain
@@ -45,7 +46,7 @@ class Outcome:
     trouble: str = ""  # why runs could not be compared
     skipped: str = ""  # why there were none: it says nothing of the kernel
     scenario: str = ""
-    promised: bool = True  # whether the runs' tokens say that their bytes repeat
+    why_inexact: str = ""  # why its bytes need not repeat
 
     @property
     def fine(self) -> bool:
@@ -64,7 +65,7 @@ class _Tally:
     difference: Difference | None = None
     trouble: str = ""
     skipped: str = ""
-    promised: bool = True
+    promised: bool = True  # whether the runs' tokens say that their bytes repeat
     restored: bool | None = None  # whether the first guest began from a snapshot
 
     @property
@@ -98,12 +99,18 @@ class _Tally:
         elif self.difference is None:
             self.difference = compare(number, self.first, found, self.against)
 
-    def outcome(self, runs: int) -> Outcome:
+    def outcome(self, runs: int, runner: Runner) -> Outcome:
         count = 0 if self.skipped else runs
+        why = "" if self.promised else self._why_inexact(runner)
         return Outcome(
             self.kernel.id, count, self.identical, self.difference, self.trouble, self.skipped,
-            self.expanded.name, self.promised,
+            self.expanded.name, why,
         )  # fmt: skip
+
+    def _why_inexact(self, runner: Runner) -> str:
+        machine = runner.machine(self.expanded, self.kernel)
+        why = machines.why_inexact(machine, runner.backend.name, bool(self.restored))
+        return why or "the lab ended a guest"
 
 
 def verify(
@@ -127,7 +134,7 @@ def verify(
             if number:
                 remake()
             _go(runner, tallies, round_, jobs, begun, odd)
-        yield from (tally.outcome(runs) for tally in tallies)
+        yield from (tally.outcome(runs, runner) for tally in tallies)
 
 
 def rounds(runs: int) -> list[range]:

@@ -75,9 +75,20 @@ def option(machine: qemu.Machine) -> str:
 
 def exact(machine: qemu.Machine, backend: str, restored: bool) -> bool:
     """Whether a run's bytes can be expected to repeat (docs/two-cpus.md for several processors)."""
-    on_its_clock = machine.clock == "virtual" and not machine.role
-    alone = machine.cpus == 1 or restored
-    return on_its_clock and alone and devices.exact(machine.devices) and backend == "qemu"
+    return not why_inexact(machine, backend, restored)
+
+
+def why_inexact(machine: qemu.Machine, backend: str, restored: bool) -> str:
+    """Why a run's bytes need not repeat, empty where they can be expected to."""
+    late = [name for name in machine.devices if not devices.exact([name])]
+    reasons = {
+        "virtme-ng boots it": backend != "qemu",
+        "it is on the real clock": machine.clock != "virtual",
+        "it is of two guests": bool(machine.role),
+        "with several processors only runs from a snapshot do": machine.cpus > 1 and not restored,
+        f"what {' and '.join(late)} do takes the host's time": bool(late),
+    }
+    return next((why for why, true in reasons.items() if true), "")
 
 
 def too_old(kernel: Kernel, scenario: Scenario) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmlab import machines
 from vmlab.artifacts import Artifacts
 from vmlab.catalog import Kernel, Unavailable
 from vmlab.determinism import Difference, compare, given
@@ -16,7 +17,7 @@ from vmlab.lab import Options, load, runner
 from vmlab.project import Project
 from vmlab.runner import Prepared, Run, Runner
 from vmlab.scenario import Expanded
-from vmlab.tokens import INEXACT, Token
+from vmlab.tokens import Token
 from vmlab.verdict import Verdict
 
 
@@ -99,12 +100,19 @@ def again(token: Token, made: Runner, prepared: Prepared) -> Replayed:
     run = made.execute(prepared)
     same = token.gave(output_key(qemu.RunDirectory(Path(run.dir))))
     differing = token.differing(prepared.inputs)
-    return Replayed(token, run, same, "" if same else _why_not(token, run), differing)
+    why = "" if same else _why_not(token, run, prepared, made.backend.name)
+    return Replayed(token, run, same, why, differing)
 
 
-def _why_not(token: Token, run: Run) -> str:
+def why_inexact(token: Token, machine: qemu.Machine, backend: str) -> str:
+    """What its token says of a run whose bytes do not repeat, and why they do not."""
+    why = machines.why_inexact(machine, backend, token.how.restored)
+    return f"its token says that its bytes do not repeat: {why or 'the lab ended that guest'}"
+
+
+def _why_not(token: Token, run: Run, prepared: Prepared, backend: str) -> str:
     if not token.how.exact:
-        return f"the token says that its bytes do not repeat ({INEXACT})"
+        return why_inexact(token, prepared.job.machine, backend)
     if run.token is not None and run.token.how.restored != token.how.restored:
         return "one guest began from a snapshot and the other booted, which shows on the console"
     return ""

@@ -28,13 +28,6 @@ _COPY = f"; copy it whole, from {VERSION}: to its last letter"
 _VERDICT_AT = 5  # bit of the flags
 
 
-INEXACT = (
-    "real clock, several CPUs without a snapshot, two guests, a device that works in the host's "
-    "time, virtme, or a guest that the lab had to end"
-)
-"""What a run's bytes do not repeat for, where its token says so."""
-
-
 @dataclass(frozen=True)
 class How:
     """How a run was run; each is one bit of the token."""

@@ -41,13 +41,13 @@ def debug(
 
 def _compared(token: "Token", run: "Recorded") -> str:
     from vmlab.inputs import output_key
-    from vmlab.tokens import INEXACT
+    from vmlab.replay import why_inexact
 
     if token.gave(output_key(run.boot.run)):
         return "console and results are the same to the byte"
     why = "" if token.how.restored else ": the token's guest booted, and this one did not"
     if not token.how.exact:
-        why = f": the token says that its bytes do not repeat ({INEXACT})"
+        why = f": {why_inexact(token, run.boot.machine, 'qemu')}"
     return f"console and results are not the same{why}"
 
 

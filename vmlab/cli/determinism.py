@@ -68,8 +68,6 @@ def _followed(
 
 def line(outcome: "Outcome") -> str:
     """What came of one scenario on one kernel."""
-    from vmlab.tokens import INEXACT
-
     where = f"{outcome.kernel}: {outcome.scenario}"
     if outcome.skipped:
         return f"{where}: skipped: {outcome.skipped}"
@@ -82,8 +80,8 @@ def line(outcome: "Outcome") -> str:
             f"; first difference in run {found.run}, {found.file} line {found.line}{when}:\n"
             f"  run {found.against}:  {found.first}\n  run {found.run}: {found.other}"
         )
-    if outcome.difference and not outcome.promised:
-        text += f"\n  no run of it is promised to repeat: its tokens say so ({INEXACT})"
+    if outcome.difference and outcome.why_inexact:
+        text += f"\n  no run of it is promised to repeat: {outcome.why_inexact}"
     return text
 
 
