@@ -213,20 +213,24 @@ def orc_tables(start: int, told: list[tuple[int, int, int, int]]) -> tuple[bytes
 
 
 CALL = 2 << 8  # as kernels number it since 6.4
-FROM_SP, FROM_BP = 5, 4
 
 
-@pytest.mark.parametrize("renumbered", [0, CALL], ids=["before 6.4", "since 6.4"])
-def test_orc_becomes_call_frame_information(renumbered):
+@pytest.mark.parametrize(
+    ("renumbered", "sp", "saved", "di"),
+    [(0, 5, 1, 3), (CALL, 5, 1, 3), (CALL, 3, 8, 5)],
+    ids=["before 6.4", "6.4", "7.2"],
+)
+def test_orc_becomes_call_frame_information(renumbered, sp, saved, di):
     code = 0xFFFFFFFF81000000
     told = [
-        (code, 8, 0, FROM_SP),
-        (code + 1, 16, -16, FROM_SP | 1 << 4),
-        (code + 4, 16, -16, FROM_BP | 1 << 4),
-        (code + 9, 0, 0, FROM_SP | 1 << 8),  # struct pt_regs
-        (code + 12, 8, 0, FROM_SP),
+        (code, 8, 0, sp),
+        (code + 1, 16, -16, sp | saved << 4),
+        (code + 4, 16, -16, 4 | saved << 4),
+        (code + 6, 16, 0, di),
+        (code + 9, 0, 0, sp | 1 << 8),  # struct pt_regs
+        (code + 12, 8, 0, sp),
         (code + 15, 0, 0, 0),  # the end of the stack
-        (code + 20, 8, 0, FROM_SP),
+        (code + 20, 8, 0, sp),
     ]
     told = [(a, s, f, bits + (renumbered if bits else 0)) for a, s, f, bits in told]
     start = code + 0x10000
@@ -241,6 +245,7 @@ def test_orc_becomes_call_frame_information(renumbered):
     assert (table[0]["cfa"].reg, table[0]["cfa"].offset, table[0][16].arg) == (7, 8, -8)
     assert (table[1]["cfa"].offset, table[1][6].arg) == (16, -16)
     assert (table[4]["cfa"].reg, table[4][6].arg) == (6, -16)
+    assert (table[6]["cfa"].reg, table[6]["cfa"].offset, 6 in table[6]) == (5, 16, False)
     assert [table[9][one].arg for one in (6, 7, 16)] == [32, 152, 128]
     assert (7 in table[12], table[12][16].arg) == (False, -8)
     assert table[15][16].type == "UNDEFINED"

@@ -15,7 +15,7 @@ from vmlab.guest import program, qemu
 from vmlab.guest.snapshot import Snapshot
 
 KIND = "symbols"
-_FORMAT = "8"  # of what is kept; another one when the same guest gives other files
+_FORMAT = "9"  # of what is kept; another one when the same guest gives other files
 _READ_S = 120.0
 
 

@@ -6,16 +6,28 @@ in its memory; gdb reads the same from DWARF's call frame information (DWARF 5, 
 
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 PLACE = struct.Struct("<i")
 ENTRY = struct.Struct("<hhH")  # offset of the stack, of the frame; registers and type
 _ROWS = 64  # in one description; each row says all, so that it may begin anywhere
 
-# ORC's numbers for the registers that a stack is found by, in DWARF's.
-_BASES = {2: 1, 3: 5, 4: 6, 5: 7, 6: 10, 7: 13}
-_SAVED = 1  # the frame's register is on the stack
+
+@dataclass(frozen=True)
+class Numbers:
+    """ORC's numbers of an era."""
+
+    stack: int  # of the stack pointer, by which far most stacks are found
+    bases: Mapping[int, int]  # of the registers that a stack is found by, in DWARF's numbers
+    saved: int  # the frame's register is on the stack
+
+
+# After 6.12, and before 7.2, they were given anew.
+ERAS = (
+    Numbers(5, {2: 1, 3: 5, 4: 6, 5: 7, 6: 10, 7: 13}, 1),
+    Numbers(3, {1: 0, 2: 1, 3: 7, 4: 6, 5: 5, 6: 10, 7: 13}, 8),
+)
 _BP, _SP, _RETURN = 6, 7, 16
 _WORD = 8
 _CALL, _REGISTERS, _PARTLY = range(3)  # what the stack was left by: relative to the most usual
@@ -42,21 +54,23 @@ def rows(start: int, places: bytes, entries: bytes) -> list[Row]:
     raw = list(ENTRY.iter_unpack(entries[: len(places) // PLACE.size * ENTRY.size]))
     types = Counter(bits >> 8 & 7 for _, _, bits in raw)
     usual = types.most_common(1)[0][0] if types else 0  # the numbers of the types have changed
+    bases = Counter(bits & 15 for _, _, bits in raw)
+    numbers = max(ERAS, key=lambda one: bases[one.stack])
     return [
-        _row(start + PLACE.size * at + place, entry, usual)
+        _row(start + PLACE.size * at + place, entry, usual, numbers)
         for at, ((place,), entry) in enumerate(
             zip(PLACE.iter_unpack(places), raw, strict=True)
         )
     ]  # fmt: skip
 
 
-def _row(address: int, entry: tuple[int, int, int], usual: int) -> Row:
+def _row(address: int, entry: tuple[int, int, int], usual: int, numbers: Numbers) -> Row:
     offset, frame, bits = entry
-    base, kind = _BASES.get(bits & 15), (bits >> 8 & 7) - usual
+    base, kind = numbers.bases.get(bits & 15), (bits >> 8 & 7) - usual
     if base is None or offset < 0:
         return Row(address, None)
     if kind == _CALL:
-        kept = ((_BP, frame // _WORD),) if bits >> 4 & 15 == _SAVED else ()
+        kept = ((_BP, frame // _WORD),) if bits >> 4 & 15 == numbers.saved else ()
         return Row(address, base, offset, ((_RETURN, -1), *kept))
     if kind in (_REGISTERS, _PARTLY):
         words = _PT_REGS if kind == _REGISTERS else _IRET
