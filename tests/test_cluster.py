@@ -11,10 +11,11 @@ import clusters
 import pytest
 from clusters import Cluster, wait
 
+from vmlab import lab
 from vmlab.arch import ARCHES
 from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
-from vmlab.cluster import content, crew, work
+from vmlab.cluster import content, crew, without_dask, work
 from vmlab.cluster.backend import ClusterBackend
 from vmlab.cluster.content import Content
 from vmlab.cluster.order import File, Order, recipe_key
@@ -204,6 +205,18 @@ def test_an_address_that_does_not_answer(monkeypatch):
         crew.connect("127.0.0.1:9", print)
     with pytest.raises(UsageError, match="'smoke://here:1' is no address of a cluster"):
         crew.connect("smoke://here:1", print)
+
+
+@pytest.mark.parametrize("address", ["", " "])
+def test_an_address_that_a_script_forgot_does_not_mean_here(address):
+    with pytest.raises(UsageError, match="--cluster is empty: name its scheduler"):
+        lab._backend(lab.Options(cluster=address), None)
+
+
+def test_without_dask_it_is_said_what_this_python_installs():
+    found = str(without_dask("a worker", ImportError("No module named 'dask'")))
+    assert found.startswith("a worker needs Dask (No module named 'dask'): install it with `")
+    assert found.endswith(f"`{sys.executable} -m pip install 'distributed>=2024.8'`")
 
 
 @pytest.mark.slow

@@ -266,6 +266,11 @@ def test_the_commands_show_what_is_kept(tmp_path, monkeypatch):
     nothing = CliRunner().invoke(app, ["history"])
     assert "nothing is kept yet" in str(nothing.exception)
     with Store(place(tmp_path), print) as store:
+        store.entries("*", "*", 1)  # as after one that was damaged
+    assert place(tmp_path).exists()
+    for words, said in ((["history"], "no run is kept in "), (["history", "x"], "no run of 'x'")):
+        assert str(CliRunner().invoke(app, words).exception).startswith(said)
+    with Store(place(tmp_path), print) as store:
         store.add([entry(1), entry(2, **FAILED), entry(3, scenario="two")])
     shown = CliRunner().invoke(app, ["history"]).stdout.splitlines()
     assert len(shown) == 3

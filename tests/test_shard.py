@@ -97,5 +97,8 @@ def test_shards_by_times_need_the_same_file(project):
     (project / "times").write_text("[]")
     bad = CliRunner().invoke(app, ["run", "--shard", "1/2", "--shard-times", "times"])
     assert "name a file that `vmlab history --json` printed" in str(bad.exception)
+    (project / "times").write_text("{}")
+    bad = CliRunner().invoke(app, ["run", "--shard", "1/2", "--shard-times", "times"])
+    assert "times: it has no 'history'; name a file" in str(bad.exception)
     alone = CliRunner().invoke(app, ["run", "--shard-times", "times"])
     assert "give that too, as 2/5" in str(alone.exception)

@@ -137,6 +137,8 @@ def kernel_problem(catalog: Catalog) -> Callable[[str], str | None]:
 def _backend(options: Options, artifacts: Artifacts) -> Backend:
     if options.backend not in BACKENDS:
         raise UsageError(f"unknown backend {options.backend!r}; there are {', '.join(BACKENDS)}")
+    if options.cluster is not None and not options.cluster.strip():
+        raise UsageError("--cluster is empty: name its scheduler, as in tcp://10.0.0.1:8786")
     if options.cluster:
         return _cluster(options, artifacts)
     wanted = options.snapshot

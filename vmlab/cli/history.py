@@ -66,6 +66,8 @@ def _entries(scenario: str, kernel: str, each: int) -> "Sequence[Entry]":
     with Store(path, common.say) as store:
         entries = store.entries(scenario, kernel, each)
     if not entries:
+        if scenario == kernel == "*":
+            raise UsageError(f"no run is kept in {path}: run scenarios first (`vmlab run`)")
         raise UsageError(
             f"no run of {scenario!r} on {kernel!r} is kept; `vmlab history` shows what is"
         )
