@@ -223,10 +223,9 @@ ENDS = ("E: setup failed: E: apt-get --yes install x failed", "E: mmdebstrap fai
             "a root: the archive has no packages awk, frob to install; look for the right name",
         ),
         (
-            ["Err:1 http://x y InRelease", "E: Failed to fetch http://x/y  Connection refused"],
+            ["W: Download is unsandboxed", "E: Failed to fetch http://x/y  Connection refused"],
             LabError,
-            "said: Err:1 http://x y InRelease E: Failed to fetch http://x/y  Connection refused; "
-            "is the mirror reachable?",
+            "said: E: Failed to fetch http://x/y  Connection refused; is the mirror reachable?",
         ),
         (
             ["The following packages have unmet dependencies:", " a : Depends: b", "E: broken"],

@@ -19,7 +19,7 @@ _ABSENT = re.compile(
     re.MULTILINE,
 )
 # What apt and dpkg found wrong: their errors, and which package lacks what it depends on.
-_TELLING = re.compile(r"^(?:[EW]: |dpkg: error | \S+ : |Err:)")
+_TELLING = re.compile(r"^(?:E: |dpkg: error | \S+ : )")
 _ITS_OWN = re.compile(r"^E: (?:setup failed|mmdebstrap failed|.*apt-get .* failed$)")
 _NEXT_STEPS = {
     "No space left": "free some space there (`vmlab cache prune`)",
