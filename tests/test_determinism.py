@@ -122,6 +122,22 @@ def test_one_of_another_verdict_is_no_repetition_whatever_its_bytes_are(tmp_path
     ]  # fmt: skip
 
 
+def test_ctrl_c_comes_after_what_was_found_until_then(tmp_path):
+    def stop(pair, number):
+        if number == 4:
+            raise KeyboardInterrupt
+
+    class Stopped(Runner):
+        def stop(self) -> None:
+            """What runs is ended."""
+
+    told = verify(Stopped(tmp_path, *[b"same"] * 6), [(X, KERNEL)], 6, 1, lambda: None, stop)
+    found = next(told)
+    assert (found.identical, found.runs) == (3, 3)
+    with pytest.raises(KeyboardInterrupt):
+        next(told)
+
+
 def test_a_guest_that_booted_is_compared_with_none_that_began_from_a_snapshot(tmp_path):
     found, _ = outcome(tmp_path, b"a", b"booted", b"a")
     assert not found.fine

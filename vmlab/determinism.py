@@ -66,6 +66,7 @@ class _Tally:
     trouble: str = ""
     skipped: str = ""
     promised: bool = True  # whether the runs' tokens say that their bytes repeat
+    added: int = 0
     restored: bool | None = None  # whether the first guest began from a snapshot
 
     @property
@@ -73,6 +74,7 @@ class _Tally:
         return bool(self.trouble or self.skipped)
 
     def add(self, number: int, run: Run) -> None:
+        self.added += 1
         if run.judgement.verdict is Verdict.SKIPPED:
             self.skipped = run.judgement.reason
         elif run.token is None or run.judgement.verdict is Verdict.BROKEN:
@@ -126,14 +128,18 @@ def verify(
 
     `remake` throws the snapshots away: between rounds of runs, which all scenarios share, for a
     boot takes as long as tens of runs. `begun` hears of each run, `odd` at once of those that are
-    not as the others.
+    not as the others. Ctrl-C comes out after what was found until then.
     """
     for kernel in {one.id: one for _, one in pairs}.values():
         tallies = [_Tally(*pair) for pair in pairs if pair[1].id == kernel.id]
-        for number, round_ in enumerate(rounds(runs)):
-            if number:
-                remake()
-            _go(runner, tallies, round_, jobs, begun, odd)
+        try:
+            for number, round_ in enumerate(rounds(runs)):
+                if number:
+                    remake()
+                _go(runner, tallies, round_, jobs, begun, odd)
+        except KeyboardInterrupt:
+            yield from (tally.outcome(tally.added, runner) for tally in tallies if tally.added)
+            raise
         yield from (tally.outcome(runs, runner) for tally in tallies)
 
 
@@ -205,7 +211,7 @@ def _time_before(lines: Sequence[bytes], at: int) -> float | None:
 def busy_core() -> Iterator[None]:
     """Keeps one of the host's cores busy meanwhile."""
     spin = "setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-c", "while True: pass"
-    process = subprocess.Popen(spin)
+    process = subprocess.Popen(spin, start_new_session=True)  # Ctrl-C does not reach it
     try:
         yield
     finally:

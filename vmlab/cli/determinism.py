@@ -34,11 +34,14 @@ def verify(
         common.project(), common.artifacts(), scenarios or [], [], kernel, lab.Options()
     )
     outcomes = []
-    with determinism.busy_core():
-        for outcome in _followed(runner, pairs, runs, jobs or os.cpu_count() or 1):
-            outcomes.append(outcome)
-            typer.echo(line(outcome))
-    typer.echo(total(outcomes))
+    try:
+        with determinism.busy_core():
+            for outcome in _followed(runner, pairs, runs, jobs or os.cpu_count() or 1):
+                outcomes.append(outcome)
+                typer.echo(line(outcome))
+    finally:  # also after Ctrl-C
+        if outcomes:
+            typer.echo(total(outcomes))
     sys.exit(0 if all(outcome.fine for outcome in outcomes) else 1)
 
 
