@@ -11,6 +11,7 @@ from vmlab.cli import app
 from vmlab.errors import UsageError
 from vmlab.init import look, write
 from vmlab.init.order import order
+from vmlab.init.tell import tell
 from vmlab.project import find, load_all
 from vmlab.scenario import expand
 
@@ -154,6 +155,26 @@ def test_a_module_without_an_exit_is_not_unloaded(tmp_path, without, removed, ab
     (load,) = loaded(tmp_path)[1]
     assert [step.argument for step in load.scenario.steps if step.verb == "rmmod"] == removed
     assert about in load.scenario.about
+
+
+@pytest.mark.parametrize(
+    ("check", "wants"),
+    [("if (!paint) { pr_err(\"x\"); return -EINVAL; }", True),
+     ("if (feathers < 1 || !paint)\n return -EINVAL;", True),
+     ("if (!paint) { feathers = 1; } if (x) return -EINVAL;", False),
+     ("if (!paint[0]) return -EINVAL;", False), ("if (!paint) return -ENOMEM;", False)],
+)  # fmt: skip
+def test_a_parameter_without_which_a_module_refuses_is_told(tmp_path, check, wants):
+    duck = DUCK.replace('pr_info("quack\\n");', check)
+    assert check in duck
+    found = look(put(tmp_path, {"Kbuild": "obj-m := duck.o\n", "duck.c": duck}))
+    written = write(found)
+    skips = [
+        step.or_skip for step in loaded(tmp_path)[1][0].scenario.steps if step.verb == "modprobe"
+    ]
+    assert skips == (["22", None] if wants else [None, None])
+    told = " ".join(tell(found, written))
+    assert ("duck wants paint=: without, it is skipped" in told) is wants
 
 
 def test_the_only_dkms_conf_below_a_folder_is_its_modules(tmp_path):

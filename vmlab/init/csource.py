@@ -58,6 +58,7 @@ class Sources:
     exports: frozenset[str]
     words: frozenset[str]
     makes: tuple[str, ...]
+    wants: tuple[str, ...] = ()  # parameters without which it refuses to load
     stays: bool = False  # the kernel unloads no module that has an init and no exit
 
     @property
@@ -71,12 +72,20 @@ def sources(paths: Iterable[Path]) -> Sources:
     texts = [path.read_text(errors="replace") for path in paths if path.is_file()]
     text = _COMMENT.sub(" ", "\n".join(texts))
     code = _STRING.sub('""', text)
+    parameters = tuple(_parameters(text))
     return Sources(
-        tuple(_parameters(text)), frozenset(_EXPORT.findall(code)),
+        parameters, frozenset(_EXPORT.findall(code)),
         frozenset(_WORD.findall(code)),
         tuple(said for call, said in _MAKES.items() if re.search(rf"\b(?:{call})\s*\(", code)),
+        tuple(one.name for one in parameters if _refuses(code, one.name)),
         bool(_INIT.search(code)) and not _EXIT.search(code),
     )  # fmt: skip
+
+
+def _refuses(code: str, parameter: str) -> bool:
+    """Whether the code says `if (!parameter)`, and EINVAL right after it."""
+    empty = rf"\bif\s*\([^;{{}}]*!\s*{parameter}\b(?!\s*[\[(.-])[^;{{}}]*\)"
+    return bool(re.search(rf"{empty}\s*(?:\{{[^}}]*)?\breturn\s+-EINVAL\b", code))
 
 
 def _parameters(text: str) -> Iterable[Parameter]:

@@ -41,6 +41,11 @@ def _of(module: Module) -> Iterator[str]:
     if known.parameters:
         names = [one.name for one in known.parameters]
         yield from _wrapped(f"{module.name} has {_count(names, 'parameter')}: {_some(names)}")
+    if known.wants:
+        wanted = ", ".join(f"{name}=" for name in known.wants)
+        yield from _wrapped(
+            f"{module.name} wants {wanted}: without, it is skipped; write that to its steps"
+        )
 
 
 def _next(found: Understood) -> Iterator[str]:

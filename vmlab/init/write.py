@@ -1,5 +1,6 @@
 """The files of a first project. What is there already is left as it is."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from vmlab.init.look import MANY, Module, Understood
 
-_SKIP = "    or_skip: ENODEV\n"
+_SKIP = re.compile(r"    or_skip: \w+.*\n")
 _FOLDERS = ("scenarios", "vmlab-scenarios")
 _LIST = """\
   # What is there before. Numbers at the end are left out: those of devices go on counting.
@@ -124,7 +125,7 @@ def _each(modules: list[Module]) -> str:
 def _twice(up: str, live: str, down: str) -> str:
     if not down:
         return f"{_LIST}{up}{live}{_APPEARED}"
-    again = up.replace(_SKIP, "")  # where it was loaded once, there is no device that it may lack
+    again = _SKIP.sub("", up)  # where it was loaded once, there is no device that it may lack
     return f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{again}{_AGAIN}{down}{_STILL_GONE}"
 
 
@@ -134,8 +135,10 @@ def _memory(modules: list[Module]) -> str:
 
 
 def _or_skip(modules: list[Module]) -> str:
+    if wants := [f"{name}=" for one in modules for name in one.sources.wants]:
+        return f"    or_skip: EINVAL # it wants {', '.join(wants)}: write that behind its name\n"
     lack = any(one.sources.may_lack_a_device for one in modules)
-    return _SKIP if lack else ""
+    return "    or_skip: ENODEV\n" if lack else ""
 
 
 def _parameters(modules: list[Module]) -> str:
