@@ -165,7 +165,9 @@ def test_a_module_without_an_exit_is_not_unloaded(tmp_path, without, removed, ab
      ("if (!paint[0]) return -EINVAL;", False), ("if (!paint) return -ENOMEM;", False)],
 )  # fmt: skip
 def test_a_parameter_without_which_a_module_refuses_is_told(tmp_path, check, wants):
-    duck = DUCK.replace('pr_info("quack\\n");', check)
+    elsewhere = "static int other(char *paint) {\n if (!paint) return -EINVAL;\n return 0;\n}\n"
+    duck = DUCK.replace("static int __init", f"{elsewhere}static int __init")
+    duck = duck.replace('pr_info("quack\\n"); return 0; }', f"{check} return 0;\n}}")
     assert check in duck
     found = look(put(tmp_path, {"Kbuild": "obj-m := duck.o\n", "duck.c": duck}))
     written = write(found)

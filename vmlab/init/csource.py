@@ -14,6 +14,7 @@ _ABOUT = re.compile(r'\bMODULE_PARM_DESC\s*\(\s*(\w+)\s*,\s*((?:[^()"]|"(?:\\.|[
 _WORD = re.compile(r"\b[A-Za-z_]\w{3,}\b")
 _LICENSE = re.compile(r"\bMODULE_LICENSE\s*\(")
 _INIT = re.compile(r"\bmodule_init\s*\(")
+_INIT_OF = re.compile(r"\bmodule_init\s*\(\s*(\w+)")
 _EXIT = re.compile(r"\b(?:module_exit|cleanup_module|module_\w*(?:driver|device)\w*)\s*\(")
 _MAIN = re.compile(r"\bmain\s*\(")
 # Which word of a parameter's macro is its type.
@@ -72,14 +73,21 @@ def sources(paths: Iterable[Path]) -> Sources:
     texts = [path.read_text(errors="replace") for path in paths if path.is_file()]
     text = _COMMENT.sub(" ", "\n".join(texts))
     code = _STRING.sub('""', text)
-    parameters = tuple(_parameters(text))
+    parameters, inits = tuple(_parameters(text)), _inits(code)
     return Sources(
         parameters, frozenset(_EXPORT.findall(code)),
         frozenset(_WORD.findall(code)),
         tuple(said for call, said in _MAKES.items() if re.search(rf"\b(?:{call})\s*\(", code)),
-        tuple(one.name for one in parameters if _refuses(code, one.name)),
+        tuple(one.name for one in parameters if _refuses(inits, one.name)),
         bool(_INIT.search(code)) and not _EXIT.search(code),
     )  # fmt: skip
+
+
+def _inits(code: str) -> str:
+    """The functions that the kernel calls to load a module."""
+    names = {*_INIT_OF.findall(code), "init_module"}
+    bodies = rf"\b(?:{'|'.join(names)})\s*\(\s*void\s*\)\s*(\{{.*?)^\}}"
+    return "\n".join(re.findall(bodies, code, re.DOTALL | re.MULTILINE))
 
 
 def _refuses(code: str, parameter: str) -> bool:
