@@ -23,7 +23,7 @@ DEPENDS = "depends"
 _VERSION = re.compile(r"-v?\d")
 _SHORT = 100  # characters of a reason, and of what was said with it
 _IN_SOURCE = re.compile(r"\.[ch]:\d+:\d+: error")  # a line that no package mends
-_ERROR = re.compile(r"\b[Ee]rror\b|\*\*\*|^ended by the lab")
+_ERROR = re.compile(r"\b[Ee]rror\b|\*\*\*|: not found$|^ended by the lab")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
 from vmlab.errors import VmlabError
 
-_ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b|\*\*\*")
+_ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b|\*\*\*|: not found$")
 _COPY = re.compile(r"[^\s'=]*/\.making-[^\s']*?/build/")  # where a folder's copy was built
 _SOURCES = ("*.c", "*.h", "*.S", "Kbuild", "Makefile", "*.lds")
 _MESSAGE_LINES = 30

@@ -22,8 +22,8 @@ Way = Literal["apart", "kbuild", "dkms"]
 _MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
 _STRIPPED = 8 << 20  # bytes; larger modules lose their debug information, as with DKMS all do
 _RECIPE = (  # of each name
-    "whole: settled, own options and headers, without the faulty; of a dkms.conf what it names; "
-    f"strip {_STRIPPED}"
+    "whole: settled, own options and headers, without the faulty; of a dkms.conf what it names, "
+    f"cc of one word; strip {_STRIPPED}"
 )
 _LOG = "build.log"
 _FAILED = ".failed"
@@ -132,7 +132,7 @@ def _kbuild(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
                 return _but_the_faulty(place, words, work, error)
             made.add(lacking)
             makefile.settle(work, target.kernel, target.machine, target.headers)
-            flags = {"MAKEFLAGS": _makeflags(place.tree, work)}
+            flags = {"MAKEFLAGS": _makeflags(place, work)}
             place.run(["make", lacking[1]], lacking[0], flags)
 
 
@@ -225,7 +225,7 @@ def _dkms_one(
     symbols = " ".join(map(str, sorted(directory.rglob("Module.symvers"))))
     work = directory / conf.name / conf.version / "build"
     copies.copy(folder.path, files, work)
-    env = {**dkms.variables(conf, directory, target), "MAKEFLAGS": _makeflags(tree, work)}
+    env = {**dkms.variables(conf, directory, target), "MAKEFLAGS": _makeflags(place, work)}
     if symbols:
         env["KBUILD_EXTRA_SYMBOLS"] = symbols
     for patch in conf.patches:
@@ -261,13 +261,28 @@ def target_of(tree: Tree) -> "dkms.Target":
     return dkms.Target(tree.id, _MACHINES.get(tree.arch.name, tree.arch.name), tree.headers)
 
 
-def _makeflags(tree: Tree, work: Path) -> str:
-    """The variables that a build needs for every make below a command, as that reads them."""
+def _makeflags(place: _Place, work: Path) -> str:
+    """The variables that a build needs for every make below a command, as that reads them.
+
+    Compilers are one word: Makefiles give them on as `CC=$(CC)`, without quotes.
+    """
+    given = kbuild.variables(place.tree, work)
+    given |= {name: _one_word(place, name.lower(), given[name]) for name in ("CC", "HOSTCC")}
     words = [
         re.sub(r"([\s\\])", r"\\\1", f"{name}={value}").replace("$", "$$")
-        for name, value in kbuild.variables(tree, work).items()
+        for name, value in given.items()
     ]
     return f"-j{os.cpu_count() or 1} -- {' '.join(words)}"
+
+
+def _one_word(place: _Place, name: str, words: str) -> str:
+    """A program that is a command of several words."""
+    if len(words.split()) < 2:
+        return words
+    path = place.directory / name
+    path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    path.chmod(0o755)
+    return str(path)
 
 
 def missing(
