@@ -1,12 +1,14 @@
 """QEMU's sockets: their files are there before anybody listens."""
 
 import socket
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from vmlab.guest.sockets import connected
+from vmlab.guest.sockets import connected, folder
 
 SHORT_S = 0.3
 
@@ -39,3 +41,20 @@ def test_one_that_does_not_come_is_given_up(tmp_path, there, alive):
         limit = SHORT_S if alive else 20
         assert connected(tmp_path / "qmp", lambda: alive, within(limit)) is None
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("length", [10, 80, 81, 200])
+def test_a_directory_for_sockets_has_room_for_their_names(monkeypatch, length):
+    usual = Path("/tmp/" + "x" * (length - 5))
+    usual.mkdir(exist_ok=True)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(usual))
+    try:
+        with folder() as made, bound(made / "port") as server:
+            assert (made.parent == usual) is (length <= 80)
+            server.listen()
+            opened = connected(made / "port", lambda: True, within(20))
+            assert opened is not None
+            opened.close()
+        assert not made.exists()
+    finally:
+        usual.rmdir()

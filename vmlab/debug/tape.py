@@ -5,7 +5,6 @@ A guest that follows a tape does what it did, wherever it is stopped and however
 
 import contextlib
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from vmlab.debug.rsp import Stub
 from vmlab.errors import LabError
-from vmlab.guest import confine, launch, qemu
+from vmlab.guest import confine, launch, qemu, sockets
 
 _CLOSE_S = 20.0
 SLOWER = 20
@@ -59,8 +58,8 @@ def followed(boot: qemu.Boot, tape: Path | None) -> Iterator[Debugged]:
     The files of the run are written anew.
     """
     boot.run.clear()
-    with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
-        waiting = replace(boot, tape=tape, debugged=True, control=Path(control))
+    with sockets.folder() as control:
+        waiting = replace(boot, tape=tape, debugged=True, control=control)
         process = launch.start(waiting)
         with launch.ended(process):
             yield Debugged(waiting, process)

@@ -6,14 +6,13 @@ state, for nobody else begins from it.
 
 import contextlib
 import mmap
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from vmlab.errors import LabError
-from vmlab.guest import launch, qemu
+from vmlab.guest import launch, qemu, sockets
 from vmlab.guest.monitor import Monitor
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ def run(boot: qemu.Boot, state: Path, timeout_s: float) -> launch.Ended | None:
 
     Else how it ended before. Raises LabError where the state cannot be written.
     """
-    with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
-        boot = replace(boot, control=Path(control), kept=True)
+    with sockets.folder() as control:
+        boot = replace(boot, control=control, kept=True)
         process = launch.start(boot)
         with launch.ended(process):
             monitor = Monitor(process)

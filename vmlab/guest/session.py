@@ -7,11 +7,9 @@ between steps, so that its time stands while the host thinks.
 import contextlib
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 from qemu.qmp import QMPError
@@ -126,8 +124,8 @@ def session(boot: qemu.Boot, files: dict[str, bytes]) -> Iterator[Session]:
     boot.run.program.write_bytes(program.archive([], files))
     option = "freeze" if boot.machine.clock == "virtual" else "poll"
     boot.run.mode.write_text(program.mode(0, boot.machine.seed, f"interactive {option}"))
-    with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
-        boot = replace(boot, control=Path(control), port=True)
+    with sockets.folder() as control:
+        boot = replace(boot, control=control, port=True)
         process = launch.start(boot)
         with launch.ended(process), contextlib.closing(_connect(boot, process)) as opened:
             if boot.memory:

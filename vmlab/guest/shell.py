@@ -3,7 +3,6 @@
 import contextlib
 import select
 import socket
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -72,8 +71,8 @@ def opened(boot: qemu.Boot) -> Iterator[Shell]:
 
     Its run directory holds program and mode before. Raises LabError where it does not start.
     """
-    with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
-        boot = replace(boot, control=Path(control), port=True, paced=True, kept=True)
+    with sockets.folder() as control:
+        boot = replace(boot, control=control, port=True, paced=True, kept=True)
         process = launch.start(boot)
         with launch.ended(process):
             port = _connected(boot.port_socket, process)

@@ -12,7 +12,6 @@ import os
 import re
 import struct
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -208,9 +207,9 @@ def _boot(
 ) -> None:
     run.clear()
     snapshot.ram.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="vmlab-") as control:
+    with sockets.folder() as control:
         frozen = replace(  # nobody waits for it: its idle time passes at once
-            boot, run=run, control=Path(control), memory=qemu.Memory(snapshot.ram), paced=False
+            boot, run=run, control=control, memory=qemu.Memory(snapshot.ram), paced=False
         )
         with snapshot.state.open("wb") as state:
             process = launch.start(frozen)
