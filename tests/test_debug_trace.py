@@ -91,6 +91,7 @@ class FakeGuest:
         ({}, "no snapshot, as was said"),
         ({"cpus": 2}, "2 processors"),
         ({"clock": "real"}, "the real clock"),
+        ({"devices": ("usb-serial",)}, "usb-serial"),
         ({"role": "a", "devices": ("e1000", "usb-storage")}, "two guests and usb-storage"),
     ],
 )

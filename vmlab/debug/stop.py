@@ -69,8 +69,8 @@ def begun(job: Job, snapshots: Snapshots) -> qemu.Boot:
     if memory is None:
         raise UsageError(
             f"this run has {found or 'no snapshot, as was said'}, and a run is stopped for gdb "
-            "only on the virtual clock, with one guest, one processor and no disk, from a "
-            "snapshot; `vmlab replay` without --gdb and --at runs it"
+            "only on the virtual clock, with one guest, one processor, no disk and no usb-serial, "
+            "from a snapshot; `vmlab replay` without --gdb and --at runs it"
         )
     state = job.run.path.absolute() / "state"
     with begin.state(memory) as file:
@@ -80,12 +80,13 @@ def begun(job: Job, snapshots: Snapshots) -> qemu.Boot:
 
 def _never_on_tape(machine: qemu.Machine) -> str:
     """What a machine has that QEMU's tape cannot have, empty where there is nothing."""
-    disks = [machine.devices[number] for number in devices.disks(machine.devices)]
+    disks = {machine.devices[number] for number in devices.disks(machine.devices)}
+    bad = [name for name in machine.devices if name in disks or not devices.frozen([name])]
     has = {
         "two guests": bool(machine.role),
         f"{machine.cpus} processors": machine.cpus > 1,
         "the real clock": machine.clock != "virtual",
-        ", ".join(disks): bool(disks),
+        ", ".join(bad): bool(bad),
     }
     return " and ".join(name for name, true in has.items() if true)
 
@@ -129,12 +130,12 @@ def _last_print(run: Recorded, before: Sequence[int], byte: int) -> int:
     """
     back = 1
     while True:
-        begin = before[max(0, len(before) - back)]
+        start = before[max(0, len(before) - back)]
         with tape.followed(run.boot, run.tape) as guest, guest.stub(run.patience_s) as stub:
-            _go_to(stub, begin)
+            _go_to(stub, start)
             address = run.kernel.addresses[trace.PRINTS]
             found = trace.last_call(stub, address, run.boot.run.console, byte)
-        if found is not None or begin == 0:
+        if found is not None or start == 0:
             return found or 0
         back *= 2
 
