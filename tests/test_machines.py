@@ -48,6 +48,12 @@ def test_debian_is_skipped_on_kernels_that_its_c_library_does_not_run_on(release
     assert (reason in found) if reason else found is None
 
 
+def test_udev_needs_options_of_the_kernel_beside_those_that_are_listed():
+    wanted = machines.options(scenario(image="debian", udev=True, config=["CONFIG_X"]))
+    assert wanted[0] == "CONFIG_X" and {"CONFIG_SIGNALFD", "CONFIG_UNIX"} < set(wanted)
+    assert machines.options(scenario(image="debian", config=["CONFIG_X"])) == ["CONFIG_X"]
+
+
 @pytest.mark.parametrize(
     ("wish", "reason"),
     [

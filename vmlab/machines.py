@@ -16,6 +16,14 @@ from vmlab.scenario import Expanded
 from vmlab.scenario.facts import number_of
 from vmlab.scenario.model import Scenario
 
+UDEV = tuple(
+    f"CONFIG_{name}"
+    for name in (
+        "DEVTMPFS", "EPOLL", "FHANDLE", "INOTIFY_USER", "NET", "PROC_FS", "SIGNALFD", "SYSFS",
+        "TIMERFD", "TMPFS", "UNIX",
+    )
+)  # fmt: skip
+"""What a kernel must have for udev to run (systemd 252: README, "REQUIREMENTS")."""
 MOST_MIB = 4096
 """The memory that a guest has at most."""
 
@@ -113,6 +121,11 @@ def beyond(backend: Backend, scenario: Scenario) -> str | None:
     }
     found = [name for name, wish in wanted.items() if wish]
     return f"guests that are booted in this way have no {', '.join(found)}" if found else None
+
+
+def options(scenario: Scenario) -> list[str]:
+    """What a kernel must have been configured with for it."""
+    return [*scenario.config, *(UDEV if scenario.udev else ())]
 
 
 def seed_of(expanded: Expanded, kernel: Kernel) -> int:

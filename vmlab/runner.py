@@ -287,8 +287,8 @@ class Runner:
         beyond = machines.beyond(self.backend, expanded.scenario)
         if reason := beyond or machines.too_old(kernel, expanded.scenario):
             return reason
-        if expanded.scenario.config:
-            return self._lacks(self.catalog.obtain(kernel), expanded.scenario.config)
+        if options := machines.options(expanded.scenario):
+            return self._lacks(self.catalog.obtain(kernel), options)
         return None
 
     def _lacks(self, kernel: Kernel, options: Sequence[str]) -> str | None:

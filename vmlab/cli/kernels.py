@@ -28,14 +28,14 @@ def list_kernels(
         records = [_record(catalog, kernel) for kernel in kernels]
         typer.echo(jsonlib.dumps({"kernels": records}, indent=1))
         return
+    width = max((len(kernel.id) for kernel in kernels), default=0)
     for kernel in kernels:
         size = sum(package.size for package in catalog.to_fetch(kernel))
         marks = ("default " if kernel.default else "") + (
             f"{size / 1e6:.0f} MB to fetch" if size else "cached"
         )
-        line = (
-            f"{kernel.id:<24} {kernel.arch.name:<7} {kernel.suite:<19} {kernel.version:<22} {marks}"
-        )
+        named = f"{kernel.id:<{width}} {kernel.arch.name:<7}"
+        line = f"{named} {kernel.suite:<19} {kernel.version:<22} {marks}"
         typer.echo(line)
 
 

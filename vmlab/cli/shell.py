@@ -128,7 +128,7 @@ def _state_of(seat: "Seat") -> "Iterator[None]":
 def _environment(seat: "Seat") -> dict[str, str]:
     import os
 
-    prompt = f"{seat.job.kernel.id}:\\w# "
+    prompt = f"{seat.job.kernel.id}:$PWD# "  # which each shell puts in, dash too
     return {"TERM": os.environ.get("TERM", "dumb")[:64], "PS1": prompt}
 
 
