@@ -13,6 +13,7 @@ from vmlab.build.debootstrap import NoPackage
 from vmlab.cache import Cache
 from vmlab.catalog import Added, Catalog, Kernel
 from vmlab.errors import LabError
+from vmlab.guest import devices
 from vmlab.lab import load
 from vmlab.project import Project, Settings
 from vmlab.runner import Runner
@@ -52,6 +53,24 @@ def test_udev_needs_options_of_the_kernel_beside_those_that_are_listed():
     wanted = machines.options(scenario(image="debian", udev=True, config=["CONFIG_X"]))
     assert wanted[0] == "CONFIG_X" and {"CONFIG_SIGNALFD", "CONFIG_UNIX"} < set(wanted)
     assert machines.options(scenario(image="debian", config=["CONFIG_X"])) == ["CONFIG_X"]
+
+
+def test_devices_need_a_bus_and_firmware_who_loads_it():
+    assert machines.options(scenario(devices=["edu"], firmware=["a"])) == [
+        "CONFIG_PCI", "CONFIG_FW_LOADER",
+    ]  # fmt: skip
+    assert machines.options(scenario(network="none")) == []
+
+
+def test_each_device_is_on_that_bus(tmp_path):
+    """One on another bus would be skipped for want of what it does not need."""
+    buses = {
+        word
+        for one in devices.TABLE
+        for word in devices.arguments([one.name], lambda number: tmp_path)
+        if word.startswith(("isa-", "sysbus-", "i2c-", "pvpanic"))
+    }
+    assert not buses
 
 
 @pytest.mark.parametrize(

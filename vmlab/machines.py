@@ -125,7 +125,12 @@ def beyond(backend: Backend, scenario: Scenario) -> str | None:
 
 def options(scenario: Scenario) -> list[str]:
     """What a kernel must have been configured with for it."""
-    return [*scenario.config, *(UDEV if scenario.udev else ())]
+    return [
+        *scenario.config,
+        *(UDEV if scenario.udev else ()),
+        *(["CONFIG_PCI"] if scenario.devices else []),  # where each of them is
+        *(["CONFIG_FW_LOADER"] if scenario.firmware else []),
+    ]
 
 
 def seed_of(expanded: Expanded, kernel: Kernel) -> int:

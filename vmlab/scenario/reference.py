@@ -87,7 +87,8 @@ for: `vendor/blob.bin` is `firmware/vendor/blob.bin`. The guest's kernel finds t
 
 `devices:` lists what QEMU adds to the machine, in order; one may be listed twice. A kernel that has
 a device's driver as a module needs it loaded, by `modprobe`, in the order of this table (a kernel
-that lacks it answers ENOENT). A snapshot is of one set of devices; those that QEMU leaves out of it
+that lacks it answers ENOENT). A kernel without PCI is skipped, and so is one that loads no firmware
+where `firmware:` lists some. A snapshot is of one set of devices; those that QEMU leaves out of it
 the kernel finds anew before the first step, and with those that QEMU refuses to freeze each guest
 boots. What a device stores is 16 MiB, is
 made anew for each guest, begins with the line "vmlab disk N" (N counts the devices from 0), and is
