@@ -94,11 +94,6 @@ class Plan:
         """Beside its journal: another bisection has another."""
         return Journal.path_of(self.folder, self._whole).with_suffix(".git-bisect.log")
 
-    def show(self, result: Result) -> None:
-        from vmlab.bisect.show import show
-
-        show(self, result)
-
     def said(self, result: Result) -> str:
         """The first bad commit's message, where there is one."""
         if self.message is None or problem(result) is not None:

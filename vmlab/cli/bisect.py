@@ -150,6 +150,7 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
 
     from vmlab.bisect import drive, tell
     from vmlab.bisect.drive import settled
+    from vmlab.bisect.show import show
 
     journal = plan.open(rules, resume, fresh)
     if journal.done:
@@ -174,7 +175,7 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
             common.say(f"stopped after {len(journal.seen)} runs; --resume goes on from there")
             raise
     plan.write_log(result.evidence, rules)
-    plan.show(result)
+    show(plan, result)
     return result
 
 
