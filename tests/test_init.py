@@ -65,10 +65,19 @@ def test_modules_come_after_those_whose_symbols_they_use(tmp_path):
     assert (found.way, found.read) == ("kbuild", "Makefile")
 
 
-def test_those_that_need_one_another_and_the_rest_keep_their_order():
+def test_a_module_comes_before_those_that_stand_on_more():
+    exports = {"clock": frozenset("t"), "lib": frozenset("l"), "tracer": frozenset(),
+               "plugin": frozenset()}  # fmt: skip
+    words = {"clock": frozenset(), "lib": frozenset("t"), "tracer": frozenset("lt"),
+             "plugin": frozenset("t")}  # fmt: skip
+    names = ["tracer", "lib", "clock", "plugin"]
+    assert order(names, exports, words) == ["clock", "lib", "plugin", "tracer"]
+
+
+def test_those_that_need_one_another_keep_their_order_and_the_rest_come_last():
     exports = {"a": frozenset("x"), "b": frozenset("y"), "c": frozenset(), "d": frozenset("z")}
     words = {"a": frozenset("yz"), "b": frozenset("x"), "c": frozenset(), "d": frozenset()}
-    assert order(list("cabd"), exports, words) == ["c", "b", "d", "a"]
+    assert order(list("cabd"), exports, words) == ["b", "d", "a", "c"]
 
 
 def test_parameters_exports_and_what_is_made_are_read_from_the_sources(tmp_path):

@@ -6,12 +6,15 @@ Symbols = Mapping[str, frozenset[str]]
 
 
 def order(names: Sequence[str], exports: Symbols, words: Symbols) -> list[str]:
-    """The names, moved only as far as needed. Of modules that need one another the first is first.
+    """Those that need others or are needed by how deep they stand on others; then the rest, whose
+    sources may not tell what they need.
 
-    `exports` and `words` are what each gives others, and all that stands in its sources.
+    `exports` and `words` are what each gives others, and all that stands in its sources. Of modules
+    that need one another the first is first. What stands on little is loaded before what stands on
+    more, for that may hold what the other wants to change: a plug-in before its user.
     """
     needs = _needs(names, exports, words)
-    made: list[str] = []
+    depths: dict[str, int] = {}
     begun: set[str] = set()
 
     def visit(name: str) -> None:
@@ -20,11 +23,12 @@ def order(names: Sequence[str], exports: Symbols, words: Symbols) -> list[str]:
         begun.add(name)
         for other in needs[name]:
             visit(other)
-        made.append(name)
+        depths[name] = 1 + max((depths.get(other, 0) for other in needs[name]), default=0)
 
     for name in names:
         visit(name)
-    return made
+    tied = linked(names, exports, words)
+    return sorted(depths, key=lambda name: (name not in tied, depths[name]))
 
 
 def linked(names: Sequence[str], exports: Symbols, words: Symbols) -> frozenset[str]:
