@@ -288,6 +288,8 @@ def test_a_module_that_found_nothing_to_work_with_is_skipped_where_its_step_says
     assert told.reason.startswith("modprobe: m: ENODEV (no such device); m: no ")
     assert told.reason.endswith("such board")
     assert told.reason.isprintable()
+    told = judged(tmp_path, yaml + "    because: it wants a hen\n", results(nodev))
+    assert told.reason == "modprobe: m: ENODEV (no such device), for it wants a hen"
     assert judged(tmp_path, yaml, results(busy)).verdict is Verdict.FAILED
     assert judged(tmp_path, "  - modprobe: m\n", results(nodev)).verdict is Verdict.FAILED
     oops = BOOT + b"[    2.0] BUG: kernel NULL pointer dereference, address: 00000000\r\n"

@@ -261,7 +261,8 @@ def _result(expanded: Expanded, index: int, result: StepResult) -> Judgement | N
         return _at(expanded, index, Verdict.FAILED, missing)
     if result.state == "failed" or not _expected(step.step.expect, result.outcome):
         if step.step.skips(result.outcome):
-            return Judgement(Verdict.SKIPPED, f"{step.label}: {errnos.text(result.outcome)}")
+            why = f"{errnos.text(result.outcome)}{step.step.why()}"
+            return Judgement(Verdict.SKIPPED, f"{step.label}: {why}")
         return _outcome(expanded, index, result)
     return None
 

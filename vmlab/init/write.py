@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vmlab.init.look import MANY, Module, Understood
 
-_SKIP = re.compile(r"    or_skip: \w+.*\n")
+_SKIP = re.compile(r"    (?:or_skip|because): .*\n")
 _FOLDERS = ("scenarios", "vmlab-scenarios")
 _LIST = """\
   # What is there before. Numbers at the end are left out: those of devices go on counting.
@@ -136,7 +136,8 @@ def _memory(modules: list[Module]) -> str:
 
 def _or_skip(modules: list[Module]) -> str:
     if wants := [f"{name}=" for one in modules for name in one.sources.wants]:
-        return f"    or_skip: EINVAL # it wants {', '.join(wants)}: write that behind its name\n"
+        said = f"it wants {', '.join(wants)} behind its name"
+        return f"    or_skip: EINVAL\n    because: {said}\n"
     lack = any(one.sources.may_lack_a_device for one in modules)
     return "    or_skip: ENODEV\n" if lack else ""
 

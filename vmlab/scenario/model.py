@@ -73,6 +73,11 @@ class Step(Model):
         """Whether an outcome says that this guest has nothing for the step."""
         return getattr(self, "or_skip", None) == str(outcome)
 
+    def why(self) -> str:
+        """Why it is then, as words behind others; empty where the scenario does not tell."""
+        because: str | None = getattr(self, "because", None)
+        return f", for {because}" if because else ""
+
     def patterns(self) -> dict[str, str]:
         """The patterns among its options, by key."""
         found = {key: getattr(self, key, None) for key in ("output", "no_output")}
@@ -95,6 +100,9 @@ _STATUS = "the exit status that it must end with, `nonzero` or `any`"
 
 ErrnoField = Annotated[Errno | None, Field(description=_ERRNO)]
 OrSkipField = Annotated[Errno | None, Field(description=_OR_SKIP)]
+BecauseField = Annotated[
+    Text | None, Field(description="with `or_skip`: why that is, told with it")
+]
 AsField = Annotated[Name | None, Field(alias="as", description=_AS)]
 OutputField = Annotated[Text | None, Field(description=_OUTPUT)]
 NoOutputField = Annotated[Text | None, Field(description=_NO_OUTPUT)]
@@ -123,6 +131,7 @@ class Insmod(Step):
     )
     errno: ErrnoField = None
     or_skip: OrSkipField = None
+    because: BecauseField = None
 
 
 class Rmmod(Step):
@@ -143,6 +152,7 @@ class Modprobe(Step):
     )
     errno: ErrnoField = None
     or_skip: OrSkipField = None
+    because: BecauseField = None
 
 
 class Kunit(Step):
@@ -155,6 +165,7 @@ class Kunit(Step):
     )
     errno: ErrnoField = None
     or_skip: OrSkipField = None
+    because: BecauseField = None
 
 
 class Run(Step):
