@@ -45,6 +45,7 @@ _CONTEXTS = ("<IRQ>", "<TASK>", "<NMI>", "<SOFTIRQ>")
 STACK = re.compile(
     r"(?:Call [Tt]race|[Bb]acktrace|stack backtrace|Stack|stack trace)\b"
     r"|(?:Use-after-free|Out-of-bounds|Invalid|Corrupted memory) |Invalid free of "
+    r"|(?:read|write|read-write)(?: \(\w+\))* to 0x|race at unknown origin"
 )
 """Headlines of the stacks that a crash is about; others tell who allocated, freed or locked."""
 _ENTRY = re.compile(
