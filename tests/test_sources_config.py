@@ -40,6 +40,16 @@ def test_there_are_the_fragments_that_are_promised():
     assert wanted <= set(configure.shipped_fragments())
 
 
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("kcsan", "KCSAN_EARLY_ENABLE"), ("ubsan", "UBSAN_SANITIZE_ALL"),
+     ("kunit", "KUNIT_DEFAULT_ENABLED")],
+)  # fmt: skip
+def test_what_is_y_by_itself_is_asked_for(name, option):
+    """The configuration tiny begins with allnoconfig, which answers n to all that it can."""
+    assert configure.options(configure.fragment(name, (6, 1)))[option] == "y"
+
+
 def test_an_unknown_fragment_is_refused_with_those_that_there_are():
     with pytest.raises(UsageError, match=r"no fragment 'kasam'.*kasan, kcsan"):
         configure.fragment("kasam", (6, 1))

@@ -14,6 +14,7 @@ int lab_bug(void);
 int lab_warn(void);
 int lab_panic(void);
 int lab_irq(void);
+int lab_race(void);
 int lab_divide(void);
 int lab_opcode(void);
 int lab_stack(void);

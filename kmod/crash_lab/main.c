@@ -39,7 +39,7 @@ static const struct {
 	{ "hung_task", lab_hung_task },	      { "thread", lab_thread },
 	{ "no_exit", lab_no_exit },	      { "out_of_bounds", lab_out_of_bounds },
 	{ "leak", lab_leak },		      { "lock_order", lab_lock_order },
-	{ "shift", lab_shift },
+	{ "shift", lab_shift },		      { "race", lab_race },
 };
 
 static int __init list_words(void)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What stops the kernel at the very instruction. */
+/* What stops the kernel, or is told, at the very instruction. */
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -26,6 +26,7 @@ static struct thing *volatile nowhere; /* volatile: the compiler does not see th
 static volatile int zero;
 static struct timer_list timer;
 static int armed;
+static int shared; /* by a loop and an interrupt, and nothing says so to the compiler */
 
 noinline int lab_null_read(void)
 {
@@ -81,6 +82,28 @@ noinline int lab_irq(void)
 	armed = 1;
 	vmlab_timer_start(&timer, in_interrupt_read, 1);
 	return 0;
+}
+
+/* At each tick of the timers. */
+static noinline void in_interrupt_write(void)
+{
+	shared++;
+	mod_timer(&timer, jiffies + 1);
+}
+
+/* KCSAN waits between two looks at what is read, and sees that it was written. */
+noinline int lab_race(void)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(ms);
+	int sum = 0;
+
+	armed = 1;
+	vmlab_timer_start(&timer, in_interrupt_write, 1);
+	while (time_before(jiffies, end)) {
+		sum += shared;
+		barrier();
+	}
+	return sum & zero;
 }
 
 void lab_irq_stop(void)
