@@ -1,5 +1,6 @@
 """Kernels that are really built: tiny, of Debian's source, and what scenarios say on them."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,6 +20,12 @@ from vmlab.verdict import Verdict
 
 ROOT = Path(__file__).parent.parent
 TOOLS = ("flex", "bison", "bc")
+FRAGMENTS = ("kasan", "kmemleak", "lockdep", "debug-info", "gcov", "kunit")
+SUITES = (
+    "BITFIELD_KUNIT", "HASH_KUNIT_TEST", "CMDLINE_KUNIT_TEST", "BITS_TEST", "MEMCPY_KUNIT_TEST",
+    "IS_SIGNED_TYPE_KUNIT_TEST", "OVERFLOW_KUNIT_TEST", "STACKINIT_KUNIT_TEST", "SLUB_KUNIT_TEST",
+    "SYSCTL_KUNIT_TEST", "CPUMASK_KUNIT_TEST", "TEST_SORT",
+)  # fmt: skip
 
 pytestmark = [
     pytest.mark.guest,
@@ -32,6 +39,13 @@ pytestmark = [
 def artifacts() -> Artifacts:
     cache = Cache.default()
     return Artifacts(cache, Catalog.open(cache, print))
+
+
+def checked(folder: Path) -> Options:
+    """One kernel for all that is tried on such, for its build takes minutes."""
+    more = folder / "more.config"
+    more.write_text("".join(f"CONFIG_{name}=m\n" for name in SUITES))
+    return Options(ARCHES["x86_64"], fragments=(*FRAGMENTS, str(more)))
 
 
 def verdicts(made: Artifacts, kernel, names: list[str], folder: Path) -> dict[str, tuple]:
@@ -54,12 +68,32 @@ def test_all_of_the_lab_passes_on_tiny(arch, tmp_path):
 
 def test_checkers_find_what_nothing_else_does(tmp_path):
     made = artifacts()
-    options = Options(ARCHES["x86_64"], fragments=("kasan", "kmemleak", "lockdep", "ubsan"))
-    built = build(made.catalog, sources.parse("debian-source:6.1"), options)
+    built = build(made.catalog, sources.parse("debian-source:6.1"), checked(tmp_path))
     said = verdicts(made, built.kernel, ["crash-*"], tmp_path)
     others = {name: one for name, one in said.items() if one[0] is not Verdict.PASSED}
-    assert set(others) <= {"crash-hard-lockup"}, others
-    assert {"crash-out-of-bounds", "crash-leak", "crash-lock-order", "crash-shift"} <= set(said)
+    assert set(others) <= {"crash-hard-lockup", "crash-shift"}, others
+    assert {"crash-out-of-bounds", "crash-leak", "crash-lock-order"} <= set(said)
+
+
+def test_debug_information_gives_lines_of_the_kernel_s_own_functions(tmp_path):
+    made, project = artifacts(), find(ROOT)
+    built = build(made.catalog, sources.parse("debian-source:6.1"), checked(tmp_path))
+    (expanded,) = load(project, made.catalog, ["crash-list"], [])
+    run = runner(project, made, LabOptions()).run(expanded, built.kernel)
+    first, second = json.loads((Path(run.dir) / "verdict.json").read_text())["crash"]["frames"][:2]
+    assert first["function"] == "__list_add_valid" and second["function"] == "lab_list"
+    assert first["source"]["file"] == "lib/list_debug.c"
+    texts = dict(map(tuple, first["source"]["around"]))
+    assert "CHECK_DATA_CORRUPTION" in texts[first["source"]["line"]]
+    assert [one["file"] for one in second["inlined"]] == ["include/linux/list.h"] * 2
+
+
+def test_other_checkers_find_a_race_and_a_shift(tmp_path):
+    made = artifacts()
+    options = Options(ARCHES["x86_64"], fragments=("kcsan", "ubsan"))
+    built = build(made.catalog, sources.parse("debian-source:6.1"), options)
+    said = verdicts(made, built.kernel, ["data-race", "crash-shift", "zombie-detect"], tmp_path)
+    assert {name: one[0] for name, one in said.items()} == dict.fromkeys(said, Verdict.PASSED)
 
 
 def test_one_changed_file_compiles_little(tmp_path):
