@@ -1,6 +1,8 @@
 """Bisections over commits: the range that git would take, and nothing of the user's touched."""
 
+import os
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +24,7 @@ from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.errors import UsageError
 from vmlab.sources import GitSource
+from vmlab.sources import git as sources_git
 from vmlab.sources.build import Options
 from vmlab.sources.make import KernelBuildError
 
@@ -177,6 +180,31 @@ def test_a_dirty_tree_is_only_read(straight, tmp_path_factory):
     assert before == (git(folder, "status", "--porcelain"), git(folder, "rev-parse", "HEAD"))
     assert (folder / "file").read_text() == "not committed\n"
     assert git(folder, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
+def test_a_file_that_a_kernel_links_to_keeps_its_time_in_the_next_check_out(
+    straight, tmp_path_factory
+):
+    """Else each step of a bisection compiles the whole kernel."""
+    folder, _ = straight
+    (folder / "header.h").write_text("the same in both\n")
+    git(folder, "add", ".")
+    commits = [commit(folder, number) for number in (12, 13)]
+    place = tmp_path_factory.mktemp("place")
+    (place / "kernel").mkdir()
+    tree = place / "tree"
+    for at, name in enumerate(commits):
+        sources_git.check_out(sources_git.repository(folder), name, place)
+        assert (tree / "file").read_text() == f"{12 + at}\n"
+        header = (tree / "header.h").stat()
+        if at == 0:
+            # Git compares whole seconds, and mistrusts what is as old as its index.
+            later = time.time() + 5
+            os.utime(place / "index", (later, later))
+            time.sleep(1.1)
+            os.link(tree / "header.h", place / "kernel" / "header.h")
+            first = header
+    assert (header.st_ino, header.st_mtime_ns) == (first.st_ino, first.st_mtime_ns)
 
 
 def test_no_common_history_is_said(straight):

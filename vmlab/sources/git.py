@@ -62,8 +62,10 @@ def check_out(repository: Path, commit: str, place: Path) -> None:
     at.write_text(commit)
 
 
-# What the repository's own settings would change of the files, or run.
+# What the repository's own settings would change of the files, or run. A file that a kernel has
+# a link to has another ctime, and git would write it anew, upon which make compiles everything.
 _OWN = (
+    "-c", "core.trustctime=false",
     "-c", "core.autocrlf=false", "-c", "core.sparseCheckout=false", "-c", "core.fsmonitor=false",
     "-c", "core.hooksPath=/dev/null", "-c", "core.bare=false",
 )  # fmt: skip
