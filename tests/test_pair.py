@@ -15,7 +15,7 @@ from vmlab.catalog import Kernel
 from vmlab.crash.model import Crash
 from vmlab.guest import handover, program, qemu
 from vmlab.guest.launch import Ended
-from vmlab.guest.results import Results
+from vmlab.guest.results import Results, StepResult
 from vmlab.scenario import Expanded, Known, expand, load
 from vmlab.verdict import Judgement, Verdict
 
@@ -182,3 +182,62 @@ def test_a_paced_guest_does_not_sleep_until_a_time_of_its_snapshot_s_qemu(tmp_pa
     handover.pace(state)
     wanted = warp.replace(bytes(range(16)), b"\xff" * 16) if armed else b"\x7e"
     assert state.read_bytes() == b"x" * 100 + timer[:-8] + bytes(8) + wanted
+
+
+WAITS = """\
+name: case
+about: a case
+network: pair
+devices: [e1000]
+steps:
+  - run: one
+    output: fine
+  - run: two
+    on: b
+  - expect_crash: {kind: panic}
+    on: b
+"""
+LOST = Ended("lost", "the lab was stopped")
+DONE = StepResult("run", "one", "passed", 0, 1.0, 1, "fine", (0, 0), {})
+
+
+@pytest.mark.parametrize(
+    ("results", "console", "verdict"),
+    [
+        ((DONE,), b"", Verdict.PASSED),
+        ((replace(DONE, output="bad"),), b"", Verdict.FAILED),
+        ((replace(DONE, outcome=1),), b"", Verdict.FAILED),
+        ((DONE,), b"[    1.0] WARNING: CPU: 0 PID: 1 at a.c:1 f+0x1/0x2\n", Verdict.CRASHED),
+        ((), b"", Verdict.BROKEN),  # it had not done its own
+    ],
+)
+def test_who_waited_for_a_crash_that_came_is_judged_by_what_it_did(
+    tmp_path, results, console, verdict
+):
+    (tmp_path / "case.yaml").write_text(WAITS)
+    (way,) = expand(load(tmp_path / "case.yaml", Known()))
+    both = jobs(tmp_path)
+    both[0].run.console.write_bytes(console)
+    found = Results("6.1.0-50-686", results, len(results) + 1, "the results end early")
+
+    def one(guest, job, ended):
+        if ended is LOST:
+            told = found, Judgement(Verdict.BROKEN, "the lab was stopped", 2)
+        else:
+            told = NOTHING, replace(PASSED, crash=CRASH)
+        return pair.told(guest, ended, told[1], told[0], b"")
+
+    backend = Backend(a=LOST, b=Ended("reset", "it panicked"))
+    made = pair.both(backend, way, both, lambda: False, one)
+    assert made.judgement.verdict is verdict
+    assert made.judgement.reason.startswith("guest a: " if verdict is not Verdict.PASSED else "")
+
+
+def test_who_was_ended_though_no_crash_was_wanted_is_not_let_go(tmp_path):
+    def one(guest, job, ended):
+        lost = Judgement(Verdict.BROKEN, "the lab was stopped")
+        return pair.told(guest, ended, lost if ended is LOST else PASSED, NOTHING, b"")
+
+    backend = Backend(a=LOST, b=Ended("off"))
+    made = pair.both(backend, expanded(tmp_path), jobs(tmp_path), lambda: False, one)
+    assert made.judgement.verdict is Verdict.BROKEN

@@ -13,7 +13,7 @@ from vmlab.errors import LabError
 from vmlab.guest import launch, program, qemu
 from vmlab.guest.results import Results
 from vmlab.scenario import Expanded
-from vmlab.verdict import Judgement, Verdict
+from vmlab.verdict import Judgement, Verdict, waited
 
 ROLES: tuple[qemu.Role, ...] = ("a", "b")
 PEER = "b"
@@ -83,8 +83,21 @@ def both(
     ends = boot(backend, jobs, stopped)
     ways = [expanded.of_guest(role) for role in ROLES]
     made = [one(*each) for each in zip(ways, jobs, ends, strict=True)]
+    made = [_let_go(*each) for each in zip(made, reversed(made), jobs, strict=True)]
     number = decided(made)
     return replace(made[number], judgement=judged(made), steps=steps(made), role=ROLES[number])
+
+
+def _let_go(guest: Told, other: Told, job: Job) -> Told:
+    """A guest that waited for one that was to crash, and did, was ended for no fault of its own."""
+    wanted = other.judgement.verdict is Verdict.PASSED and other.judgement.crash
+    if not (wanted and guest.ended and guest.ended.how == "lost"):
+        return guest
+    console = job.run.console.read_bytes() if job.run.console.exists() else b""
+    judgement = waited(guest.expanded, guest.found, console, guest.ended)
+    if judgement is None:
+        return guest
+    return told(guest.expanded, guest.ended, judgement, guest.found, console)
 
 
 class _Watch:

@@ -96,6 +96,17 @@ def judge(
     return _whole(expanded, results, text, ended)
 
 
+def waited(expanded: Expanded, results: Results, console: bytes, ended: Ended) -> Judgement | None:
+    """Of a guest that was ended while it waited for one that was to crash: whether all that it was
+    to do itself came out as it says. None where that cannot be told."""
+    own = max((n for n, one in enumerate(expanded.steps) if one.verb != "await"), default=-1)
+    if not results.placed or len(results.steps) <= own:
+        return None
+    if sick := health.first(health.findings(results, console, ended), expanded.scenario.allow):
+        return _sick(expanded, sick, _text(console))
+    return _first_failure(expanded, results, console, own + 1) or Judgement(Verdict.PASSED)
+
+
 def _crashed(expanded: Expanded, index: int | None, trouble: Crash, text: str) -> Judgement:
     """Shows the console from the crash on: its end is mostly registers, or the next crash."""
     first = trouble.first_line - 1

@@ -61,7 +61,8 @@ Each step is done by the guest that its `on: a` or `on: b` names, a without it; 
 after another, and `spawn` begins what goes on while the other guest does something. Both have the
 same modules, workloads and devices. What a step captures is known to its own guest. There is one
 verdict, which names the guest; the second guest's console and results are in the run's directory
-`b`. A waiting guest's time passes as the host's does, so such a run's bytes do not repeat, and its
+`b`. Where one is to crash (`expect_crash`, on its guest) the other is judged by what it did until
+then. A waiting guest's time passes as the host's does, so such a run's bytes do not repeat, and its
 token says so.
 
     network: pair
