@@ -120,9 +120,14 @@ CARDS = "a pair needs a network card among devices: e1000, e1000e, rtl8139, virt
         ("firmware: [a/c.bin]\n" + STEP, "3:12: unknown firmware file 'a/c.bin'; the nearest is"),
         ("network: pair\n" + STEP, f"3:10: {CARDS}"),
         ("steps:\n  - sleep: 1s\n    on: b\n", "5:5: only a scenario with network: pair has"),
+        (
+            "network: pair\ndevices: [e1000]\nsteps:\n  - run: x\n    as: z\n  - run: y {z.a}\n"
+            "    on: b\n",
+            "8:10: step 'z' is done by guest a, and this one by b: what one gave is not known to",
+        ),
         ("network: pair\ndevices: [e1000]\ncpus: 2\n" + STEP, "5:7: the guests of a pair have one"),
     ],
-    ids=range(11),
+    ids=range(12),
 )  # fmt: skip
 def test_what_cannot_be_had_is_said_with_its_place(tmp_path, text, said):
     path = tmp_path / "case.yaml"

@@ -65,11 +65,28 @@ def _pair(scenario: Scenario, document: Document) -> Iterator[Problem]:
             yield Problem(*at, f"a pair needs a network card among devices: {', '.join(CARDS)}")
         if scenario.cpus > 1:
             yield Problem(*document.place(("cpus",)), "the guests of a pair have one processor")
+        yield from _of_the_other(scenario, document)
         return
     for number, step in enumerate(scenario.steps):
         if step.on:
             place = document.place(("steps", number, "on"), key=True)
             yield Problem(*place, "only a scenario with network: pair has guests a and b")
+
+
+def _of_the_other(scenario: Scenario, document: Document) -> Iterator[Problem]:
+    """References to what a step of the other guest gave."""
+    givers: dict[str, str] = {}
+    written = _list(document.content.get("steps"))
+    for number, (step, raw) in enumerate(zip(scenario.steps, written, strict=True)):
+        own = step.on or "a"
+        for path, text in _texts(raw) if isinstance(raw, dict) else ():
+            for name, _ in refs.found(text):
+                if givers.get(name, own) != own:
+                    place = document.place(("steps", number, *path))
+                    said = f"step {name!r} is done by guest {givers[name]}, and this one by {own}"
+                    yield Problem(*place, f"{said}: what one gave is not known to the other")
+        if step.capture:
+            givers[step.capture] = own
 
 
 def names(document: Document, known: Known) -> Iterator[Problem]:
