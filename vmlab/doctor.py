@@ -19,6 +19,11 @@ SPACE_WANTED = 4 << 30  # bytes: all kernels unpacked, images and builds
 _VERSION = re.compile(r"version (\d+)\.(\d+)\S*")
 
 State = Literal["ok", "note", "missing"]
+_FOR_SOME = (
+    ("gdb", "gdb", "`vmlab replay --gdb`"),
+    ("mmdebstrap", "mmdebstrap", "scenarios with `image: debian`"),
+    ("bwrap", "bubblewrap", "`--build-sandbox`"),
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ def findings(artifacts: Artifacts) -> Iterator[Finding]:
         yield compiler_finding(arch)
     for tool, package in (("make", "make"), ("setpriv", "util-linux"), ("dpkg-deb", "dpkg")):
         yield tool_finding(tool, package)
-    yield debugger_finding()
+    for tool, package, use in _FOR_SOME:
+        yield optional_finding(tool, package, use)
     yield mirror_finding()
     yield space_finding(artifacts)
     for arch in ARCHES.values():
@@ -89,12 +95,12 @@ def tool_finding(tool: str, package: str) -> Finding:
     return Finding("ok", f"{tool}: {where}")
 
 
-def debugger_finding() -> Finding:
-    """gdb, which only `vmlab replay --gdb` needs."""
-    where = shutil.which("gdb")
+def optional_finding(tool: str, package: str, use: str) -> Finding:
+    """A tool that the lab does without but for one use."""
+    where = shutil.which(tool)
     if where is None:
-        return Finding("note", "gdb was not found", "install gdb, for `vmlab replay --gdb`")
-    return Finding("ok", f"gdb: {where}")
+        return Finding("note", f"{tool} was not found", f"install {package}, for {use}")
+    return Finding("ok", f"{tool}: {where}")
 
 
 def mirror_finding() -> Finding:
