@@ -166,7 +166,7 @@ def test_two_guests_have_consoles_axes_and_commands_of_their_own(tmp_path):
         step(2, "write", "x", "crashed", on="b", began_s=2.0, ended_s=2.5, console=[30, 60]),
     ]
     one = crashed(steps=taken, guest="b", reason="guest b: NULL")
-    folder = write(tmp_path, one, console=b"[    1.000000] guest a is well\n[    1.300000] on\n")
+    folder = write(tmp_path, one, console=b"[    1.000000] guest a is well\n" * 6)
     (folder / "000" / "b").mkdir()
     (folder / "000" / "b" / "console").write_bytes(CONSOLE)
     (folder / "000" / "b" / "argv").write_text("qemu-of-b\n")
