@@ -106,6 +106,7 @@ def project(tmp_path) -> Path:
 
 
 def a_lab(project: Path, monkeypatch) -> Lab:
+    monkeypatch.setenv("VMLAB_KERNELS", str(project / "kernels"))  # and not the user's own
     monkeypatch.setattr(library, "Artifacts", StandInArtifacts)
     monkeypatch.setattr(library, "Catalog", StandInCatalog)
     return Lab(project, cache=project / "cache")
