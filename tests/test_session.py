@@ -33,7 +33,7 @@ END = b"\x1e# uptime=%d.0 printk=0 outcome=0\nok %d - run x\n# waiting\n"
 
 def test_bytes_that_are_no_text_move_no_place_in_the_console(tmp_path, monkeypatch):
     """Also where the pieces that come in are cut in the middle of a character."""
-    monkeypatch.setattr("vmlab.guest.qmp.connected", lambda *_: Monitor("qmp"))
+    monkeypatch.setattr("vmlab.guest.qmp.greeted", lambda *_: Monitor("qmp"))
     run = qemu.RunDirectory(tmp_path)
     run.console.write_bytes(b"")
     boot = qemu.Boot(qemu.Machine(ARCHES["i386"]), tmp_path, tmp_path, run)

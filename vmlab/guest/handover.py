@@ -73,11 +73,14 @@ def pace(state: Path) -> None:
 
 def _write(socket: Path, state: Path) -> None:
     from qemu.qmp import QMPError
-    from qemu.qmp.legacy import QEMUMonitorProtocol
 
-    monitor = QEMUMonitorProtocol(str(socket))
+    from vmlab.guest import qmp
+
     try:
-        monitor.connect()
+        monitor = qmp.greeted(str(socket))
+    except (QMPError, OSError, EOFError, TimeoutError) as error:
+        raise LabError(f"writing the guest's state: QEMU did not greet: {error}") from error
+    try:
         with state.open("wb") as file:
             monitor.cmd("migrate-set-parameters", **{"max-bandwidth": _BANDWIDTH})
             monitor.send_fd_scm(file.fileno())

@@ -13,10 +13,9 @@ from dataclasses import replace
 from typing import Any, cast
 
 from qemu.qmp import QMPError
-from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from vmlab.errors import VmlabError
-from vmlab.guest import launch, program, qemu, results, sockets
+from vmlab.guest import launch, program, qemu, qmp, results, sockets
 from vmlab.guest.console import Console
 
 _WAITING = b"# waiting\n"
@@ -42,8 +41,7 @@ class Session:
         self._process = process
         self._port = port
         self._said = b""
-        self._qmp = QEMUMonitorProtocol(monitor)
-        self._qmp.connect()
+        self._qmp = qmp.greeted(monitor)
         self.console = Console(boot.run.console, lambda: process.poll() is None)
 
     def step(self, line: str, timeout_s: float = 60) -> results.StepResult:
@@ -141,10 +139,11 @@ def _connect(boot: qemu.Boot, process: "subprocess.Popen[bytes]") -> Session:
         if made := sockets.connected(path, lambda: process.poll() is None, deadline):
             opened.append(made)
     if len(opened) == 2:
-        return Session(boot, process, *opened)
+        with contextlib.suppress(QMPError, OSError, EOFError, TimeoutError):
+            return Session(boot, process, *opened)
     for made in opened:
         made.close()
     said = b""
     if process.poll() is not None and process.stderr:
         said = process.stderr.read()[-400:]
-    raise GuestLost(f"starting QEMU: its sockets did not appear {said.decode(errors='replace')}")
+    raise GuestLost(f"starting QEMU: it did not answer {said.decode(errors='replace')}")

@@ -275,16 +275,19 @@ def _freeze(
     does then would be seen in the snapshot.
     """
     from qemu.qmp import QMPError  # asyncio comes with it, and most runs warm nothing
-    from qemu.qmp.legacy import QEMUMonitorProtocol
+
+    from vmlab.guest import qmp
 
     patience = Patience(process.pid, WARM_S)
     deadline = time.monotonic() + MIGRATE_S
     opened = sockets.connected(boot.qmp_socket, lambda: process.poll() is None, deadline)
     if opened is None:
         raise _silent(process)
-    monitor = QEMUMonitorProtocol(opened)
     try:
-        monitor.connect()
+        monitor = qmp.greeted(opened)
+    except (QMPError, OSError, EOFError, TimeoutError) as error:
+        raise _silent(process) from error
+    try:
         monitor.cmd("cont")
         while _event(monitor) != "STOP":
             _check(boot.run, process, patience, stopped)
