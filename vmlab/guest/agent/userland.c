@@ -13,6 +13,7 @@
 
 #define START "/etc/vmlab/start"
 #define PCI "/sys/bus/pci"
+#define GONE_MS 2000
 #define FIRMWARE PROGRAM_DIR "/firmware"
 #define FIRMWARE_DIR "/lib/firmware"
 #define FIRMWARE_PATH "/sys/module/firmware_class/parameters/path" /* since 3.7 */
@@ -92,6 +93,17 @@ static int among(const char *ids, unsigned vendor, unsigned device)
 	return strstr(ids, id) != NULL;
 }
 
+/* Kernels before 3.15 take a device away a moment after they were told to. */
+static void gone(const char *path)
+{
+	int left;
+
+	for (left = GONE_MS; left && !access(path, F_OK); left--)
+		usleep(1000);
+	if (!left)
+		lab_fault("taking a PCI device away", EBUSY);
+}
+
 /*
  * Some of QEMU's devices are not in a snapshot's state: their registers are as at the machine's
  * start. The kernel forgets such devices, finds them anew, and gives them their addresses again.
@@ -113,6 +125,7 @@ void pci_rescan(const char *ids, int frozen)
 		if (among(list, number_in(entry->d_name, "vendor"), number_in(entry->d_name, "device"))) {
 			snprintf(path, sizeof(path), PCI "/devices/%s/remove", entry->d_name);
 			put(path, "1");
+			gone(path);
 		}
 	if (devices)
 		closedir(devices);
