@@ -6,7 +6,6 @@ A run starts as crashed and earns its way up: absence of a result is never a pas
 import enum
 import errno
 import re
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -299,7 +298,7 @@ def _outcome(expanded: Expanded, index: int, result: StepResult) -> Judgement:
     step = expanded.steps[index]
     names = {"0": "success", "any": "any outcome", "nonzero": "an exit status that is not 0"}
     is_errno = "errno" in type(step.step).model_fields
-    what = _errno_text if is_errno else _status_text
+    what = errnos.of_call if is_errno else errnos.of_command
     expect = step.step.expect
     wanted = names[expect] if expect in names else what(int(expect))
     got = what(result.outcome)
@@ -309,20 +308,6 @@ def _outcome(expanded: Expanded, index: int, result: StepResult) -> Judgement:
     return _at(
         expanded, index, Verdict.FAILED, f"{got}, and {wanted} was wanted", wanted, seen or got
     )
-
-
-def _errno_text(number: int) -> str:
-    """An oops in a module's own call kills the process that made it."""
-    killed = 128 + signal.SIGKILL, 128 + signal.SIGSEGV
-    return _status_text(number) if number in killed else errnos.text(number)
-
-
-def _status_text(number: int) -> str:
-    if number == 0:
-        return "success"
-    if number > 128 and number - 128 in signal.Signals._value2member_map_:
-        return f"death by {signal.Signals(number - 128).name}"
-    return f"exit status {number}"
 
 
 def _output(expanded: Expanded, index: int, result: StepResult) -> Judgement | None:

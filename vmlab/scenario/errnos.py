@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 
 # include/linux/errno.h: what a module's own call may return to init_module and so to us.
 _KERNEL = {
@@ -38,3 +39,18 @@ def text(number: int) -> str:
         meaning = "of the kernel's own" if internal else os.strerror(number).lower()
         return f"{_NAMES[number]} ({meaning})"
     return f"errno {number}, which has no name"
+
+
+def of_call(number: int) -> str:
+    """A module call's outcome: an oops in the call kills the process that made it."""
+    killed = 128 + signal.SIGKILL, 128 + signal.SIGSEGV
+    return of_command(number) if number in killed else text(number)
+
+
+def of_command(number: int) -> str:
+    """A command's outcome: an exit status, or above 128 a signal."""
+    if number == 0:
+        return "success"
+    if number > 128 and number - 128 in signal.Signals._value2member_map_:
+        return f"death by {signal.Signals(number - 128).name}"
+    return f"exit status {number}"
