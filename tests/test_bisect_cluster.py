@@ -34,6 +34,13 @@ def runs(folder: Path) -> int:
     return sum(len(file.read_text().splitlines()) - 1 for file in files)
 
 
+def workers(found: dict[str, list[dict[str, str]]]) -> set[str | None]:
+    """Who booted the guests of the runs that are kept."""
+    files = [Path(step["dir"]) / "verdict.json" for step in found["steps"]]
+    kept = [json.loads(file.read_text()) for file in files if file.exists()]
+    return {one["environment"].get("worker") for one in kept}
+
+
 @pytest.mark.guest
 @pytest.mark.slow
 def test_a_worker_that_dies_changes_nothing_of_what_is_found(tmp_path):
@@ -61,6 +68,7 @@ def test_a_worker_that_dies_changes_nothing_of_what_is_found(tmp_path):
         assert {step["outcome"] for step in one["steps"]} == {"good", "bad"}
         seeds = [step["seed"] for step in one["steps"]]
         assert len(set(seeds)) == len(seeds)
+    assert workers(found[0]) in ({"two"}, {"one", "two"}) and workers(found[1]) == {None}
     # The token has the hash of what the guest gave: where both ran the same, they gave the same.
     tokens = [
         {(step["revision"], step["seed"]): step["token"] for step in one["steps"]} for one in found
