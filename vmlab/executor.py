@@ -10,6 +10,12 @@ from vmlab.runner import Run, Runner
 from vmlab.scenario import Expanded
 from vmlab.verdict import Verdict
 
+LOOK_S = 0.3
+"""How often the main thread wakes while guests run, seconds.
+
+A thread that starts a process may take Ctrl-C's signal, which then wakes nobody: it is seen when
+the main thread runs again. (Linux: copy_process looks for signals of the whole process.)
+"""
 Pair = tuple[Expanded, Kernel]
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,7 +66,7 @@ def each(
                     begun(task)
                 if not running:
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
+                done, running = wait(running, LOOK_S, return_when=FIRST_COMPLETED)
                 yield from (future.result() for future in done)
         except BaseException:
             stop()
