@@ -6,7 +6,7 @@ pytest-xdist its workers are what runs at once, and each has one guest: its own 
 
 import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -243,7 +243,12 @@ class _Lab:
             return item.runner.run(item.expanded, item.kernel)
         if item.nodeid not in self.runs:
             self._start(item)
-        return self.runs[item.nodeid].result()
+        from vmlab.executor import LOOK_S
+
+        run = self.runs[item.nodeid]
+        while not run.done():  # Ctrl-C may come to another thread
+            wait([run], LOOK_S)
+        return run.result()
 
     def _start(self, item: ScenarioItem) -> None:
         jobs = self.config.option.vmlab_jobs or os.cpu_count() or 1
