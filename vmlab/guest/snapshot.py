@@ -289,8 +289,7 @@ def _freeze(
         raise _silent(process) from error
     try:
         monitor.cmd("cont")
-        while _event(monitor) != "STOP":
-            _check(boot.run, process, patience, stopped)
+        _until_stopped(monitor, boot.run, lambda: _check(boot.run, process, patience, stopped))
         monitor.cmd("migrate-set-capabilities", **qemu.IGNORE_SHARED)
         monitor.send_fd_scm(state)  # the sandbox refuses exec:, so QEMU is given the open file
         monitor.cmd("getfd", fdname="state")
@@ -301,6 +300,22 @@ def _freeze(
     finally:
         with contextlib.suppress(QMPError, OSError, EOFError):
             monitor.close()
+
+
+def _until_stopped(
+    monitor: "QEMUMonitorProtocol", run: qemu.RunDirectory, check: Callable[[], None]
+) -> None:
+    """Waits for the guest's stop; `check` raises where that does not come.
+
+    Its event may not come on a busy host, though the guest stands: QEMU is asked once the guest
+    has said its last word and a look has passed since, so that nothing of it is in the snapshot.
+    """
+    said = False
+    while _event(monitor) != "STOP":
+        if said and not cast(dict[str, Any], monitor.cmd("query-status"))["running"]:
+            return
+        check()
+        said = _FROZEN.search(run.results.read_text(errors="replace")) is not None
 
 
 def _event(monitor: "QEMUMonitorProtocol") -> str | None:
