@@ -233,6 +233,15 @@ _NEXT_STEP = {
 }
 
 
+def linked(source: str, target: str) -> str:
+    """A second name for a file that never changes; a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
 @contextlib.contextmanager
 def _explained(root: Path) -> Iterator[None]:
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.build import debootstrap
-from vmlab.cache import content_key
+from vmlab.cache import content_key, linked
 from vmlab.catalog import Kernel, apt
 from vmlab.errors import LabError
 from vmlab.images import cpio, debian, tiny
@@ -143,7 +143,7 @@ def kernel_tree(artifacts: Artifacts, kernel: Kernel, unpacked: bool = True) -> 
 
     def make(directory: Path) -> None:
         place = directory / "lib/modules" / kernel.release
-        shutil.copytree(modules / "kernel", place / "kernel", copy_function=_linked)
+        shutil.copytree(modules / "kernel", place / "kernel", copy_function=linked)
         for name in _INDEXED:
             if (modules / name).exists():
                 shutil.copy2(modules / name, place / name)
@@ -151,7 +151,7 @@ def kernel_tree(artifacts: Artifacts, kernel: Kernel, unpacked: bool = True) -> 
         wanted = unpacked and kernel.arch.name == "x86_64"
         content = unpacked_image(image.read_bytes()) if wanted else None
         if content is None:
-            _linked(str(image), str(directory / "boot" / called))
+            linked(str(image), str(directory / "boot" / called))
         else:
             (directory / "boot" / called).write_bytes(content)
         _index(directory, kernel.release)
@@ -205,15 +205,6 @@ def _index(directory: Path, kernel_id: str) -> None:
             f"indexing the modules of {kernel_id}: depmod ended with status {done.returncode}: "
             f"{done.stderr.strip()[-400:] or 'no message'}"
         )
-
-
-def _linked(source: str, target: str) -> str:
-    """A file of the cache under a second name; a copy where its file system has no links."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-    return target
 
 
 def _member(package: Path, path: Path) -> cpio.Member:

@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from vmlab.arch import ARCHES, Arch
-from vmlab.cache import Cache, content_key
+from vmlab.cache import Cache, content_key, linked
 from vmlab.catalog import intree
 from vmlab.catalog.brought import Brought
 from vmlab.catalog.records import Added, Kernel, Unavailable
@@ -160,7 +160,7 @@ def _fill(directory: Path, brought: Brought, name: str, words: Words, store: Pat
         link_modules(directory, name, _modules(directory, brought.modules, store))
     if brought.copied:
         assert brought.tree
-        _copy(brought.tree, directory / "build")
+        _copy(brought.tree, directory / "build", linked if brought.origin else shutil.copy2)
     where = "build" if brought.copied else str(brought.tree.resolve()) if brought.tree else None
     origin = brought.origin or str(brought.folder.resolve())
     write_record(directory, name, brought.arch, brought.release, origin, where, words)
@@ -195,7 +195,7 @@ def write_record(
     (directory / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
 
-def _copy(source: Path, target: Path) -> None:
+def _copy(source: Path, target: Path, one: Callable[[str, str], object]) -> None:
     """Times are kept, so that make does not take for old what was made from what is copied."""
 
     def left_out(folder: str, names: list[str]) -> set[str]:
@@ -203,7 +203,7 @@ def _copy(source: Path, target: Path) -> None:
         kept = inside and inside[0] in _PROGRAMS
         return {".git"} & set(names) if kept else set(_LEFT_OUT(folder, names))
 
-    shutil.copytree(source, target, symlinks=True, ignore=left_out)
+    shutil.copytree(source, target, symlinks=True, ignore=left_out, copy_function=one)
 
 
 def read(directory: Path) -> Kernel:

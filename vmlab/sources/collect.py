@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmlab.cache import linked
 from vmlab.catalog import added, bzimage, intree
 from vmlab.errors import LabError
 from vmlab.sources.make import Make
@@ -97,10 +98,7 @@ def _linked(source: Path, target: Path) -> None:
     if source.is_symlink():
         target.symlink_to(os.readlink(source))
         return
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+    linked(str(source), str(target))
 
 
 def _copied(source: Path, target: Path) -> None:
