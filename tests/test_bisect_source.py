@@ -55,6 +55,6 @@ def test_one_option_of_two_hundred_is_found(tmp_path):
         tmp_path, "no-config", "--source", f"debian-source:{make.SERIES}", "--config",
         "good.config", "bad.config", "--arch", "i386", "--always",
     )  # fmt: skip
-    assert found["differing"] == 200
+    assert found["differing"] >= 200
     assert isinstance(found["options"], dict)
     assert "IKCONFIG_PROC" in found["options"] and len(found["options"]) <= 2

@@ -8,14 +8,17 @@ Says which command finds it. Kernels are of Debian's linux-source-6.1; nothing o
 """
 
 import argparse
+import bisect
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from vmlab.bisect.options import differing
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.sources.configure import options
@@ -28,8 +31,9 @@ SIZE, PLANTED = 60, 37
 UNBUILT = (12, 29, 36, 38, 50)  # among them both neighbours of the planted one
 LEFT_OUT = ("Documentation", "drivers/gpu", "drivers/media", "drivers/net", "sound", "tools/perf",
             "tools/testing")  # fmt: skip
+DIFFERING = 200
+MENUS = ("IKCONFIG", "IKCONFIG_PROC", "CRYPTO", "NLS", "INPUT", "HID_SUPPORT", "HID")
 HARMLESS = ("crypto/Kconfig", "fs/nls/Kconfig", "lib/Kconfig", "drivers/hid/Kconfig")
-DIFFERING = 197  # tristates that say nothing of it, besides three that stand in the text
 TRISTATE = re.compile(r"^config (\w+)\n\ttristate", re.MULTILINE)
 HASTY = """
 name: hasty
@@ -135,7 +139,7 @@ def _copied(source: Path, target: Path) -> None:
 
 
 def configs(folder: Path) -> None:
-    """good.config is the tiny one; bad.config has two hundred options more."""
+    """good.config is the tiny one; bad.config has two hundred options more, that kconfig took."""
     project(folder, "no-config", NO_CONFIG)
     catalog = Catalog.open(Cache.default())
     words = ["kernels", "build", f"debian-source:{SERIES}", "--arch", "i386", "--config", "tiny"]
@@ -144,14 +148,35 @@ def configs(folder: Path) -> None:
         (catalog.cache.root / "built-kernels").glob("debian-6.1-tiny-i386-*/boot/config-*"),
         key=lambda path: path.stat().st_mtime,
     )
-    text = built.read_text()
+    good = built.read_text()
     _, source = catalog.linux_source(SERIES)
     names = [name for file in HARMLESS for name in TRISTATE.findall((source / file).read_text())]
-    assert len(names) >= DIFFERING and options(text).get("IKCONFIG", "n") == "n"
-    (folder / "good.config").write_text(text)
-    more = "".join(f"CONFIG_{name}=y\n" for name in ("IKCONFIG", "IKCONFIG_PROC", "CRYPTO"))
-    more += "".join(f"CONFIG_{name}=m\n" for name in names[:DIFFERING])
-    (folder / "bad.config").write_text(f"{text}\n{more}")
+    assert options(good).get("IKCONFIG", "n") == "n"
+    more = "".join(f"CONFIG_{name}=y\n" for name in MENUS)
+    # The first so many that make the difference large enough: some bring others with them.
+    count = bisect.bisect_left(
+        range(len(names)), DIFFERING,
+        key=lambda count: len(differing(options(good), options(_settled(
+            source, good + more + _modules(names[:count]))))),
+    )  # fmt: skip
+    bad = _settled(source, good + more + _modules(names[:count]))
+    assert len(differing(options(good), options(bad))) >= DIFFERING
+    (folder / "good.config").write_text(good)
+    (folder / "bad.config").write_text(bad)
+
+
+def _modules(names: list[str]) -> str:
+    return "".join(f"CONFIG_{name}=m\n" for name in names)
+
+
+def _settled(source: Path, text: str) -> str:
+    """What kconfig makes of a configuration."""
+    with tempfile.TemporaryDirectory() as out:
+        config = Path(out) / ".config"
+        config.write_text(text)
+        words = ["make", "-C", str(source), f"O={out}", "ARCH=i386", "olddefconfig"]
+        subprocess.run(words, check=True, capture_output=True)
+        return config.read_text()
 
 
 def _race(folder: Path) -> str:
