@@ -11,7 +11,7 @@ import yaml
 from vmlab import lab, lacking, machines, selfcheck
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
-from vmlab.catalog import Catalog
+from vmlab.catalog import Catalog, kconfig
 from vmlab.guest.launch import Ended
 from vmlab.guest.results import MARK, Results, StepResult, parse
 from vmlab.project import Project, Settings
@@ -122,6 +122,39 @@ def test_needs_and_facts_that_nothing_knows_are_said(tmp_path, text, line, messa
     with pytest.raises(ScenarioError) as caught:
         loaded(tmp_path, text)
     assert [(one.line, one.message) for one in caught.value.problems] == [(line, message)]
+
+
+SOFT = "CONFIG_SOFTLOCKUP_DETECTOR"
+
+
+@pytest.mark.parametrize(
+    ("number", "have", "wanted", "missing"),
+    [
+        ((6, 1), "CONFIG_SOFTLOCKUP_DETECTOR", SOFT, []),
+        # What soft and hard lockups have in common is not the one of soft lockups.
+        ((4, 13), "CONFIG_LOCKUP_DETECTOR", SOFT, [SOFT]),
+        ((4, 12, 14), "CONFIG_LOCKUP_DETECTOR", SOFT, []),
+        ((4, 12, 14), "CONFIG_HARDLOCKUP_DETECTOR", SOFT, ["CONFIG_LOCKUP_DETECTOR"]),
+        ((2, 6, 36), "CONFIG_LOCKUP_DETECTOR", SOFT, []),
+        ((2, 6, 35), "CONFIG_DETECT_SOFTLOCKUP", SOFT, []),
+        ((2, 6, 8), "CONFIG_SLAB", SOFT, ["CONFIG_DETECT_SOFTLOCKUP"]),
+        ((2, 6, 8), "CONFIG_SLAB", "CONFIG_SLUB|CONFIG_SLAB", []),
+        ((2, 6, 8), "", "CONFIG_SLUB|CONFIG_SLAB", ["CONFIG_SLUB or CONFIG_SLAB"]),
+    ],
+)
+def test_an_option_counts_by_the_name_that_it_has_there(number, have, wanted, missing):
+    assert kconfig.missing(have.split(), [wanted], number) == missing
+
+
+@pytest.mark.parametrize("text", ["CONFIG_A|", "CONFIG_A|B", "CONFIG_A | CONFIG_B", "A"])
+def test_what_is_no_option_is_refused(tmp_path, text):
+    with pytest.raises(ScenarioError, match="is no option; write it as in CONFIG_DETECT_HUNG_TASK"):
+        loaded(tmp_path, f"config: ['{text}']\nsteps:\n  - run: x\n")
+
+
+def test_two_options_of_which_one_is_enough(tmp_path):
+    one = expanded(tmp_path, "config: [CONFIG_A|CONFIG_B, CONFIG_C]\nsteps:\n  - run: x\n")
+    assert one.scenario.config == ["CONFIG_A|CONFIG_B", "CONFIG_C"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,8 @@ def test_the_shipped_files_are_valid_by_the_committed_schema():
     assert len(files) >= 16
     for path in files:
         assert set(yaml.safe_load(path.read_text())) <= set(properties), path
+
+
+def test_a_stroke_does_not_end_a_table_s_cell():
+    (row,) = [line for line in reference.markdown().split("\n") if line.startswith("| `config` ")]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 4

@@ -1,13 +1,14 @@
 """What a scenario runs on: machine and userland, and what of that a backend cannot give. Pure, but
 for images that are made where they are not there yet."""
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.backend import Backend, PairBackend
 from vmlab.cache import content_key
-from vmlab.catalog import Kernel
+from vmlab.catalog import Kernel, kconfig
 from vmlab.errors import LabError
 from vmlab.guest import devices, program, qemu
 from vmlab.images import Userland
@@ -131,6 +132,14 @@ def options(scenario: Scenario) -> list[str]:
         *(["CONFIG_PCI"] if scenario.devices else []),  # where each of them is
         *(["CONFIG_FW_LOADER"] if scenario.firmware else []),
     ]
+
+
+def lacks(kernel: Kernel, config: Collection[str] | None, options: Sequence[str]) -> str | None:
+    """Which options a kernel was not configured with; one that does not tell is tried."""
+    if config is None:
+        return None
+    missing = kconfig.missing(config, options, number_of(kernel.release))
+    return f"{kernel.id} has no {', '.join(missing)}" if missing else None
 
 
 def seed_of(expanded: Expanded, kernel: Kernel) -> int:

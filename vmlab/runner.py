@@ -288,14 +288,9 @@ class Runner:
         if reason := beyond or machines.too_old(kernel, expanded.scenario):
             return reason
         if options := machines.options(expanded.scenario):
-            return self._lacks(self.catalog.obtain(kernel), options)
+            obtained = self.catalog.obtain(kernel)
+            return machines.lacks(obtained, self.catalog.config(obtained), options)
         return None
-
-    def _lacks(self, kernel: Kernel, options: Sequence[str]) -> str | None:
-        """Which options this kernel was not configured with; one that does not tell is tried."""
-        config = self.catalog.config(kernel)
-        missing = [one for one in options if config is not None and one not in config]
-        return f"{kernel.id} has no {', '.join(missing)}" if missing else None
 
     def _file(self, expanded: Expanded) -> str:
         path, root = expanded.path.resolve(), self.project.root.resolve()

@@ -1,7 +1,7 @@
 """A kernel's configuration: what it says, and whether such a kernel can boot in a guest."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,24 @@ NEEDED = (
 )
 
 
+@dataclass(frozen=True)
+class Former:
+    """The name that an option has in kernels before `until`."""
+
+    option: str
+    name: str
+    until: Number
+    source: str
+
+
+FORMER = (
+    Former("CONFIG_SOFTLOCKUP_DETECTOR", "CONFIG_DETECT_SOFTLOCKUP", (2, 6, 36),
+           "kernel/softlockup.c"),
+    Former("CONFIG_SOFTLOCKUP_DETECTOR", "CONFIG_LOCKUP_DETECTOR", (4, 13),
+           "kernel/watchdog.c; since 4.13 what soft and hard lockups have in common"),
+)  # fmt: skip
+
+
 def read(path: Path) -> Config:
     """The options that are set, without CONFIG_."""
     return dict(_SET.findall(path.read_text(errors="replace")))
@@ -53,6 +71,20 @@ def problems(config: Config, number: Number) -> list[str]:
         for one in NEEDED
         if number >= one.since and config.get(one.option) != "y"
     ]
+
+
+def missing(have: Collection[str], wanted: Sequence[str], number: Number) -> list[str]:
+    """Which of the wanted options a kernel of these numbers lacks, by the names that it has there.
+
+    `CONFIG_A|CONFIG_B` is met by either.
+    """
+    names = [[_there(each, number) for each in one.split("|")] for one in wanted]
+    return [" or ".join(one) for one in names if not any(name in have for name in one)]
+
+
+def _there(option: str, number: Number) -> str:
+    """What an option is called in a kernel of these numbers."""
+    return next((one.name for one in FORMER if one.option == option and number < one.until), option)
 
 
 def _is(value: str | None) -> str:

@@ -344,7 +344,8 @@ class Scenario(Model):
     config: list[Option] = Field(
         default=[],
         description="options that the kernel must have been configured with (y or m), as "
-        "CONFIG_DETECT_HUNG_TASK; elsewhere it is skipped",
+        "CONFIG_DETECT_HUNG_TASK, or CONFIG_SLAB|CONFIG_SLUB where either is enough, by today's "
+        "names; elsewhere it is skipped",
     )
     needs: list[Title] = Field(
         default=[],

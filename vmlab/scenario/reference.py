@@ -178,7 +178,7 @@ def markdown() -> str:
 
 
 def _needs() -> str:
-    shown = [f"| `{name}` | `{probe.replace('|', chr(92) + '|')}` |"
+    shown = [f"| `{name}` | `{_cell(probe)}` |"
              for name, probe in features.FEATURES.items()]  # fmt: skip
     told = [f"| `{{fact.{name}}}` | {one.about} | {_values(one)} | {one.source} |"
             for name, one in facts.FACTS.items()]  # fmt: skip
@@ -189,7 +189,7 @@ def _needs() -> str:
 
 def _values(fact: facts.Fact) -> str:
     """Each value with the release that it holds from."""
-    texts = [f"`{text.replace('|', chr(92) + '|')}`" for _, text in fact.values]
+    texts = [f"`{_cell(text)}`" for _, text in fact.values]
     since = [".".join(map(str, number)) for number, _ in fact.values]
     later = [f"{text} since {number}" for text, number in zip(texts[1:], since[1:], strict=True)]
     return ", ".join([texts[0], *later])
@@ -211,8 +211,13 @@ def _table(model: type[BaseModel]) -> str:
         if name in Step.model_fields and issubclass(model, Step):
             continue  # every step has it: told once
         key = field.alias or name
-        lines.append(f"| `{key}` | {_default(model, name)} | {field.description or ''} |")
+        lines.append(f"| `{key}` | {_default(model, name)} | {_cell(field.description or '')} |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """A text as a table's cell, whose end a stroke would be."""
+    return text.replace("|", "\\|")
 
 
 def _default(model: type[BaseModel], name: str) -> str:

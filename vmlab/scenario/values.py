@@ -17,7 +17,7 @@ _UNIT_MIB = {"M": 1, "G": 1024}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _TITLE = re.compile(r"[a-z0-9][a-z0-9-]*")
-_OPTION = re.compile(r"CONFIG_[A-Z0-9_]+")
+_OPTION = re.compile(r"CONFIG_[A-Z0-9_]+(\|CONFIG_[A-Z0-9_]+)*")
 _SIZE = re.compile(r"(\d+)([KM])")
 _UNIT_BYTES = {"K": 1 << 10, "M": 1 << 20}
 # What the lab itself finds, beside the kinds that a console shows.
@@ -72,7 +72,10 @@ def crash_kind(text: str) -> str:
 
 def config_option(text: str) -> str:
     if not _OPTION.fullmatch(text):
-        raise ValueError(f"{text!r} is no option; write it as in CONFIG_DETECT_HUNG_TASK")
+        raise ValueError(
+            f"{text!r} is no option; write it as in CONFIG_DETECT_HUNG_TASK, or "
+            "two of which one is enough as in CONFIG_SLAB|CONFIG_SLUB"
+        )
     return text
 
 
