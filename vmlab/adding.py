@@ -14,6 +14,7 @@ from vmlab.errors import UsageError
 
 PROBE = Path(__file__).parent / "selfcheck" / "kmod"
 MODULE = "vmlab_probe"
+_SHOWN = 5  # options of those that differ
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,13 @@ def keep(
         except BaseException:
             store.remove(kernel)
             raise
+    if differing := brought.differing:
+        more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
+        artifacts.catalog.say(
+            f"{brought.config} and {brought.tree}/.config differ in "
+            f"{', '.join(differing[:_SHOWN])}{more}: modules are built by the latter, and a kernel "
+            "that was built by another may crash on them"
+        )
     return kernel
 
 

@@ -5,7 +5,8 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -173,7 +174,7 @@ def _modules(directory: Path, source: Path, store: Path) -> Path:
     if intree.is_tree(source):
         intree.take(source, directory / MODULES)
     else:
-        shutil.copytree(source, directory / MODULES, symlinks=True, ignore=_LINKS)
+        _copy_tree(source, directory / MODULES, _LINKS)
     return Path("..", "..", MODULES)
 
 
@@ -203,7 +204,41 @@ def _copy(source: Path, target: Path, one: Callable[[str, str], object]) -> None
         kept = inside and inside[0] in _PROGRAMS
         return {".git"} & set(names) if kept else set(_LEFT_OUT(folder, names))
 
-    shutil.copytree(source, target, symlinks=True, ignore=left_out, copy_function=one)
+    _copy_tree(source, target, left_out, one)
+
+
+def _copy_tree(
+    source: Path, target: Path, ignore: Callable[[str, list[str]], Collection[str]],
+    one: Callable[[str, str], object] = shutil.copy2,
+) -> None:  # fmt: skip
+    """Raises UsageError with the first file that cannot be copied.
+
+    Old kbuilds write into the copy, and it is taken away one day, also where the original is
+    read-only.
+    """
+
+    def told(folder: str, names: list[str]) -> set[str]:
+        return set(ignore(folder, names))
+
+    try:
+        shutil.copytree(source, target, symlinks=True, ignore=told, copy_function=one)
+    except shutil.Error as error:
+        *_, why = error.args[0][0]
+        raise UsageError(
+            f"copying {source}: {len(error.args[0])} of its files cannot be copied, the first for "
+            f"{why}; let this user read all of it (`chmod -R u+rX`, or copy it as another)"
+        ) from error
+    finally:
+        _make_writable(target)
+
+
+def _make_writable(folder: Path) -> None:
+    for name, _, files in os.walk(folder):
+        os.chmod(name, os.stat(name).st_mode | 0o700)
+        for path in (Path(name, file) for file in files):
+            mode = path.lstat().st_mode
+            if stat.S_ISREG(mode) and not mode & stat.S_IWUSR:
+                path.chmod(mode | stat.S_IWUSR)
 
 
 def read(directory: Path) -> Kernel:

@@ -1,6 +1,8 @@
 """Looks at a folder that a user brings as a kernel, and says all that is wrong with it."""
 
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,10 @@ _RELEASES = (
     ("include/linux/version.h", r'UTS_RELEASE "([^"]+)"'),  # up to 2.6.17
     ("include/config/kernel.release", r"(\S+)"),
     (".kernelrelease", r"(\S+)"),  # 2.6.15 to 2.6.19
+)
+# What a configuration says of the compiler that read it, and of the name that the kernel got.
+_OF_THE_BUILD = re.compile(
+    r"(CC|GCC|CLANG|AS|LD|LLD|RUSTC?|BINDGEN|PAHOLE|TOOLS_SUPPORT|BUILD_SALT|LOCALVERSION)(_.*)?"
 )
 _COMPILED = ("include/generated/compile.h", "include/linux/compile.h")
 _WHOLE = re.compile(r"^EXTRAVERSION\b", re.MULTILINE)
@@ -64,6 +70,15 @@ class Brought:
                 return found[1]
         return kconfig.read(self.config).get("CC_VERSION_TEXT", "").strip('"')
 
+    @property
+    def differing(self) -> list[str]:
+        """The options that the kernel's configuration and that of its tree say otherwise."""
+        if self.tree is None or not (self.tree / ".config").is_file():
+            return []
+        one, other = kconfig.read(self.config), kconfig.read(self.tree / ".config")
+        names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
+        return [f"CONFIG_{name}" for name in names if not _OF_THE_BUILD.fullmatch(name)]
+
 
 def look(folder: Path) -> Brought:
     """Raises UsageError with all that is wrong with the folder, a line for each."""
@@ -79,7 +94,11 @@ def look(folder: Path) -> Brought:
             f"{folder} holds no config; take it from the box's /boot/config-* or "
             "/proc/config.gz (unpacked), or the tree's .config"
         )
-    made = _parts(folder, image, config)
+    system_map = _first(folder, _MAPS)
+    tree = folder if (folder / "Makefile").is_file() else folder / "build"
+    _check_readable([image, config, *([system_map] if system_map else []), tree])
+    _check_readable([tree / name for name in ("Makefile", "Module.symvers", ".config")])
+    made = _parts(folder, image, config, system_map, tree)
     if wrong := _problems(made):
         raise UsageError(
             "\n".join([f"{folder}: the kernel {made.release} cannot be added:", *wrong])
@@ -94,13 +113,29 @@ def _is_source(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("Makefile", "Kconfig"))
 
 
-def _parts(folder: Path, image: Path, config: Path) -> Brought:
+def _check_readable(paths: Sequence[Path]) -> None:
+    if closed := [str(path) for path in paths if _closed(path)]:
+        raise UsageError(
+            f"{', '.join(closed)} cannot be read (some distributions keep it for root): `sudo "
+            f"chmod -R a+rX {' '.join(closed)}`"
+        )
+
+
+def _closed(path: Path) -> bool:
+    return os.path.exists(path) and not os.access(path, os.R_OK | (path.is_dir() and os.X_OK))
+
+
+def _parts(folder: Path, image: Path, config: Path, system_map: Path | None, tree: Path) -> Brought:
     arch = kconfig.arch(kconfig.read(config))
     if arch is None:
         raise UsageError(f"{config} is of another architecture than x86; there are i386, x86_64")
-    tree = folder if (folder / "Makefile").is_file() else folder / "build"
+    if tree.is_symlink() and not tree.exists():
+        raise UsageError(
+            f"{tree} is a link to {tree.readlink()}, which is not here: copy what it leads to on "
+            "the box (`cp -aL`), or take the link away where no modules are wanted"
+        )
     return Brought(
-        folder, image, config, _first(folder, _MAPS), tree if tree.is_dir() else None,
+        folder, image, config, system_map, tree if tree.is_dir() else None,
         bzimage.release(image), arch, modules=_modules(folder),
     )  # fmt: skip
 
