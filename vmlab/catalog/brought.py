@@ -131,8 +131,8 @@ def _parts(folder: Path, image: Path, config: Path, system_map: Path | None, tre
         raise UsageError(f"{config} is of another architecture than x86; there are i386, x86_64")
     if tree.is_symlink() and not tree.exists():
         raise UsageError(
-            f"{tree} is a link to {tree.readlink()}, which is not here: copy what it leads to on "
-            "the box (`cp -aL`), or take the link away where no modules are wanted"
+            f"{tree} is a link to {tree.readlink()}, which is not here: copy the tree itself, on "
+            "the box (`cp -a build/. ...`), or take the link away where no modules are wanted"
         )
     return Brought(
         folder, image, config, system_map, tree if tree.is_dir() else None,
