@@ -188,6 +188,20 @@ def test_where_no_function_is_found_the_log_s_own_line_is_shown():
         assert found.named == named.format(line=line)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "INFO: RCU detected CPU 0 stall (t=2502 jiffies)",
+        "INFO: RCU detected CPU stalls: 1 (detected by 0, t=2502 jiffies)",
+        "INFO: rcu_sched self-detected stall on CPU { 0}  (t=5250 jiffies g=1 c=0 q=3)",
+    ],
+)
+def test_a_stall_that_rcu_of_2_6_29_to_2_6_36_tells_is_one_too(line):
+    found = crash.find(f"{line}\n{stack('frob_poll', 'sys_frob')}")
+    assert found is not None
+    assert (found.kind, found.title) == ("RCU stall", "INFO: rcu detected stall in sys_frob")
+
+
 class TestOwnWords:
     """A kernel's `WARNING: text`, without file and line."""
 

@@ -247,7 +247,7 @@ CHECKERS = (
     ),
     rule(
         "RCU stall",
-        r"(?:rcu: )?INFO: \S+ (?:self-)?detected (?:expedited )?stalls?",
+        r"(?:rcu: )?INFO: \S+ (?:self-)?detected (?:expedited |CPU (?:\d+ )?)?stalls?",
         "INFO: rcu detected stall in {function}",
         stalls=True,
     ),
