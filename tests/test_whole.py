@@ -6,58 +6,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import folder_builds
 import pytest
 from typer.testing import CliRunner
 
-from vmlab.arch import ARCHES
 from vmlab.build import kbuild, makefile, whole
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.sandbox import HERE
 from vmlab.cli import app
 
-# Stands for kbuild: a module's file is its source with what the build was given.
-KERNEL = """\
-KERNELRELEASE := fake
-here := $(lastword $(MAKEFILE_LIST))
-include $(or $(wildcard $(M)/Kbuild),$(M)/Makefile)
-.PHONY: modules
-modules:
-\t@for o in $(obj-m) $(obj-y); do case $$o in \\
-\t*/) $(MAKE) -f $(here) M=$(M)/$$o modules;; \\
-\t*) (cat $(M)/$${o%.o}.c; echo '$(CC)') > $(M)/$${o%.o}.ko;; esac || exit 1; done
-"""
-
 
 @pytest.fixture
 def tree(tmp_path) -> kbuild.Tree:
-    headers = tmp_path / "root/usr/src/headers"
-    headers.mkdir(parents=True)
-    (headers / "Makefile").write_text(KERNEL)
-    (headers / ".config").write_text("CONFIG_PCI=y\n")
-    return kbuild.Tree("6.1.0-50-686", ARCHES["i386"], headers, "6.1")
+    return folder_builds.tree(tmp_path)
 
 
 @pytest.fixture
-def built(tmp_path, tree):
-    """Builds files; returns what is left by name."""
-    rounds = iter(range(9))
-
-    def built(way: whole.Way, files: dict[str, str], sizes: bool = False) -> dict[str, Any]:
-        source, directory = tmp_path / "source", tmp_path / f"built{next(rounds)}"
-        for name, text in files.items():
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_text(text)
-        before = sorted(source.rglob("*"))
-        folder = whole.Folder(source, way)
-        directory.mkdir()
-        whole.build(tree, folder, folder.files(), directory)
-        assert sorted(source.rglob("*")) == before
-        if sizes:
-            found = kbuild.modules(directory)
-            return {name: path.stat().st_size for name, path in found.items()}
-        return {name: path.read_text() for name, path in kbuild.modules(directory).items()}
-
-    return built
+def built(tmp_path, tree) -> folder_builds.Built:
+    return folder_builds.Built(tmp_path, tree)
 
 
 WRAPPER = """\
@@ -76,27 +42,13 @@ def test_a_makefile_that_is_a_kbuild_file_and_a_wrapper_is_built(built):
     assert built("kbuild", {"Makefile": WRAPPER, "duck.c": "x\n"}) == {"duck": "x\ngcc -m32\n"}
 
 
-# Compiles, in a manner: what a source has of the word `error` is one.
-COMPILES = """\
-include $(M)/Makefile
-modules: $(obj-m:%.o=$(M)/%.ko)
-$(M)/%.o: $(M)/%.c
-\t@if grep -n error $<; then echo "$<:1:2: error: so it says" >&2; exit 1; fi; cp $< $@
-\t@for h in $$(sed -n 's/^use //p' $<); do [ -e $(M)/$$h ] || \\
-\t{ echo "$<:1:2: fatal error: $$h: No such file or directory" >&2; exit 1; }; done
-$(M)/%.ko: $(M)/%.o
-\t@if grep -q undefined $<; then \\
-\techo 'ERROR: modpost: "egg" [$@] undefined!' >&2; exit 1; fi; cp $< $@
-"""
-
-
 @pytest.mark.parametrize(
     ("bad", "said"),
     [("error\n", "goose.c:1:2: error: so it says"),
      ("undefined\n", 'ERROR: modpost: "egg" [goose.ko] undefined!')],
 )  # fmt: skip
 def test_modules_beside_one_that_does_not_build_are_built(built, tree, tmp_path, bad, said):
-    (tree.headers / "Makefile").write_text(COMPILES)
+    (tree.headers / "Makefile").write_text(folder_builds.COMPILES)
     files = {"duck.c": "quack\n", "goose.c": bad, "swan.c": "hiss\n"}
     made = built("kbuild", {"Makefile": "obj-m := goose.o duck.o swan.o\n", **files})
     assert set(made) == {"duck", "swan"}
@@ -107,7 +59,7 @@ def test_modules_beside_one_that_does_not_build_are_built(built, tree, tmp_path,
 
 
 def test_where_all_modules_are_bad_the_build_is(built, tree):
-    (tree.headers / "Makefile").write_text(COMPILES)
+    (tree.headers / "Makefile").write_text(folder_builds.COMPILES)
     files = {"Makefile": "obj-m := goose.o duck.o\n", "duck.c": "error\n", "goose.c": "error\n"}
     with pytest.raises(ModuleBuildError, match=r"goose\.c:1:2: error: so it says"):
         built("kbuild", files)
@@ -115,7 +67,7 @@ def test_where_all_modules_are_bad_the_build_is(built, tree):
 
 @pytest.mark.parametrize("rule", ["version.h: Makefile", "other.h version.h :", "# version.h:"])
 def test_a_header_that_the_author_s_make_makes_is_made(built, tree, rule):
-    (tree.headers / "Makefile").write_text(COMPILES)
+    (tree.headers / "Makefile").write_text(folder_builds.COMPILES)
     makes = f"obj-m := duck.o swan.o\nall: version.h\n{rule}\n\techo '$(ARCH)' > version.h\n"
     files = {"Makefile": makes, "duck.c": "use version.h\n", "swan.c": "use version.h\n"}
     if rule.startswith("#"):
@@ -313,12 +265,33 @@ def test_makefiles_are_settled_on_a_kernel(tmp_path):
         "C = /lib/modules/`uname -r`/source/x\nD = /lib/modules/${K}/build\n"
         "E = /lib/modules/builder\n"
         "L := /lib/modules/$(A)\nF ?= $(L)/build\nG = $(L)/extra\n"
+        "H:\n\tmake -C /lib/modules/$$(uname -r)/build\n\tls /lib/modules/$$V/build\n"
     )
     makefile.settle(tmp_path, "6.1.0-50-686", "i686", Path("/headers"))
     assert (tmp_path / "Makefile").read_text() == (
         "A := 6.1.0-50-686\nB = /headers\nC = /headers/x\nD = /headers\nE = /lib/modules/builder\n"
         "L := /lib/modules/$(A)\nF ?= /headers\nG = $(L)/extra\n"
+        "H:\n\tmake -C /headers\n\tls /headers\n"
     )
+
+
+def test_scripts_are_told_where_a_kernel_s_headers_are(tmp_path):
+    names = {
+        "ask.sh": "#!/bin/bash\n",
+        "configure": "#! /bin/sh\n",
+        "ask.py": "#!/usr/bin/python3\n",
+    }
+    for name, line in names.items():
+        (tmp_path / name).write_text(f"{line}ls /lib/modules/$K/build `uname -r`\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "notes").write_text("#!/bin/sh\nls /lib/modules/$K/build\n")
+    makefile.settle(tmp_path, "6.1.0-50-686", "i686", Path("/headers"))
+    found = {path.name: path.read_text().splitlines()[1] for path in tmp_path.iterdir()}
+    settled, as_it_was = "ls /headers `uname -r`", "ls /lib/modules/$K/build"
+    assert found == {
+        "ask.sh": settled, "configure": settled,
+        "ask.py": f"{as_it_was} `uname -r`", "notes": as_it_was,
+    }  # fmt: skip
 
 
 def test_kbuild_files_say_what_modules_are_made_of(tmp_path):

@@ -17,14 +17,16 @@ _SET = re.compile(r"\b(CONFIG_\w+)[ \t]*[:?]?=[ \t]*[my]\b")
 _DEFINED = re.compile(r"^\s*(?:menu)?config\s+(\w+)\s*$", re.MULTILINE)
 _DEEPEST = 6  # directories
 _PLACE = re.compile(
-    r"/lib/modules/(?:\$\([^)\n]*\)|\$\{[^}\n]*\}|`[^`\n]*`|[^/\s$`]+)/(?:build|source)\b"
+    r"/lib/modules/(?:\$?\$(?:\([^)\n]*\)|\{[^}\n]*\}|\w+)|`[^`\n]*`|[^/\s$`]+)/(?:build|source)\b"
 )
 _ASKED = {
     "-r": re.compile(r"\$\(shell uname -r\)|`uname -r`"),
     "-m": re.compile(r"\$\(shell uname -m\)|`uname -m`"),
 }
+_SHELL = re.compile(rb"#!.*\b(?:ba|da|k)?sh\b")
+_FIRST = 200  # bytes of a script's first line
 # Part of the name of what is built from settled files.
-SETTLING = f"{_PLACE.pattern} {_ASKED} {ASSIGNMENT.pattern}"
+SETTLING = f"scripts {_PLACE.pattern} {_ASKED} {ASSIGNMENT.pattern}"
 
 
 @dataclass(frozen=True)
@@ -137,18 +139,30 @@ def _sources(name: str, statements: list[tuple[str, str]]) -> tuple[str, ...]:
 def settle(root: Path, kernel: str, machine: str, headers: Path) -> None:
     """In Makefiles below a folder, puts a kernel in the place of the one that this machine runs.
 
-    They name it by `uname` and by the place of an installed kernel's headers.
+    They name it by `uname` and by the place of an installed kernel's headers, which is put into
+    scripts too.
     """
-    for path in (*root.rglob("*akefile*"), *root.rglob("Kbuild*"), *root.rglob("*.mk")):
+    makefiles = {*root.rglob("*akefile*"), *root.rglob("Kbuild*"), *root.rglob("*.mk")}
+    for path in sorted(makefiles | set(_scripts(root))):
         if not path.is_file():
             continue
         before = path.read_bytes()
         text = _PLACE.sub(str(headers), before.decode("utf-8", "surrogateescape"))
-        for option, value in (("-r", kernel), ("-m", machine)):
-            text = _ASKED[option].sub(value, text)
-        text = _assigned(text, headers)
+        if path in makefiles:
+            for option, value in (("-r", kernel), ("-m", machine)):
+                text = _ASKED[option].sub(value, text)
+            text = _assigned(text, headers)
         if (after := text.encode("utf-8", "surrogateescape")) != before:
             path.write_bytes(after)
+
+
+def _scripts(root: Path) -> Iterator[Path]:
+    """Shell scripts that a build may call."""
+    for path in root.rglob("*"):
+        if path.is_file() and (path.suffix == ".sh" or path.stat().st_mode & 0o111):
+            with path.open("rb") as file:
+                if _SHELL.match(file.readline(_FIRST)):
+                    yield path
 
 
 def _assigned(text: str, headers: Path) -> str:

@@ -49,6 +49,10 @@ class Builder:
             env = {"PATH": _PATH, "HOME": HOME, "TMPDIR": "/tmp", "LC_ALL": "C"}
             return process.run(inside, env, self.limit_s)
 
+    def path(self) -> str:
+        """Where a command's programs are looked for."""
+        return _PATH if self.sandboxed else environment().get("PATH", _PATH)
+
     def refuse(self, source: Path, files: Iterable[str]) -> None:
         """Raises LabError for a file that leads out of its sources, where a sandbox is wanted."""
         whole = source.resolve()

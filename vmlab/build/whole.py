@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from vmlab.build import copies, faulty, kbuild, makefile
+from vmlab.build import again, copies, faulty, kbuild, makefile
 from vmlab.build.kbuild import ModuleBuildError, Tree
+from vmlab.build.place import LOG, Place, command, makeflags, target_of
 from vmlab.build.process import LIMIT_S
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
     from vmlab.build import dkms  # and where one is read: it brings a reader of shell's language
 
 Way = Literal["apart", "kbuild", "dkms"]
-_MACHINES = {"i386": "i686"}  # as `uname -m` says it, where that is another word
 _STRIPPED = 8 << 20  # bytes; larger modules lose their debug information, as with DKMS all do
 _RECIPE = (  # of each name
-    "whole: settled, own options and headers, without the faulty; of a dkms.conf what it names, "
-    f"cc of one word; strip {_STRIPPED}"
+    "whole: settled, own options and headers, without the faulty, again, uname; of a dkms.conf "
+    f"what it names, cc of one word; strip {_STRIPPED}"
 )
-_LOG = "build.log"
 _FAILED = ".failed"
-_KEPT = (".ko", ".gcno", _LOG, "Module.symvers", _FAILED)
+_KEPT = (".ko", ".gcno", LOG, "Module.symvers", _FAILED)
 _NO_LOG = Path(os.devnull)
 
 
@@ -72,30 +71,6 @@ def key(tree: Tree, folder: Folder, files: Mapping[str, bytes], compiler: str) -
     return f"{tree.id}-{content_key(_RECIPE, *recipe, *modes, *parts)}"
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A build's kernel, the directory that it writes in, and what runs its commands."""
-
-    tree: Tree
-    directory: Path
-    builder: Builder
-    beside: tuple[Path, ...] = ()  # other packages' sources that its commands name
-
-    def run(self, words: Sequence[str], work: Path, more: Mapping[str, str]) -> None:
-        """Runs a command in a folder of the directory, with variables more than builds have."""
-        given = [f"{name}={value}" for name, value in more.items()]
-        words_there = ["env", "-C", str(work), *given, *words]
-        done = self.builder.run(words_there, self.directory, self.beside)
-        with (self.directory / _LOG).open("a") as file:
-            file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
-        if done.returncode:
-            said = kbuild.message(done, work) or f"status {done.returncode}"
-            heard = "" if done.ended else done.stdout + done.stderr
-            lines = kbuild.shortened(heard, work).splitlines()
-            again = f"vmlab build --kernel {self.tree.id}"
-            raise ModuleBuildError(self.tree.id, again, said, lines)
-
-
 def build(
     tree: Tree, folder: Folder, files: dict[str, bytes], directory: Path, builder: Builder = HERE
 ) -> None:
@@ -103,7 +78,7 @@ def build(
 
     Raises NotForKernel, and ModuleBuildError with the compiler's words.
     """
-    {"kbuild": _kbuild, "dkms": _dkms}[folder.way](_Place(tree, directory, builder), folder, files)
+    {"kbuild": _kbuild, "dkms": _dkms}[folder.way](Place(tree, directory, builder), folder, files)
     for path in directory.rglob("*.ko"):
         if path.stat().st_size > _STRIPPED:
             builder.run(["objcopy", "--strip-debug", str(path)], directory)
@@ -115,61 +90,90 @@ def build(
             path.unlink()
 
 
-def _kbuild(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
+def _kbuild(place: Place, folder: Folder, files: dict[str, bytes]) -> None:
+    """At once what kbuild can build so; what it cannot each by itself, as its author does."""
+    target = target_of(place.tree)
+
+    def fresh(work: Path) -> None:
+        copies.copy(folder.path, files, work)
+        makefile.settle(work, target.kernel, target.machine, target.headers)
+
     work = place.directory / "build"
-    copies.copy(folder.path, files, work)
+    fresh(work)
     roots = makefile.roots(work)
     if roots and Path() not in roots:
         (work / "Kbuild").write_text("".join(f"obj-m += {root}/\n" for root in roots))
-    words = [*_command(place.tree, work), f"-j{os.cpu_count() or 1}"]
-    target, made = target_of(place.tree), set()
+    try:
+        lost = _together(place, work)
+        left = again.build(place, fresh, lost) if lost else {}
+    except ModuleBuildError as error:
+        if not error.lines:  # the lab ended it
+            raise
+        left = again.build(place, fresh, {one.name: error for one in makefile.modules(work)})
+        if not kbuild.modules(place.directory / again.NAME):
+            raise next(iter(left.values()), error) from error
+    for name, why in left.items():
+        if why.said:
+            (place.directory / f"{name}{_FAILED}").write_text(why.said)
+
+
+def _together(place: Place, work: Path) -> dict[str, ModuleBuildError]:
+    """Builds all modules of a folder, after the headers that the author's make would make first;
+    returns those that did not build, of several."""
+    words = [*command(place.tree, work), f"-j{os.cpu_count() or 1}"]
+    made = set()
     while True:
         try:
-            return place.run(words, work, {})
+            place.run(words, work, {})
+            return _not_left(place, work)
         except ModuleBuildError as error:
             lacking = faulty.to_make(error.said, work)
             if lacking is None or lacking in made:
                 return _but_the_faulty(place, words, work, error)
             made.add(lacking)
-            makefile.settle(work, target.kernel, target.machine, target.headers)
-            flags = {"MAKEFLAGS": _makeflags(place, work)}
-            place.run(["make", lacking[1]], lacking[0], flags)
+            flags = {"MAKEFLAGS": makeflags(place, work)}
+            place.run(["make", lacking[1]], lacking[0], flags, work)
+
+
+def _not_left(place: Place, work: Path) -> dict[str, ModuleBuildError]:
+    """Modules that a build that did not fail has not made, and that no option of the kernel's is
+    asked about: their author's make may say more."""
+    made = kbuild.modules(work)
+    lost = [one.name for one in makefile.modules(work) if not one.option and one.name not in made]
+    return {name: ModuleBuildError(place.tree.id, "", "") for name in lost}
 
 
 def _but_the_faulty(
-    place: _Place, words: Sequence[str], work: Path, first: ModuleBuildError
-) -> None:
-    """Builds the others of several modules where some do not build: these have files NAME.failed.
+    place: Place, words: Sequence[str], work: Path, first: ModuleBuildError
+) -> dict[str, ModuleBuildError]:
+    """Builds the others of several modules where some do not build, and returns these.
 
     Raises what failed first where none is left. What the lab ended is not tried again.
     """
     left = makefile.modules(work)
     several = len(left) > 1
+    lost: dict[str, ModuleBuildError] = {}
     while left and several and first.lines:
         try:
-            return place.run([*words, "-k"], work, {})
+            place.run([*words, "-k"], work, {})
+            return lost
         except ModuleBuildError as error:
             found = faulty.modules(error.lines, left)
         if not found:
             break
         for one in [one for one in left if one.name in found]:
             faulty.leave_out(work, one)
-            (place.directory / f"{one.name}{_FAILED}").write_text(found[one.name])
+            lost[one.name] = ModuleBuildError(place.tree.id, "", found[one.name], first.lines)
             left.remove(one)
     raise first
 
 
 def by_hand(tree: Tree, folder: Folder) -> str:
     """What builds a folder with its Kbuild where it stands, as it can be pasted into a shell."""
-    return shlex.join(_command(tree, folder.path))
+    return shlex.join(command(tree, folder.path))
 
 
-def _command(tree: Tree, work: Path) -> list[str]:
-    options = [f"{name}={value}" for name, value in makefile.options(work).items()]
-    return [*kbuild.command(tree, work), *options]
-
-
-def _dkms(place: _Place, folder: Folder, files: dict[str, bytes]) -> None:
+def _dkms(place: Place, folder: Folder, files: dict[str, bytes]) -> None:
     """What others it needs first (BUILD_DEPENDS), then the folder itself."""
     named = {
         one.name
@@ -211,7 +215,7 @@ def needs(tree: Tree, folder: Folder) -> list[Path]:
 
 
 def _dkms_one(
-    place: _Place, folder: Folder, files: dict[str, bytes] | None
+    place: Place, folder: Folder, files: dict[str, bytes] | None
 ) -> "tuple[dkms.Built, ...]":
     from vmlab.build import dkms
 
@@ -225,7 +229,7 @@ def _dkms_one(
     symbols = " ".join(map(str, sorted(directory.rglob("Module.symvers"))))
     work = directory / conf.name / conf.version / "build"
     copies.copy(folder.path, files, work)
-    env = {**dkms.variables(conf, directory, target), "MAKEFLAGS": _makeflags(place, work)}
+    env = {**dkms.variables(conf, directory, target), "MAKEFLAGS": makeflags(place, work)}
     if symbols:
         env["KBUILD_EXTRA_SYMBOLS"] = symbols
     for patch in conf.patches:
@@ -255,36 +259,6 @@ def conf_of(folder: Folder, tree: Tree) -> "dkms.Conf":
         raise ModuleBuildError(tree.id, f"dkms build {folder.path}", str(error)) from error
 
 
-def target_of(tree: Tree) -> "dkms.Target":
-    from vmlab.build import dkms
-
-    return dkms.Target(tree.id, _MACHINES.get(tree.arch.name, tree.arch.name), tree.headers)
-
-
-def _makeflags(place: _Place, work: Path) -> str:
-    """The variables that a build needs for every make below a command, as that reads them.
-
-    Compilers are one word: Makefiles give them on as `CC=$(CC)`, without quotes.
-    """
-    given = kbuild.variables(place.tree, work)
-    given |= {name: _one_word(place, name.lower(), given[name]) for name in ("CC", "HOSTCC")}
-    words = [
-        re.sub(r"([\s\\])", r"\\\1", f"{name}={value}").replace("$", "$$")
-        for name, value in given.items()
-    ]
-    return f"-j{os.cpu_count() or 1} -- {' '.join(words)}"
-
-
-def _one_word(place: _Place, name: str, words: str) -> str:
-    """A program that is a command of several words."""
-    if len(words.split()) < 2:
-        return words
-    path = place.directory / name
-    path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
-    path.chmod(0o755)
-    return str(path)
-
-
 def missing(
     tree: Tree, folder: Folder, name: str, built: Sequence[str], log: Path = _NO_LOG
 ) -> Exception:
@@ -302,5 +276,5 @@ def missing(
     said = f"no {name}.ko was left; there are: {', '.join(sorted(built)) or 'none'}"
     if complaints := kbuild.errors(log):
         said += f"\nits build came to its end, and says:\n{complaints}"
-    again = f"vmlab build --kernel {tree.id}" if folder.way == "dkms" else by_hand(tree, folder)
-    return ModuleBuildError(tree.id, again, said)
+    by = f"vmlab build --kernel {tree.id}" if folder.way == "dkms" else by_hand(tree, folder)
+    return ModuleBuildError(tree.id, by, said)
