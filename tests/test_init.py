@@ -65,6 +65,20 @@ def test_modules_come_after_those_whose_symbols_they_use(tmp_path):
     assert (found.way, found.read) == ("kbuild", "Makefile")
 
 
+@pytest.mark.parametrize(
+    ("more", "left_out"),
+    [("conftest-objs := main.o\n", True), ("", True), ("conftest.c:\n\tsh make-it\n", False),
+     ("conftest-objs := $(patsubst x,y,$(z)).o\n", False)],
+)  # fmt: skip
+def test_a_module_none_of_whose_files_is_there_is_left_out(tmp_path, more, left_out):
+    """As those that a `configure` writes and builds."""
+    try_it = {"config/Makefile": f"obj-m += conftest.o\n{more}"}
+    found = look(put(tmp_path, {**KBUILD, **try_it}))
+    assert ("conftest" in [one.name for one in found.modules]) is not left_out
+    said = any("config/Makefile makes it of" in line for line in found.notes)
+    assert said is left_out
+
+
 def test_a_module_comes_before_those_that_stand_on_more():
     exports = {"clock": frozenset("t"), "lib": frozenset("l"), "tracer": frozenset(),
                "plugin": frozenset()}  # fmt: skip

@@ -19,6 +19,7 @@ _OF_A_KERNEL = ("Kconfig", "Makefile", "init/main.c", "kernel/sched", "mm")
 _KERNEL = """\
 {folder} is a kernel's own source tree: `vmlab kernels build {folder}` makes a kernel of it, whose \
 modules a `modprobe:` step loads; go to the folder of a module of your own for `vmlab init`"""
+_SUFFIXES = (".c", ".S", ".o_shipped", ".rs")
 MANY = 16  # modules that a guest of the usual size holds
 _NOTHING = """\
 no kernel module was found in {folder}: no dkms.conf, no Kbuild or Makefile with obj-m, no \
@@ -155,12 +156,30 @@ def _dkms(folder: Path, notes: list[str]) -> _Found | None:
 
 
 def _kbuild(folder: Path) -> _Found | None:
-    made = makefile.modules(folder)
+    every = makefile.modules(folder)
+    made = [one for one in every if not _lacks_sources(folder, one)] or every
     if not made:
         return None
     names = [(one.name, one.option is None) for one in made]
     files = sorted({str(_file(folder, one.folder)) for one in made})
-    return _Found("kbuild", _listed(files), names, _paths(folder))
+    notes = [
+        f"left out {one.name}: {_file(folder, one.folder)} makes it of "
+        f"{_listed([path.name for path in one.sources])}, and there is no such file"
+        for one in every
+        if one not in made
+    ]
+    return _Found("kbuild", _listed(files), names, _paths(folder), notes)
+
+
+def _lacks_sources(folder: Path, module: makefile.Made) -> bool:
+    """Whether none of a module's files is there, nor named by its Kbuild file, which may make it:
+    a `configure` tries its compiler on such ones."""
+    said = (folder / _file(folder, module.folder)).read_text(errors="replace")
+    for path in module.sources:
+        there = any((folder / path).with_suffix(one).exists() for one in _SUFFIXES)
+        if there or "$" in str(path) or path.name in said:
+            return False
+    return True
 
 
 def _paths(folder: Path) -> dict[str, tuple[Path, ...]]:
