@@ -79,6 +79,21 @@ def test_a_module_none_of_whose_files_is_there_is_left_out(tmp_path, more, left_
     assert said is left_out
 
 
+def test_a_module_whose_files_a_function_names_has_those_of_its_folder(tmp_path):
+    files = {
+        "a/Makefile": "obj-m := nest.o\nnest-objs := $(patsubst %.c,%.o,$(wildcard $M/*.c))\n",
+        "a/eggs.c": POND, "a/tool.c": "int main(void) { return 0; }\n",
+        "b/Makefile": "obj-m := duck.o\n", "b/duck.c": DUCK,
+    }  # fmt: skip
+    found = look(put(tmp_path, files))
+    assert [one.name for one in found.modules] == ["duck", "nest"]
+    assert found.modules[1].sources.may_lack_a_device
+    assert found.apart == []
+    put(tmp_path, {"a/in/Makefile": "obj-m := hen.o\n", "a/in/hen.c": DUCK})
+    known = {one.name: one.sources.words for one in look(tmp_path).modules}
+    assert known["nest"] == frozenset()
+
+
 def test_a_module_comes_before_those_that_stand_on_more():
     exports = {"clock": frozenset("t"), "lib": frozenset("l"), "tracer": frozenset(),
                "plugin": frozenset()}  # fmt: skip
@@ -231,7 +246,8 @@ def test_of_one_module_whose_files_are_not_to_be_read_off_all_are_its_own(tmp_pa
     """Where others could have them, none."""
     makefile = "SRCS := $(wildcard src/*.c)\nobj-m += lake.o\nlake-objs := $(SRCS:.c=.o)\n"
     makefile += "obj-m += other.o\n" * more
-    folder = put(tmp_path, {"Makefile": makefile, "src/a.c": POND, "tool.c": "int main(void) { }"})
+    files = {"src/a.c": POND, "tool.c": "int main(void) { }"} | ({"other.c": ""} if more else {})
+    folder = put(tmp_path, {"Makefile": makefile, **files})
     (lake, *_) = look(folder).modules
     assert lake.sources.may_lack_a_device is not more
 

@@ -35,7 +35,7 @@ class Made:
 
     name: str
     folder: Path  # from the root
-    sources: tuple[Path, ...]
+    sources: tuple[Path, ...]  # as far as they are named in words
     option: str | None = None  # the CONFIG_ that it is built with, where the kernel gives that
     own: str | None = None  # or the folder's own, which a make of its author's gives
 
@@ -107,7 +107,9 @@ def _of(root: Path, folder: Path, given: frozenset[str]) -> Iterator[Made]:
     for word, config in _objects(statements):
         if word.endswith(".o") and "$" not in word:
             name = Path(word).name.removesuffix(".o")
-            sources = _sources(name, statements) or (f"{word.removesuffix('.o')}.c",)
+            sources = _sources(name, statements)
+            if sources is None:
+                sources = (f"{word.removesuffix('.o')}.c",)
             paths = tuple(where / one for one in sources)
             own = config if config in given else None
             yield Made(name, where, paths, None if own else config, own)
@@ -125,15 +127,14 @@ def _given(folders: Iterable[Path]) -> frozenset[str]:
     return frozenset((*defined, *(name for text in texts for name in _SET.findall(text))))
 
 
-def _sources(name: str, statements: list[tuple[str, str]]) -> tuple[str, ...]:
-    parts = [
-        word.removesuffix(".o") + ".c"
-        for key, value in statements
-        if re.fullmatch(rf"{re.escape(name)}-(?:objs|y|m|\$[({{]CONFIG_\w+[)}}])", key)
-        for word in value.split()
-        if word.endswith(".o")
-    ]
-    return tuple(dict.fromkeys(parts))
+def _sources(name: str, statements: list[tuple[str, str]]) -> tuple[str, ...] | None:
+    """The files of a module of several, as far as they are named in words; None of one of one."""
+    key = re.compile(rf"{re.escape(name)}-(?:objs|y|m|{EXPANSION})")
+    lists = [value for name, value in statements if key.fullmatch(name)]
+    if not any(one.strip() for one in lists):
+        return None
+    parts = [word.removesuffix(".o") for one in lists for word in one.split() if word[-2:] == ".o"]
+    return tuple(f"{one}.c" for one in dict.fromkeys(parts) if "$" not in one and ")" not in one)
 
 
 def settle(root: Path, kernel: str, machine: str, headers: Path) -> None:

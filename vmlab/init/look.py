@@ -179,7 +179,7 @@ def _lacks_sources(folder: Path, module: makefile.Made) -> bool:
         there = any((folder / path).with_suffix(one).exists() for one in _SUFFIXES)
         if there or "$" in str(path) or path.name in said:
             return False
-    return True
+    return bool(module.sources)
 
 
 def _paths(folder: Path) -> dict[str, tuple[Path, ...]]:
@@ -190,10 +190,18 @@ def _paths(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 def _files(folder: Path, found: _Found, name: str) -> Sequence[Path]:
     """A module's C files; where no Kbuild file read here names one that is there, and there is no
-    other module that they could be of, all that the folder has."""
+    other module that they could be of, all that its folder has."""
     named = found.paths.get(name, ())
-    if len(found.names) > 1 or any(path.is_file() for path in named):
+    if any(path.is_file() for path in named):
         return named
+    if len(found.names) > 1:
+        places = {one.name: one.folder for one in makefile.modules(folder)}
+        own = places.get(name)
+        if own is None or any(
+            one.is_relative_to(own) for other, one in places.items() if other != name
+        ):
+            return named
+        folder = folder / own
     every = sorted(path for path in folder.rglob("*.c") if not path.name.endswith(".mod.c"))
     return [] if len(every) > _MANY_FILES else [one for one in every if not is_program(one)]
 
