@@ -335,6 +335,7 @@ NAMES = (
     ("/usr/src/linux-headers-6.1.0-50-amd64/a/b.c", "kmod/a/b.c"),
     ("{here}/kmod/a/b.c", "kmod/a/b.c"),  # one that nothing was mapped in
     ("/my/linux/a/b.c", "kmod/a/b.c"),
+    ("{here}/headers/b.c", "kmod/b.c"),  # the compiler ran in an added kernel's tree
     ("/usr/src/linux-headers-6.1.0-50-common/include/linux/list.h",
      "usr/src/linux-headers-6.1.0-50-common/include/linux/list.h"),
 )  # fmt: skip

@@ -38,8 +38,12 @@ class File:
 def find(named: str, roots: Sequence[Root]) -> File:
     """The file that a compiler called so. Nothing outside the roots is ever looked at."""
     whole = posixpath.normpath(named)
+    tops = [f"{root.path.absolute()}/" for root in roots]
+    below = [whole.removeprefix(top) for top in tops if whole.startswith(top)]
+    # One that is not there is a module's: the compiler ran in a kernel's tree, with such a name.
+    moved = [] if Path(whole).is_file() else below
     for root in roots:
-        for rest in _rests(whole, root):
+        for rest in (*_rests(whole, root), *moved):
             if path := _within(root.path, rest):
                 return File(posixpath.join(root.shown, rest), path)
     return File(without_build_place(whole), None)
