@@ -6,6 +6,11 @@ import pytest
 from vmlab.build import kbuild
 from vmlab.build.kbuild import ModuleBuildError
 
+# And make's own line of a file that does not compile, as kbuild has it.
+COMPILES_AND_SAYS = folder_builds.COMPILES.replace(
+    'so it says" >&2;', 'so it says" >&2; echo "make: *** [x: $@] Error 1" >&2;'
+)
+
 
 @pytest.fixture
 def tree(tmp_path) -> kbuild.Tree:
@@ -96,3 +101,17 @@ def test_a_build_s_machine_is_the_one_that_is_built_for(built):
         "kbuild", {"Makefile": text, "ask": "uname -r; uname -m; uname -s\n", "duck.c": ""}
     )
     assert made["duck"].splitlines()[:3] == ["6.1.0-50-686", "i686", "Linux"]
+
+
+def test_a_module_s_failure_is_its_own_and_not_that_of_a_make_for_all(built, tree, tmp_path):
+    (tree.headers / "Makefile").write_text(COMPILES_AND_SAYS)
+    make = "make -C /lib/modules/x/build M=$$PWD/$$i modules"
+    top = f"all:\n\tfor i in a b; do {make} || exit 1; done\n"
+    files = {"Makefile": top, "a/Makefile": "obj-m := duck.o\n", "a/duck.c": "error\n",
+             "b/Makefile": "obj-m := hen.o\n", "b/hen.c": "error\n",
+             "c/Makefile": "obj-m := swan.o\n", "c/swan.c": ""}  # fmt: skip
+    assert set(built("kbuild", files)) == {"swan"}
+    for name, folder in (("duck", "a"), ("hen", "b")):
+        said = (tmp_path / f"built0/{name}.failed").read_text()
+        assert f"{folder}/{name}.c:1:2: error: so it says" in said
+        assert said.count("error: so") == 1

@@ -4,11 +4,12 @@ Their Makefiles may count on being where the author calls make, or on what the a
 does before it calls the kernel's: a header that a script makes, options that it gives.
 """
 
+import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from vmlab.build import kbuild, makefile, rules
+from vmlab.build import faulty, kbuild, makefile, rules
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.build.place import Place, command, makeflags
 
@@ -44,7 +45,7 @@ def build(
     made = kbuild.modules(work)
     for one in modules:
         if one.name in lost and one.name not in made:
-            said[one.name] = _truer(lost[one.name], tried.said_of(one.folder))
+            said[one.name] = _of(one, [lost[one.name], *tried.said_of(one.folder)], modules)
     for name, path in made.items():
         if name in before:
             path.unlink()
@@ -56,26 +57,26 @@ class _Tries:
 
     def __init__(self, place: Place, work: Path) -> None:
         self._place, self._work = place, work
-        self.said: dict[Path, ModuleBuildError] = {}
+        self.said: dict[Path, list[ModuleBuildError]] = {}
         self._made: dict[Path, ModuleBuildError | None] = {}  # by the author's own make
 
-    def said_of(self, folder: Path) -> ModuleBuildError | None:
+    def said_of(self, folder: Path) -> list[ModuleBuildError]:
         found = (said for root, said in self.said.items() if folder.is_relative_to(root))
-        return next(found, None)
+        return next(found, [])
 
     def lacks_symbols(self, root: Path) -> bool:
-        said = self.said.get(root)
-        return said is not None and any("undefined" in line for line in said.lines)
+        return any("undefined" in line for one in self.said.get(root, ()) for line in one.lines)
 
     def build(self, root: Path) -> bool:
         """Whether all goes well in a folder, with kbuild or with its author's own make."""
+        self.said[root] = []
         if root != Path():  # else it was tried just so
             try:
                 words = command(self._place.tree, self._work, root)
                 self._place.run(words, self._work / root, self._symbols(), self._work)
                 return True
             except ModuleBuildError as error:
-                self.said[root] = error
+                self.said[root] += [error]
         own = rules.calls_more(self._work, root)
         if own is None:
             return False
@@ -83,7 +84,7 @@ class _Tries:
             self._made[own] = self._own(own)
         failed = self._made[own]
         if failed:
-            self.said[root] = _truer(self.said.get(root, failed), failed)
+            self.said[root] += [failed]
         return failed is None
 
     def _own(self, folder: Path) -> ModuleBuildError | None:
@@ -100,10 +101,20 @@ class _Tries:
         return {"KBUILD_EXTRA_SYMBOLS": " ".join(map(str, files))} if files else {}
 
 
-def _truer(first: ModuleBuildError, second: ModuleBuildError | None) -> ModuleBuildError:
+def _of(
+    module: makefile.Made, said: Sequence[ModuleBuildError], modules: Sequence[makefile.Made]
+) -> ModuleBuildError:
+    """What a module's verdict tells of several failures: the last that names its files, else the
+    truest of those that name none's."""
+    told = [faulty.modules(one.lines, modules) for one in said]
+    if named := [found[module.name] for found in told if module.name in found]:
+        return ModuleBuildError(said[0].kernel, "", named[-1], named[-1].splitlines())
+    of_nobody = [one for one, found in zip(said, told, strict=True) if not found]
+    return functools.reduce(_truer, of_nobody) if of_nobody else said[0]
+
+
+def _truer(first: ModuleBuildError, second: ModuleBuildError) -> ModuleBuildError:
     """Of two failures the one that is more the author's: the second, where it does not lose a
     source's line."""
-    if second is None or not second.lines:
-        return first
     loses = _IN_SOURCE.search(first.said) and not _IN_SOURCE.search(second.said)
-    return first if loses else second
+    return first if loses or not second.lines else second

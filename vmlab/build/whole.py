@@ -163,7 +163,8 @@ def _but_the_faulty(
             break
         for one in [one for one in left if one.name in found]:
             faulty.leave_out(work, one)
-            lost[one.name] = ModuleBuildError(place.tree.id, "", found[one.name], first.lines)
+            said = found[one.name]
+            lost[one.name] = ModuleBuildError(place.tree.id, "", said, said.splitlines())
             left.remove(one)
     raise first
 
