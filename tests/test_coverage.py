@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from vmlab.cli import app
 from vmlab.coverage import File, collect, merged, of_gcov, taken, tracefile, with_step
 from vmlab.errors import LabError, UsageError
+from vmlab.runner import Run
+from vmlab.verdict import Judgement, Verdict
 
 PROGRAM = """\
 static int quack(int loud)
@@ -121,6 +123,24 @@ def test_counts_of_a_cluster_are_refused(tmp_path, monkeypatch):
 
 
 @needs_lcov
+@pytest.mark.parametrize(
+    ("kernels", "source"),
+    [(["5.10.0-32-686", "6.1.0-50-686"], "debian-source:5.10"), (["mine"], "debian-source:6.1")],
+)
+def test_without_a_kernel_that_counts_what_makes_one_is_said(kernels, source):
+    def run(kernel: str, *judged: str) -> Run:
+        return Run(
+            "load", kernel, "i386", "qemu", Judgement(Verdict(judged[0]), judged[1]), 1, 1, ""
+        )
+
+    lacks = ("skipped", "it has no CONFIG_GCOV_KERNEL")
+    said = collect.uncounted([run(one, *lacks) for one in kernels], "out")
+    assert said.startswith(f"out was not written: {', '.join(kernels)} ha")
+    assert f"`vmlab kernels build {source} --fragment gcov --name counts`" in said
+    died = [run("6.1.0-50-686", "crashed", "oops")]
+    assert "no run came to its last step" in collect.uncounted(died, "out")
+
+
 def test_pages_are_made(tmp_path):
     source = tmp_path / "duck.c"
     source.write_text(PROGRAM)

@@ -171,15 +171,12 @@ def _counted(pairs: "Sequence[Pair]") -> "list[Pair]":
 
 def _cover(target: Path, runner: "Runner", done: "Sequence[tuple[Run, Pair]]") -> None:
     """Prints how many lines of each source ran, and writes the pages."""
-    from vmlab.coverage import NEEDS, collect
+    from vmlab.coverage import collect
     from vmlab.report.table import near
 
     counts = collect.counts(runner.project, runner.artifacts, done)
     if not counts:
-        common.say(
-            f"no run counted lines: kernels need {NEEDS} (`vmlab kernels build SOURCE --fragment "
-            "gcov`), and runs must come to their last step"
-        )
+        common.say(collect.uncounted([run for run, _ in done], str(target)))
         return
     for name, one in counts.items():
         typer.echo(f"{near(name)}: {one}")

@@ -1,5 +1,6 @@
 """Counts of runs: gcov asked, and genhtml for pages."""
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -9,15 +10,17 @@ from pathlib import Path, PurePosixPath
 from vmlab.artifacts import Artifacts
 from vmlab.build.environment import environment
 from vmlab.coverage.counted import Counts, merged, of_gcov, tracefile
-from vmlab.coverage.taken import taken
+from vmlab.coverage.taken import NEEDS, taken
 from vmlab.errors import LabError
 from vmlab.executor import Pair
 from vmlab.guest.qemu import RunDirectory
 from vmlab.guest.results import read
 from vmlab.project import Project
 from vmlab.runner import Run
+from vmlab.verdict import Verdict
 
 INFO = "coverage.info"
+_NUMBER = re.compile(r"\d+\.\d+")
 
 
 def counts(project: Project, artifacts: Artifacts, done: Iterable[tuple[Run, Pair]]) -> Counts:
@@ -96,6 +99,26 @@ def pages(found: Counts, target: Path) -> Path:
     words = ["genhtml", "--quiet", "--title", "vmlab", "--output-directory", str(target)]
     _asked([*words, str(target / INFO)], target)
     return target / "index.html"
+
+
+def uncounted(runs: Sequence[Run], target: str) -> str:
+    """Why there is nothing to write to a target, and what to do."""
+    skipped = [run for run in runs if run.judgement.verdict is Verdict.SKIPPED]
+    lacking = [run.kernel for run in skipped if NEEDS in run.judgement.reason]
+    if not lacking:
+        return (
+            f"{target} was not written: no run came to its last step, where the lines that ran "
+            "are counted"
+        )
+    numbers = _NUMBER.match(lacking[0])
+    source = f"debian-source:{numbers[0] if numbers else '6.1'}"
+    named = ", ".join(dict.fromkeys(lacking))
+    return (
+        f"{target} was not written: {named} {'has' if len(set(lacking)) == 1 else 'have'} no "
+        f"{NEEDS}, which counts the lines that ran; `vmlab kernels build {source} --fragment gcov "
+        f"--name counts` makes a kernel that has, for `vmlab run --kernel counts --coverage "
+        f"{target}`"
+    )
 
 
 def _asked(words: Sequence[str], place: Path) -> str:
