@@ -6,8 +6,8 @@ import lzma
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmlab.errors import LabError
@@ -16,6 +16,7 @@ _LEAD = 96  # bytes; what it says is not looked at
 _MAGIC = b"\x8e\xad\xe8"
 _NEWC = (b"070701", b"070702")
 _TRAILER = "TRAILER!!!"
+_TYPE = 0o170000
 _KINDS = {0o100000: "file", 0o120000: "link", 0o040000: "directory"}
 
 
@@ -45,12 +46,14 @@ class _Entry:
     name: str
     mode: int
     content: bytes
+    inode: int
+    links: int  # how many names the file has
 
 
 def unpack(file: Path, directory: Path) -> None:
     """Files, directories and links; nothing outside the directory. Raises LabError."""
     try:
-        for one in _entries(_payload(file.read_bytes())):
+        for one in _whole(_entries(_payload(file.read_bytes()))):
             _place(one, directory)
     except (ValueError, struct.error, EOFError, OSError, lzma.LZMAError) as error:
         raise LabError(f"unpacking {file.name}: {error or 'it is cut'}") from error
@@ -78,7 +81,7 @@ def _entries(data: bytes) -> Iterator[_Entry]:
     at = 0
     while data[at : at + 6] in _NEWC and len(data) >= at + 110:
         numbers = [int(data[at + 6 + 8 * n : at + 14 + 8 * n], 16) for n in range(13)]
-        mode, size, length = numbers[1], numbers[6], numbers[11]
+        inode, mode, links, size, length = (numbers[n] for n in (0, 1, 4, 6, 11))
         begin = at + 110 + length
         begin += -begin % 4
         name = data[at + 110 : at + 110 + length - 1].decode()
@@ -86,9 +89,21 @@ def _entries(data: bytes) -> Iterator[_Entry]:
             return
         if begin + size > len(data):
             break
-        yield _Entry(name, mode, data[begin : begin + size])
+        yield _Entry(name, mode, data[begin : begin + size], inode, links)
         at = begin + size + -(begin + size) % 4
     raise ValueError("its archive ends too early")
+
+
+def _whole(entries: Iterable[_Entry]) -> Iterator[_Entry]:
+    """Of the names of one file only the last has its content; here each has it."""
+    linked: dict[int, list[_Entry]] = {}
+    for one in entries:
+        if one.links > 1 and _KINDS.get(one.mode & _TYPE) == "file":
+            linked.setdefault(one.inode, []).append(one)
+        else:
+            yield one
+    for names in linked.values():
+        yield from (replace(one, content=names[-1].content) for one in names)
 
 
 def _place(one: _Entry, directory: Path) -> None:
@@ -96,7 +111,7 @@ def _place(one: _Entry, directory: Path) -> None:
     target = directory.joinpath(*parts)
     if ".." in parts or not target.parent.resolve().is_relative_to(directory.resolve()):
         raise ValueError(f"{one.name} leads out of it")
-    kind = _KINDS.get(one.mode & 0o170000)
+    kind = _KINDS.get(one.mode & _TYPE)
     if kind == "directory":
         target.mkdir(parents=True, exist_ok=True)
         return
