@@ -129,6 +129,21 @@ def test_only_programs_are_wrapped(programs):
     assert subprocess.run([link, script], capture_output=True, check=True).stdout == b"#!/bin/sh\n"
 
 
+def test_programs_among_the_headers_are_wrapped_and_each_once(programs):
+    """As Ubuntu has them; Debian's headers have a link there."""
+    own = programs / "usr/src/linux-headers-6.8.0-31-generic/scripts/fixdep"
+    own.parent.mkdir(parents=True)
+    shutil.copy("/bin/cat", own)
+    debian = programs / "usr/src/linux-headers-7.2.12+deb14-amd64"
+    debian.mkdir()
+    (debian / "scripts").symlink_to("../../lib/linux-kbuild-7.2.12+deb14/scripts")
+    wrap_programs(programs)
+    for program in (own, programs / PROGRAM, debian / "scripts/mod/show me"):
+        done = subprocess.run([program], input=b"said", capture_output=True, check=True)
+        assert (done.stdout, program.read_bytes()[:2]) == (b"said", b"#!")
+    assert len(list(programs.rglob("*.elf"))) == 2
+
+
 def test_without_a_library_of_their_own_programs_stay_as_they_are(programs):
     (programs / LOADER).unlink()
     before = (programs / PROGRAM).read_bytes()

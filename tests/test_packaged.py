@@ -61,10 +61,11 @@ def debs(folder: Path, target: Path, release: str = RELEASE) -> Path:
     return target
 
 
-def newc(files: dict[str, tuple[int, bytes]]) -> bytes:
+def newc(files: dict[str, tuple[int, bytes]], links: int = 1) -> bytes:
+    """With `links` all files are names of one."""
     made = b""
     for name, (mode, content) in [*files.items(), ("TRAILER!!!", (0, b""))]:
-        numbers = [1, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0]
+        numbers = [1, mode, 0, 0, links, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0]
         made += b"070701" + b"".join(b"%08x" % one for one in numbers) + name.encode() + b"\0"
         made += b"\0" * (-len(made) % 4) + content
         made += b"\0" * (-len(made) % 4)
@@ -166,6 +167,16 @@ def test_zstd_is_unpacked_by_the_host_s_program(tmp_path):
     assert (tmp_path / "to/a").stat().st_mode & 0o111
 
 
+def test_each_name_of_a_file_has_its_content(tmp_path):
+    """An archive has it once, with the last name."""
+    names = {"a": (0o100644, b""), "b": (0o100644, b""), "c": (0o100644, b"text")}
+    (tmp_path / "a.rpm").write_bytes(rpm_of(newc(names, links=3)))
+    rpm.unpack(tmp_path / "a.rpm", tmp_path / "to")
+    assert {path.name: path.read_text() for path in (tmp_path / "to").iterdir()} == {
+        "a": "text", "b": "text", "c": "text",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -215,6 +226,62 @@ def test_a_kernel_of_an_archive_is_its_image_and_all_it_needs():
         archives.chosen(found, "x", "7*", None)
 
 
+def names(found: archives.Offered) -> list[str]:
+    return [f"{one.name}:{one.architecture}" for one in found.packages]
+
+
+@pytest.mark.parametrize(
+    ("images", "taken"),
+    [
+        (["linux-image-", "linux-image-unsigned-"], "linux-image-"),
+        (["linux-image-unsigned-"], "linux-image-unsigned-"),
+    ],
+)
+def test_of_a_signed_image_and_the_same_without_a_signature_one_is_fetched(images, taken):
+    release = "6.8.0-31-generic"
+    found = archives.offered([package(f"{image}{release}") for image in images])
+    assert [one.release for one in found] == [release]
+    assert names(found[0]) == [f"{taken}{release}:i386"]
+
+
+def test_a_special_flavour_is_taken_only_where_it_is_meant():
+    found = archives.offered([
+        part for release in ("6.12-rt-amd64", "6.12-amd64", "6.13-cloud-amd64")
+        for part in (package(f"linux-image-{release}"), package(f"linux-headers-{release}"))
+    ])  # fmt: skip
+    assert archives.chosen(found, "x", None, None).release == "6.12-amd64"
+    assert archives.chosen(found, "x", "*-rt-*", None).release == "6.12-rt-amd64"
+
+
+LIBRARIES = ("libc6", "libelf1t64", "libzstd1", "zlib1g")
+
+
+@pytest.mark.parametrize(
+    ("there", "needs", "fetched"),
+    [
+        (LIBRARIES, "libc6 (>= 2.38)", True),
+        (("libc6", "libelf1", "libzstd1", "zlib1g"), "libc6 (>= 2.38), x", True),
+        (LIBRARIES, "libc6 (>= 2.36)", False),  # this host's own will do
+        (LIBRARIES, "libc6 (>= 2.42)", False),  # the archive's own is too old as well
+        (LIBRARIES[1:], "libc6 (>= 2.38)", False),
+    ],
+)
+@pytest.mark.parametrize("programs", ["linux-kbuild-6.12", "linux-headers-6.12-x"])
+def test_kbuild_s_programs_come_with_a_newer_c_library_where_they_need_it(
+    there, needs, fetched, programs
+):
+    depends = {"linux-headers-6.12-x": "linux-kbuild-6.12", programs: f"{needs}, linux-kbuild-6.12"}
+    found = archives.offered([
+        package("linux-image-6.12-x", "amd64"),
+        *(package(name, "amd64", "1", depends.get(name, ""))
+          for name in ("linux-headers-6.12-x", "linux-kbuild-6.12")),
+        *(package(name, architecture, "2.41") for name in there
+          for architecture in ("amd64", "i386")),
+    ])  # fmt: skip
+    more = [f"{name}:amd64" for name in there] if fetched else []
+    assert names(found[0])[3:] == more
+
+
 def archive(folder: Path, pool: Path, key: Path) -> Path:
     """An apt archive of these packages, signed with a key of its own."""
     home = folder / "gnupg"
@@ -238,16 +305,19 @@ def archive(folder: Path, pool: Path, key: Path) -> Path:
     (lists / "Packages").write_text("\n".join(stanzas))
     content = (lists / "Packages").read_bytes()
     line = f" {hashlib.sha256(content).hexdigest()} {len(content)} main/binary-i386/Packages\n"
-    (folder / "dists/etch/Release").write_text(
-        f"Suite: etch\nCodename: etch\nArchitectures: i386\nComponents: main\nSHA256:\n{line}"
-    )
-    subprocess.run(
-        [*gpg, "--clearsign", "--output", str(folder / "dists/etch/InRelease"),
-         str(folder / "dists/etch/Release")],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)
+    about = "Suite: etch\nCodename: etch\nArchitectures: i386\nComponents: main\n"
+    signed(folder / "dists/etch", f"{about}SHA256:\n{line}", home)
     return folder
+
+
+def signed(place: Path, release: str, home: Path | None = None) -> None:
+    """Writes a release with a signature of the archive's key, which is below that place."""
+    home = home or place / "gnupg"
+    gpg = ["gpg", "--homedir", str(home), "--batch", "--yes", "--passphrase", ""]
+    (place / "Release").write_text(release)
+    command = [*gpg, "--clearsign", "--output", str(place / "InRelease"), str(place / "Release")]
+    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(["gpgconf", "--homedir", str(home), "--kill", "gpg-agent"], check=False)
 
 
 def test_an_archive_of_one_s_own_gives_a_kernel_and_its_signature_counts(bench, tmp_path):
@@ -264,8 +334,45 @@ def test_an_archive_of_one_s_own_gives_a_kernel_and_its_signature_counts(bench, 
             bench.artifacts, bench.store, archives.Archive(f"file:{where}", "etch", "main"),
             "other", With("gcc"),
         )  # fmt: skip
+    with pytest.raises(LabError, match=rf"from file:{where}: .*; no key in .* --keyring names"):
+        add_archive(
+            bench.artifacts, bench.store, archives.Archive(f"file:{where}", "etch", "main"),
+            "other", With("gcc"),
+        )  # fmt: skip
     with pytest.raises(UsageError, match=r"the keyring .* is not there; .*--keyring"):
         archives.look(archives.Archive("file:/x", "a", "b", tmp_path / "none"), bench.cache, print)
+
+
+def test_what_an_archive_said_before_does_not_count_once_its_signature_fails(bench, tmp_path):
+    key = tmp_path / "lab.gpg"
+    where = archive(tmp_path / "archive", debs(tmp_path / "parts", tmp_path / "debs"), key)
+    mine = archives.Archive(f"file:{where}", "etch", "main", key)
+    assert len(archives.look(mine, bench.cache, print)) == 1
+    signed = where / "dists/etch/InRelease"
+    signed.write_text(signed.read_text().replace("Suite: etch", "Suite: eth"))
+    with pytest.raises(LabError, match=r"BADSIG .*; no key in .* vouches for it"):
+        archives.look(mine, bench.cache, print)
+
+
+def test_a_component_that_an_archive_has_not_is_named(bench, tmp_path):
+    key = tmp_path / "lab.gpg"
+    where = archive(tmp_path / "archive", debs(tmp_path / "parts", tmp_path / "debs"), key)
+    other = archives.Archive(f"file:{where}", "etch", "contrib", key)
+    with pytest.raises(LabError, match=r"the component 'contrib'.*; name one that the archive has"):
+        archives.look(other, bench.cache, print)
+
+
+@pytest.mark.parametrize("directory", ["./", "/"])
+def test_a_flat_archive_is_a_directory_without_components(bench, tmp_path, directory):
+    key = tmp_path / "lab.gpg"
+    where = archive(tmp_path / "archive", debs(tmp_path / "parts", tmp_path / "debs"), key)
+    shutil.move(where / "dists/etch/main/binary-i386/Packages", where)
+    content = (where / "Packages").read_bytes()
+    signed(where, f"SHA256:\n {hashlib.sha256(content).hexdigest()} {len(content)} Packages\n")
+    shutil.rmtree(where / "dists")
+    mine = archives.Archive(f"file:{where}", directory, "", key)
+    kernel = add_archive(bench.artifacts, bench.store, mine, "old", With("gcc"))
+    assert (kernel.release, kernel.package) == (RELEASE, f"apt:file:{where} {directory}")
 
 
 def test_packages_are_told_from_a_kernel_s_own_folder(tmp_path):

@@ -30,6 +30,17 @@ _NEXT_STEPS = {
     "Hash Sum mismatch": "try again; if it stays so, set VMLAB_MIRROR to another mirror",
     "No space left": "free some space at {root} (`vmlab cache prune`)",
 }
+_NOT_VOUCHED = (
+    "no key in {keyring} vouches for it; --keyring names the file of another archive's public "
+    "keys, and one that is not signed at all is not taken"
+)
+_NO_INDEX_STEPS = {
+    "is not signed": _NOT_VOUCHED,
+    "GPG error": _NOT_VOUCHED,
+    "OpenPGP signature verification failed": _NOT_VOUCHED,
+    "have the component": "name one that the archive has: its Release file lists them",
+}
+_ALL_MUST_COME = ("-o", "APT::Update::Error-Mode=any")
 _FIELD = re.compile(r"^([A-Za-z0-9-]+): *(.*(?:\n .*)*)", re.MULTILINE)
 
 # Testing and unstable are at times past their Valid-Until; what is signed is still checked.
@@ -125,11 +136,12 @@ class Apt:
             yield file
             shutil.rmtree(directory)
 
-    def update(self, suites: Sequence[str], sources: bool = False) -> None:
+    def update(self, suites: Sequence[str], sources: bool = False, whole: bool = False) -> None:
         """Fetches the indexes of these suites, with those of source packages if wanted.
 
-        Some may fail: what came is used. Where no suite has an index, raises Gone if the archive
-        has none of the suites, LabError with apt's words for everything else.
+        Some may fail: what came is used, now or before; with `whole` none may. Where no suite has
+        an index, raises Gone if the archive has none of the suites, LabError with apt's words for
+        everything else.
         """
         self.say(f"fetching the indexes of {', '.join(suites)}")
         with self.cache.workspace("apt", self.root) as root:
@@ -140,10 +152,13 @@ class Apt:
                 for kind in (("deb", "deb-src") if sources else ("deb",))
             ]
             environment = _configure(root, "".join(lines))
-            attempt = f"fetching the indexes of {', '.join(suites)}"
-            done = _output(["apt-get", "update", "-q"], environment, attempt)
-        if not any(True for suite in suites for _ in self._lists(suite, "Packages")):
-            raise _no_index(attempt, done, len(suites))
+            where = " and ".join(dict.fromkeys(self.mirrors.of(suite) for suite in suites))
+            attempt = f"fetching the indexes of {', '.join(suites)} from {where}"
+            command = ["apt-get", "update", "-q", *(_ALL_MUST_COME if whole else ())]
+            done = _output(command, environment, attempt)
+        failed = whole and done.returncode
+        if failed or not any(True for suite in suites for _ in self._lists(suite, "Packages")):
+            raise self._no_index(attempt, done, len(suites))
 
     def _download(self, record: Package | Source, file: Path) -> None:
         uri = f"{self.mirrors.of(record.suite)}/{record.file}"
@@ -178,8 +193,19 @@ class Apt:
 
     def _lists(self, suite: str, kind: str) -> Iterator[Path]:
         lists = self.cache.root / "apt" / self.root / "state" / "lists"
-        suite = suite.replace("/", "_")
-        return lists.glob(f"*_dists_{suite}_*_{kind}")
+        if suite.endswith("/"):  # of a flat archive, which has no components, and a root here
+            return lists.glob(f"*_{kind}")
+        return lists.glob(f"*_dists_{suite.replace('/', '_')}_*_{kind}")
+
+    def _no_index(
+        self, attempt: str, done: "subprocess.CompletedProcess[str]", suites: int
+    ) -> LabError:
+        said = done.stdout + done.stderr
+        if len(_NO_SUITE.findall(said)) >= suites:
+            return Gone(f"{attempt}: the archive has no such suite, or has it no longer")
+        steps = (step for word, step in _NO_INDEX_STEPS.items() if word in said)
+        step = next(steps, "is the mirror reachable?").format(keyring=self.keyring)
+        return LabError(f"{attempt}: apt said: {_said(done)}; {step}")
 
 
 def source_line(suite: str) -> str:
@@ -229,12 +255,6 @@ def _next_step(said: str, cache: Cache) -> str:
         if word in said:
             return step.format(root=cache.root)
     return "is the mirror reachable?"
-
-
-def _no_index(attempt: str, done: "subprocess.CompletedProcess[str]", suites: int) -> LabError:
-    if len(_NO_SUITE.findall(done.stdout + done.stderr)) >= suites:
-        return Gone(f"{attempt}: the archive has no such suite any more")
-    return LabError(f"{attempt}: apt said: {_said(done)}; is the mirror reachable?")
 
 
 def _said(done: "subprocess.CompletedProcess[str]") -> str:

@@ -9,21 +9,28 @@ from pathlib import Path
 from vmlab.arch import ARCHES
 from vmlab.cache import Cache, content_key
 from vmlab.catalog.apt import KEYRING, Apt, Mirrors
+from vmlab.catalog.find import HOST_LIBC, needed_libc
 from vmlab.catalog.packaged import order
 from vmlab.catalog.progress import Say
 from vmlab.catalog.records import Package
 from vmlab.errors import UsageError
 
 SCHEME = "apt:"
-# kernel-image and kernel-headers are Debian's of 2005, -unsigned is Ubuntu's.
-_IMAGES = ("linux-image-unsigned-", "linux-image-", "kernel-image-")
+# The first that is there counts: -unsigned has the same kernel once more, and is Ubuntu's only one
+# of some flavours; kernel-image and kernel-headers are Debian's of 2005.
+_IMAGES = ("linux-image-", "linux-image-unsigned-", "kernel-image-")
 _HEADERS = ("linux-headers-", "kernel-headers-")
 _OTHERS = ("linux-modules-", "linux-binary-", "linux-base-")
 _KBUILD = ("linux-kbuild-", "kernel-kbuild-")
 _LEFT_OUT = ("-dbg", "-dbgsym", "-extra")
+# What kbuild's programs load, where they need a newer C library than this host may have.
+_LIBRARIES = (("libc6",), ("libelf1t64", "libelf1"), ("libzstd1",), ("zlib1g",))
 _NAMES = re.compile(
-    "(?:" + "|".join((*_IMAGES, *_HEADERS, *_OTHERS, *_KBUILD)) + r")[\d.].*", re.ASCII
-)
+    "(?:" + "|".join((*_IMAGES, *_HEADERS, *_OTHERS, *_KBUILD)) + r")[\d.].*|"
+    + "|".join(name for names in _LIBRARIES for name in names), re.ASCII
+)  # fmt: skip
+_SPECIAL = re.compile(r"-(?:rt|cloud|lowlatency|kvm|aws|azure|gcp|gke|ibm|oracle|raspi|nvidia)")
+"""Flavours for other machines and ends: such a kernel is taken where no other one is meant."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,12 @@ class Archive:
 
     url: str
     suite: str
-    component: str
+    component: str  # none for a flat archive, whose suite is a directory: it ends with a slash
     keyring: Path = KEYRING
 
     @property
     def name(self) -> str:
-        return f"{SCHEME}{self.url} {self.suite} {self.component}"
+        return f"{SCHEME}{self.url} {self.suite} {self.component}".rstrip()
 
     def apt(self, cache: Cache, say: Say) -> Apt:
         """apt for it alone. Raises UsageError where the keyring is not there."""
@@ -84,11 +91,15 @@ def offered(found: Sequence[tuple[Package, str]]) -> list[Offered]:
 def chosen(
     kernels: Sequence[Offered], where: str, release: str | None, arch: str | None
 ) -> Offered:
-    """The newest that is meant, with headers if one has them. Raises UsageError for none."""
+    """The newest that is meant, with headers if one has them, and of no special flavour.
+
+    Raises UsageError for none.
+    """
     meant = [
         one for one in kernels
         if fnmatch.fnmatch(one.release, release or "*") and arch in (None, one.arch)
     ]  # fmt: skip
+    meant.sort(key=lambda one: _SPECIAL.search(one.release) is not None)
     if not meant:
         there = ", ".join(f"{one.release} ({one.arch})" for one in kernels[:8]) or "none"
         raise UsageError(
@@ -98,9 +109,10 @@ def chosen(
 
 
 def look(archive: Archive, cache: Cache, say: Say) -> list[Offered]:
-    """What an archive has now. Raises Gone for a suite that it has not, LabError otherwise."""
+    """What an archive has now, all of it signed. Raises Gone for a suite that it has not, LabError
+    otherwise."""
     apt = archive.apt(cache, say)
-    apt.update([archive.suite])
+    apt.update([archive.suite], whole=True)
     return offered(list(apt.packages(archive.suite, _NAMES)))
 
 
@@ -108,8 +120,8 @@ _Index = dict[tuple[str, str], tuple[Package, str]]
 
 
 def _release(name: str) -> str:
-    prefix = next((one for one in _IMAGES if name.startswith(one)), None)
-    if prefix is None or name.endswith(_LEFT_OUT):
+    prefix = max((one for one in _IMAGES if name.startswith(one)), key=len, default="")
+    if not prefix or name.endswith(_LEFT_OUT):
         return ""
     release = name.removeprefix(prefix)
     return release if re.match(r"\d+\.\d+.*-", release) else ""
@@ -117,7 +129,10 @@ def _release(name: str) -> str:
 
 def _parts(release: str, architecture: str, index: _Index) -> Iterator[Package]:
     """The image, what of its release it depends on, and headers with what they depend on."""
-    wanted = [f"{prefix}{release}" for prefix in (*_IMAGES, *_OTHERS, *_HEADERS)]
+    images = [f"{prefix}{release}" for prefix in _IMAGES]
+    image = next((name for name in images if _entry(name, architecture, index)), "")
+    wanted = [image, *(f"{prefix}{release}" for prefix in (*_OTHERS, *_HEADERS))]
+    libc = ""
     seen = set()
     for name in wanted:  # it grows meanwhile
         entry = _entry(name, architecture, index)
@@ -126,6 +141,21 @@ def _parts(release: str, architecture: str, index: _Index) -> Iterator[Package]:
         seen.add(name)
         yield entry[0]
         wanted += [one for one in _names(entry[1]) if one.startswith((*_HEADERS, *_KBUILD))]
+        if name.startswith((*_HEADERS, *_KBUILD)):  # Ubuntu's programs are among the headers
+            libc = max(libc, needed_libc(entry[1]), key=order)
+    if order(libc) > order(HOST_LIBC):
+        yield from _libraries(libc, index)
+
+
+def _libraries(libc: str, index: _Index) -> list[Package]:
+    """All of them, the C library new enough; else none, and kbuild's programs may not run."""
+    found = [
+        next((index[name, "amd64"][0] for name in names if (name, "amd64") in index), None)
+        for names in _LIBRARIES
+    ]
+    whole = [one for one in found if one]
+    fits = len(whole) == len(_LIBRARIES) and order(whole[0].version) >= order(libc)
+    return whole if fits else []
 
 
 def _entry(name: str, architecture: str, index: _Index) -> tuple[Package, str] | None:

@@ -236,9 +236,14 @@ def libc_of(headers: Sequence[Package], index: Index) -> str | None:
     """The version of the C library that kbuild's programs need at least."""
     for package in headers:
         if package.name.startswith(_KBUILD):
-            needed = _LIBC.search(index.depends_of(package))
-            return needed[1] if needed else None
+            return needed_libc(index.depends_of(package)) or None
     return None
+
+
+def needed_libc(depends: str) -> str:
+    """The version of the C library that a package's Depends asks for, empty where it does not."""
+    found = _LIBC.search(depends)
+    return found[1] if found else ""
 
 
 def nearest_first(

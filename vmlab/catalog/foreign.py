@@ -6,7 +6,10 @@ from pathlib import Path
 
 LIBRARIES = Path("usr/lib/x86_64-linux-gnu")
 LOADER = LIBRARIES / "ld-linux-x86-64.so.2"
-_PROGRAMS = "usr/lib/linux-kbuild-*"
+# Debian's; Ubuntu's stand among the headers.
+_PROGRAMS = (
+    "usr/lib/linux-kbuild-*", "usr/src/linux-headers-*/scripts", "usr/src/linux-headers-*/tools",
+)  # fmt: skip
 _ELF = b"\x7fELF"
 # argv[0] is kept, for modpost and objtool find their other halves beside it.
 _WRAPPER = """\
@@ -44,8 +47,9 @@ def _up(depth: int, path: Path) -> str:
 
 
 def _programs(root: Path) -> Iterator[Path]:
-    for folder in root.glob(_PROGRAMS):
-        for path in folder.rglob("*"):
+    folders = [folder for pattern in _PROGRAMS for folder in root.glob(pattern)]
+    for folder in folders:
+        for path in folder.rglob("*") if not folder.is_symlink() else ():
             if path.is_symlink() or not path.is_file() or not path.stat().st_mode & 0o100:
                 continue
             with path.open("rb") as file:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmlab.catalog import headers, rpm, unpack
+from vmlab.catalog import foreign, headers, rpm, unpack
 from vmlab.errors import UsageError
 
 SUFFIXES = (".deb", ".rpm")
+RECIPE = f"{headers.MENDING} {foreign.WRAPPING}"  # of what `unpacked` makes of packages
 BOX = "box"
 # Where distributions put an image, %s being its release.
 _IMAGES = ("boot/vmlinuz-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz")
@@ -42,6 +43,7 @@ def unpacked(packages: Sequence[Path], directory: Path) -> None:
     for one in packages:
         (unpack.package if one.suffix == ".deb" else rpm.unpack)(one, directory)
     headers.mend(directory)
+    foreign.wrap_programs(directory)
 
 
 def kernels(root: Path) -> list[Found]:
