@@ -1,5 +1,6 @@
 """From what a user brings to a kernel of the catalog: looked at, tried with a compiler, kept."""
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -45,11 +46,12 @@ def add(
 ) -> Kernel:
     """Adds a folder's kernel, or that of the packages in it, once a small module was built for it.
 
+    Of several kernels `release` names one, or is a glob that does.
     Raises UsageError with what is wrong with the folder, the compiler or the name.
     """
     if folder.is_dir() and (files := packaged.files(folder)):
         return add_packages(artifacts, store, files, str(folder.resolve()), name, compiler, release)
-    return keep(artifacts, store, look(folder), name, compiler)
+    return keep(artifacts, store, look(folder, release), name, compiler)
 
 
 def add_archive(
@@ -86,20 +88,16 @@ def add_packages(
     release: str | None,
 ) -> Kernel:
     """Adds the kernel that packages hold; they are kept unpacked beside it."""
-    key = content_key(*(path.read_bytes() for path in files))
-    root = store.part(added.UNPACKED, key, lambda made: packaged.unpacked(files, made))
-    try:
+    key = content_key(packaged.RECIPE, *(path.read_bytes() for path in files))
+    with store.alone():
+        root = store.part(added.UNPACKED, key, lambda made: packaged.unpacked(files, made))
         box = packaged.lay_out(root, packaged.chosen(packaged.kernels(root), origin, release))
-        brought = replace(look(box), origin=origin)
-        return keep(artifacts, store, brought, name, compiler)
-    except BaseException:
-        store.forget(root)
-        raise
+        return _keep(artifacts, store, replace(look(box), origin=origin), name, compiler)
 
 
-def check_free(artifacts: Artifacts, name: str) -> None:
+def check_free(artifacts: Artifacts, store: added.Store, name: str) -> None:
     """Raises UsageError where a kernel is called so already."""
-    if any(one.id == name for one in artifacts.catalog.kernels):
+    if any(one.id == name for one in (*artifacts.catalog.kernels, *store.kernels())):
         raise UsageError(
             f"there is a kernel {name} already; name this one otherwise with --name, or "
             f"`vmlab kernels remove {name}` where it was added"
@@ -107,18 +105,35 @@ def check_free(artifacts: Artifacts, name: str) -> None:
 
 
 def keep(
-    artifacts: Artifacts, store: added.Store, brought: Brought, name: str | None, compiler: With
+    artifacts: Artifacts,
+    store: added.Store,
+    brought: Brought,
+    name: str | None,
+    compiler: With,
+    instead: bool = False,
 ) -> Kernel:
-    """Adds what was looked at, as `add` does."""
+    """Adds what was looked at, as `add` does; `instead` of one that has its name."""
+    with store.alone():
+        return _keep(artifacts, store, brought, name, compiler, instead)
+
+
+def _keep(
+    artifacts: Artifacts,
+    store: added.Store,
+    brought: Brought,
+    name: str | None,
+    compiler: With,
+    instead: bool = False,
+) -> Kernel:
     called = name or brought.release
-    check_free(artifacts, called)
-    kernel = store.keep(brought, called, _words(store, brought, compiler))
-    if brought.tree:
-        try:
+    if not instead:
+        check_free(artifacts, store, called)
+
+    def tried(kernel: Kernel) -> None:
+        if brought.tree:
             _try(artifacts, kernel, brought, compiler)
-        except BaseException:
-            store.remove(kernel)
-            raise
+
+    added_now = store.keep(brought, called, _words(store, brought, compiler), tried)
     if differing := brought.differing:
         more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
         artifacts.catalog.say(
@@ -126,7 +141,7 @@ def keep(
             f"{', '.join(differing[:_SHOWN])}{more}: modules are built by the latter, and a kernel "
             "that was built by another may crash on them"
         )
-    return kernel
+    return added_now
 
 
 def _words(store: added.Store, brought: Brought, compiler: With) -> added.Words:
@@ -181,11 +196,29 @@ def _try(artifacts: Artifacts, kernel: Kernel, brought: Brought, compiler: With)
         except kbuild.ModuleBuildError as error:
             made = f"; the kernel was built with {brought.built_with}" if brought.built_with else ""
             used = kernel.added.compiler if kernel.added else "gcc"
-            next_step = compilers.wanted(brought.number, _exactly(brought))
-            if compiler.named:
-                next_step = "name another with --cc, --cross-compile or --toolchain-root"
+            next_step = _next_step(brought, compiler, error.said)
             raise UsageError(
-                f"{brought.folder}: no module can be built for {kernel.release} with {used}{made}. "
+                f"{brought.origin or brought.folder}: no module can be built for "
+                f"{kernel.release} with {used}{made}. "
                 f"{next_step[0].upper()}{next_step[1:]}. What was said by this one, or by the "
                 f"tree's kbuild:\n{error.said}"
             ) from error
+
+
+# What a build says of the tree's own programs (modpost, objtool), and what is done about that.
+_NOT_RUN = (
+    (r"version `GLIBC_[\d.]+' not found", "the tree's programs were made for a newer C library "
+     "than this host has: put their distribution's packages libc6, libelf1 (or libelf1t64), "
+     "libzstd1 and zlib1g for amd64 beside the kernel's, or add the kernel on a newer host"),
+    (r"Exec format error|cannot execute", "the tree's programs were made for another machine: run "
+     "`make modules_prepare` in a copy of the tree here, or take the packages for amd64"),
+)  # fmt: skip
+
+
+def _next_step(brought: Brought, compiler: With, said: str) -> str:
+    for pattern, step in _NOT_RUN:
+        if re.search(pattern, said):
+            return step
+    if compiler.named:
+        return "name another with --cc, --cross-compile or --toolchain-root"
+    return compilers.wanted(brought.number, _exactly(brought))

@@ -39,7 +39,7 @@ def problem(kernel: Path, image: Path, arch: Arch) -> str | None:
     is damaged panics, or comes up with half of it.
     """
     try:
-        if arch.name == "i386" and _for_64_bits(kernel):
+        if arch.name == "i386" and for_64_bits(kernel):
             return f"{kernel} is for x86_64, and the machine is {arch.name}"
         if _noted(image).exists() and _noted(image).read_text() != content(image):
             return (
@@ -93,7 +93,11 @@ def number(kernel: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in found[0].split(".")) if found else _NEW
 
 
-def _for_64_bits(kernel: Path) -> bool:
+def for_64_bits(kernel: Path) -> bool:
+    """Whether a bzImage says that it is of x86_64; older ones than 3.8 do not say it.
+
+    Raises OSError where it cannot be read.
+    """
     with kernel.open("rb") as file:
         head = file.read(_LOAD_FLAGS + 2)
     at, magic = _MAGIC

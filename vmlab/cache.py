@@ -100,6 +100,15 @@ class Cache:
             _touch(path)
             yield path
 
+    @contextlib.contextmanager
+    def alone(self, kind: str, key: str) -> Iterator[None]:
+        """Nobody else has this name for the block; nothing is made under it.
+
+        Raises LabError where the cache cannot be written.
+        """
+        with _explained(self.root), self._locked(kind, key):
+            yield
+
     def entries(self) -> list[Entry]:
         """What is finished, by kind and key."""
         paths = sorted(self.root.glob("*/[!.]*"))
@@ -111,6 +120,11 @@ class Cache:
             _entry(path, path.name.removeprefix(_MAKING).rpartition("-")[0], whole=False)
             for path in sorted(self.root.glob(f"*/{_MAKING}*"))
         ]
+
+    def sweep(self) -> None:
+        """Removes what killed makers left. For who knows that none is at work."""
+        for left in self.unfinished():
+            shutil.rmtree(left.path, ignore_errors=True)
 
     def prune(self, older_s: float | None, dry_run: bool) -> list[Entry]:
         """Removes what was not used for `older_s` seconds, everything for None; returns it.

@@ -1,12 +1,13 @@
 """Kernels that users bring: kept apart from the cache, which may be pruned at any time."""
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import platformdirs
 from vmlab.arch import ARCHES, Arch
 from vmlab.cache import Cache, content_key, linked
 from vmlab.catalog import intree
-from vmlab.catalog.brought import Brought
+from vmlab.catalog.brought import RELEASES, Brought
 from vmlab.catalog.records import Added, Kernel, Unavailable
 from vmlab.errors import LabError, UsageError
 
@@ -44,16 +45,38 @@ class Words:
 
 
 class Store:
-    """The kernels that one user has added."""
+    """The kernels that one user has added. Reading needs no lock; who changes it is `alone`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, say: Callable[[str], None] = lambda line: None) -> None:
         self._cache = Cache(root)
+        self._cache.say = say
 
     @classmethod
-    def default(cls) -> "Store":
-        """The directory of VMLAB_KERNELS, else the user's data directory."""
+    def default(cls, say: Callable[[str], None] = lambda line: None) -> "Store":
+        """The directory of VMLAB_KERNELS, else the user's data directory.
+
+        `say` is told where another process is waited for.
+        """
         chosen = os.environ.get(ENVIRONMENT)
-        return cls((Path(chosen) if chosen else platformdirs.user_data_path("vmlab")).resolve())
+        root = Path(chosen) if chosen else platformdirs.user_data_path("vmlab")
+        return cls(root.resolve(), say)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process at a time changes the store; at the block's end what no kernel uses goes.
+
+        That is what a failed or killed one left, too. Raises LabError where the store cannot be
+        written.
+        """
+        with self._cache.alone(_KIND, "store"):
+            try:
+                yield
+            finally:
+                self._cache.sweep()
+                with contextlib.suppress(LabError):  # of a record that says not what it uses
+                    used = {part for one in self.kernels() for part in self._parts_of(one)}
+                    for part in set(self._parts()) - used:
+                        self._cache.remove(part.parent.name, part.name)
 
     def kernels(self) -> tuple[Kernel, ...]:
         """All of them, by name. Raises LabError for one that cannot be read."""
@@ -68,40 +91,58 @@ class Store:
         found = self._cache.find(_KIND, f"{name}-{_content(brought, words)}")
         return read(found) if found else None
 
-    def keep(self, brought: Brought, name: str, words: Words) -> Kernel:
-        """Copies what the lab needs of a kernel. Raises UsageError for a name that is no good."""
+    def keep(
+        self,
+        brought: Brought,
+        name: str,
+        words: Words,
+        tried: Callable[[Kernel], None] = lambda kernel: None,
+    ) -> Kernel:
+        """Copies what the lab needs of a kernel, which then takes the place of any of its name.
+
+        It is there once `tried`, which may raise, has seen it. For who is `alone`. Raises
+        UsageError for a name that is no good.
+        """
         check_name(name)
-        directory = self._cache.get(
-            _KIND,
-            f"{name}-{_content(brought, words)}",
-            lambda path: _fill(path, brought, name, words, self._cache.root),
-        )
-        return read(directory)
+
+        def make(path: Path) -> None:
+            _fill(path, brought, name, words, self._cache.root)
+            tried(read(path))
+
+        kernel = read(self._cache.get(_KIND, f"{name}-{_content(brought, words)}", make))
+        for other in self.kernels():
+            if other.id == name and other != kernel:
+                self._remove(other)
+        return kernel
 
     def remove(self, kernel: Kernel) -> None:
-        """Takes a kernel away, with the packages and the compiler that no other one uses."""
+        """Takes a kernel away, with the packages and the compiler that no other one uses.
+
+        Raises LabError where the store cannot be written.
+        """
+        with self.alone():
+            self._remove(kernel)
+
+    def _remove(self, kernel: Kernel) -> None:
         assert kernel.added
-        parts = self._parts_of(kernel)
         self._cache.remove(_KIND, kernel.added.directory.name)
-        for part in parts:
-            self.forget(part)
 
     def part(self, kind: str, key: str, make: Callable[[Path], None]) -> Path:
-        """A directory that kernels are made from: unpacked packages, a compiler's script."""
+        """A directory that kernels are made from: unpacked packages, a compiler's script.
+
+        For who is `alone`.
+        """
         return self._cache.get(kind, key, make)
 
-    def forget(self, part: Path) -> None:
-        """Takes a part away that no kernel uses."""
-        if all(part not in self._parts_of(one) for one in self.kernels()):
-            self._cache.remove(part.parent.name, part.name)
+    def _parts(self) -> list[Path]:
+        return [path for kind in PARTS for path in (self._cache.root / kind).glob("[!.]*")]
 
     def _parts_of(self, kernel: Kernel) -> list[Path]:
         assert kernel.added
         modules = [one.resolve() for one in kernel.added.directory.glob("lib/modules/*")]
         words = (kernel.added.tree, *shlex.split(kernel.added.compiler), *modules)
         text = " ".join(str(word) for word in words)
-        paths = [path for kind in PARTS for path in (self._cache.root / kind).glob("[!.]*")]
-        return [path for path in paths if f"{path}/" in text]
+        return [path for path in self._parts() if f"{path}/" in text]
 
 
 def check_name(name: str) -> None:
@@ -120,6 +161,11 @@ def tree(name: str, added: Added) -> Path:
         raise LabError(
             f"{name}: the tree {added.tree} that modules were built against is gone; bring it "
             f"back, or `vmlab kernels remove {name}` and add it anew"
+        )
+    if added.built and added.built != _built(added.tree):
+        raise LabError(
+            f"{name}: the tree {added.tree} is not the one that was added: its Module.symvers, "
+            f".config or release has changed since; `vmlab kernels remove {name}` and add it anew"
         )
     program = shlex.split(added.compiler)[0] if added.compiler else f"{added.cross_compile}gcc"
     if shutil.which(program) is None:
@@ -150,6 +196,13 @@ def _content(brought: Brought, words: Words) -> str:
     return content_key(*parts, words.compiler, words.cross_compile, brought.origin)
 
 
+def _built(tree: Path) -> str:
+    """What tells one build of a tree from another."""
+    names = ("Module.symvers", ".config", *RELEASES)
+    files = (tree / name for name in names)
+    return content_key(*(file.read_bytes() if file.is_file() else b"" for file in files))
+
+
 def _fill(directory: Path, brought: Brought, name: str, words: Words, store: Path) -> None:
     boot = directory / "boot"
     boot.mkdir()
@@ -164,7 +217,8 @@ def _fill(directory: Path, brought: Brought, name: str, words: Words, store: Pat
         _copy(brought.tree, directory / "build", linked if brought.origin else shutil.copy2)
     where = "build" if brought.copied else str(brought.tree.resolve()) if brought.tree else None
     origin = brought.origin or str(brought.folder.resolve())
-    write_record(directory, name, brought.arch, brought.release, origin, where, words)
+    built = _built(brought.tree) if brought.tree and not brought.copied else ""
+    write_record(directory, name, brought.arch, brought.release, origin, where, words, built)
 
 
 def _modules(directory: Path, source: Path, store: Path) -> Path:
@@ -186,12 +240,16 @@ def link_modules(directory: Path, name: str, target: Path) -> None:
 
 def write_record(
     directory: Path, name: str, arch: Arch, release: str, source: str, where: str | None,
-    words: Words,
+    words: Words, built: str = "",
 ) -> None:  # fmt: skip
-    """Makes a directory with boot/ and a tree (`where`) what `read` takes for a kernel."""
+    """Makes a directory with boot/ and a tree (`where`) what `read` takes for a kernel.
+
+    `built` tells the build of a tree that is not the lab's own.
+    """
     record = {
         "id": name, "arch": arch.name, "release": release, "source": source, "tree": where,
         "compiler": words.compiler, "cross_compile": words.cross_compile, "maps": words.maps,
+        "built": built,
     }  # fmt: skip
     (directory / _RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
@@ -250,6 +308,7 @@ def read(directory: Path) -> Kernel:
             directory, record["release"], record["source"],
             None if where is None else directory / where,  # an absolute path stays as it is
             where == "build", record["compiler"], record["cross_compile"], record["maps"],
+            record.get("built", ""),
         )  # fmt: skip
         return Kernel(record["id"], ARCHES[record["arch"]], False, (), (), added)
     except (OSError, ValueError, KeyError) as error:

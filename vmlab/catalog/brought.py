@@ -1,19 +1,25 @@
 """Looks at a folder that a user brings as a kernel, and says all that is wrong with it."""
 
+import fnmatch
+import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmlab import bootable
 from vmlab.arch import Arch
 from vmlab.catalog import bzimage, intree, kconfig
 from vmlab.errors import UsageError
 
 _BUILT = ("arch/x86/boot/bzImage", "arch/i386/boot/bzImage", "arch/x86_64/boot/bzImage")
 _IMAGES = ("bzImage", "vmlinuz*", "boot/vmlinuz*")
-_CONFIGS = ("config", "config-*", ".config", "boot/config-*", "build/.config")
-_MAPS = ("System.map*", "boot/System.map*", "build/System.map")
+# %s is the image's release: of several files the one of its name counts.
+_CONFIGS = ("config", "config-%s", "boot/config-%s", "config-*", ".config", "boot/config-*",
+            "build/.config")  # fmt: skip
+_MAPS = ("System.map", "System.map-%s", "boot/System.map-%s", "System.map*", "boot/System.map*",
+         "build/System.map")  # fmt: skip
 # What the version magic is made from comes first: Debian's kernel.release is upstream's number.
 _RELEASES = (
     ("include/generated/utsrelease.h", r'UTS_RELEASE "([^"]+)"'),
@@ -26,7 +32,13 @@ _RELEASES = (
 _OF_THE_BUILD = re.compile(
     r"(CC|GCC|CLANG|AS|LD|LLD|RUSTC?|BINDGEN|PAHOLE|TOOLS_SUPPORT|BUILD_SALT|LOCALVERSION)(_.*)?"
 )
+RELEASES = tuple(name for name, _ in _RELEASES)
 _COMPILED = ("include/generated/compile.h", "include/linux/compile.h")
+# kconfig's head of a configuration; up to 2.6.37 the second.
+_CONFIG_OF = re.compile(
+    r"^# (?:Linux/\S+ (\d[\d.]*)\S* Kernel Configuration|Linux kernel version: (\d[\d.]*))",
+    re.MULTILINE,
+)
 _WHOLE = re.compile(r"^EXTRAVERSION\b", re.MULTILINE)
 
 
@@ -80,30 +92,53 @@ class Brought:
         return [f"CONFIG_{name}" for name in names if not _OF_THE_BUILD.fullmatch(name)]
 
 
-def look(folder: Path) -> Brought:
-    """Raises UsageError with all that is wrong with the folder, a line for each."""
+def look(folder: Path, wanted: str | None = None) -> Brought:
+    """Raises UsageError with all that is wrong with the folder, a line for each.
+
+    Of several kernels `wanted` names one, by its release or a glob.
+    """
     if not folder.is_dir():
         raise UsageError(f"{folder} is no directory; {_WANTED}")
-    image = _first(folder, (*_BUILT, *_IMAGES))
-    if image is None:
-        build = f"; `vmlab kernels build {folder}` builds and adds it" if _is_source(folder) else ""
-        raise UsageError(f"{folder} holds neither bzImage nor vmlinuz; {_WANTED}{build}")
-    config = _first(folder, _CONFIGS)
+    built = _first(folder, _BUILT)
+    _check_readable([built] if built else list(_files(folder, _IMAGES)))
+    image, release = _meant(folder, [built] if built else _images(folder), wanted)
+    config = _first(folder, (".config",) if built else (), release) or _first(
+        folder, _CONFIGS, release
+    )
     if config is None:
         raise UsageError(
             f"{folder} holds no config; take it from the box's /boot/config-* or "
             "/proc/config.gz (unpacked), or the tree's .config"
         )
-    system_map = _first(folder, _MAPS)
+    system_map = _first(folder, _MAPS, release)
     tree = folder if (folder / "Makefile").is_file() else folder / "build"
-    _check_readable([image, config, *([system_map] if system_map else []), tree])
+    _check_readable([config, *([system_map] if system_map else []), tree])
     _check_readable([tree / name for name in ("Makefile", "Module.symvers", ".config")])
-    made = _parts(folder, image, config, system_map, tree)
+    made = _parts(folder, image, config, system_map, tree, release)
     if wrong := _problems(made):
         raise UsageError(
             "\n".join([f"{folder}: the kernel {made.release} cannot be added:", *wrong])
         )
     return made
+
+
+def _images(folder: Path) -> list[Path]:
+    """Its bootable files, each once."""
+    paths = list({path.resolve(): path for path in _files(folder, _IMAGES)}.values())
+    if not paths:
+        build = f"; `vmlab kernels build {folder}` builds and adds it" if _is_source(folder) else ""
+        raise UsageError(f"{folder} holds neither bzImage nor vmlinuz; {_WANTED}{build}")
+    return [path for path in paths if bootable.release(path) is not None] or paths
+
+
+def _meant(folder: Path, images: Sequence[Path], wanted: str | None) -> tuple[Path, str]:
+    """The image that is meant, with its release."""
+    found = [(path, bzimage.release(path)) for path in images]
+    meant = [one for one in found if fnmatch.fnmatch(one[1], wanted or "*")]
+    if len({release for _, release in meant}) != 1:
+        names = ", ".join(f"{release} ({path.name})" for path, release in found)
+        raise UsageError(f"{folder} holds the kernels {names}; name one of them with --release")
+    return meant[0]
 
 
 _WANTED = "a kernel's folder has bzImage, config, System.map and build/, or is a built tree"
@@ -125,7 +160,9 @@ def _closed(path: Path) -> bool:
     return os.path.exists(path) and not os.access(path, os.R_OK | (path.is_dir() and os.X_OK))
 
 
-def _parts(folder: Path, image: Path, config: Path, system_map: Path | None, tree: Path) -> Brought:
+def _parts(
+    folder: Path, image: Path, config: Path, system_map: Path | None, tree: Path, release: str
+) -> Brought:
     arch = kconfig.arch(kconfig.read(config))
     if arch is None:
         raise UsageError(f"{config} is of another architecture than x86; there are i386, x86_64")
@@ -136,7 +173,7 @@ def _parts(folder: Path, image: Path, config: Path, system_map: Path | None, tre
         )
     return Brought(
         folder, image, config, system_map, tree if tree.is_dir() else None,
-        bzimage.release(image), arch, modules=_modules(folder),
+        release, arch, modules=_modules(folder),
     )  # fmt: skip
 
 
@@ -149,6 +186,11 @@ def _modules(folder: Path) -> Path | None:
 
 def _problems(made: Brought) -> list[str]:
     wrong = kconfig.problems(kconfig.read(made.config), made.number)
+    of = _CONFIG_OF.search(_text(made.config))
+    if of and _series(of[1] or of[2]) != _series(made.release):
+        wrong.append(f"{made.config} is of {of[1] or of[2]}, and the kernel is {made.release}")
+    if made.arch.name == "i386" and bootable.for_64_bits(made.image):
+        wrong.append(f"{made.config} is of {made.arch.name}, and {made.image} of x86_64")
     return [f"  {one}" for one in [*wrong, *(_tree_problems(made.tree, made) if made.tree else [])]]
 
 
@@ -179,12 +221,20 @@ def _release(tree: Path) -> str | None:
     return None
 
 
-def _first(folder: Path, patterns: tuple[str, ...]) -> Path | None:
-    for pattern in patterns:
-        for path in sorted(folder.glob(pattern)):
-            if path.is_file():
-                return path
-    return None
+def _series(release: str) -> tuple[str, ...]:
+    """What distributions leave as it was in a release's numbers: 2.6.32, 6.1."""
+    numbers = re.findall(r"\d+", release)
+    return tuple(numbers[: 3 if numbers[:1] == ["2"] else 2])
+
+
+def _first(folder: Path, patterns: tuple[str, ...], release: str = "") -> Path | None:
+    named = [pattern.replace("%s", glob.escape(release)) for pattern in patterns]
+    return next(_files(folder, named), None)
+
+
+def _files(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
+    paths = (path for pattern in patterns for path in sorted(folder.glob(pattern)))
+    return (path for path in paths if path.is_file())
 
 
 def _text(path: Path) -> str:

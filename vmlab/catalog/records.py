@@ -78,6 +78,7 @@ class Added:
     compiler: str  # words for a command line, as make's CC
     cross_compile: str  # the prefix of compiler and linker, as make's CROSS_COMPILE
     maps: bool  # whether the compiler can leave out the directory of a build
+    built: str = ""  # tells the build of a tree that is not the lab's own copy
 
 
 @dataclass(frozen=True)

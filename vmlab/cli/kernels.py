@@ -10,6 +10,8 @@ import typer
 from vmlab.cli import common
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from vmlab.catalog import Catalog, Kernel
     from vmlab.catalog.archives import Archive
 
@@ -75,7 +77,8 @@ def add(
         ),
     ],
     archive: Annotated[
-        list[str] | None, typer.Argument(help="SUITE COMPONENT of an apt:URL.")
+        list[str] | None,
+        typer.Argument(help="SUITE COMPONENT of an apt:URL, or DIRECTORY/ of a flat one."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="What it is called here; its release without.")
@@ -91,7 +94,7 @@ def add(
         Path | None, typer.Option(help="The public keys of an apt:URL; Debian's without.")
     ] = None,
     release: Annotated[
-        str | None, typer.Option(help="Which kernel of an archive or of packages; a glob.")
+        str | None, typer.Option(help="Which kernel of several, by release; a glob.")
     ] = None,
     arch: Annotated[
         str | None, typer.Option(help="i386 or x86_64, of an archive or a source.")
@@ -99,16 +102,25 @@ def add(
 ) -> None:
     """Add a kernel of your own, once a module could be built for it."""
     from vmlab import adding
+    from vmlab.catalog import archives
     from vmlab.catalog.added import Store
     from vmlab.sources import is_source
 
+    of_archive = {"SUITE COMPONENT": archive, "--keyring": keyring}
     if is_source(source):
+        others = {"--release": release, "--toolchain-root": toolchain_root}
+        _only(source, "is built from its source", {**of_archive, **others})
         build(source, arch or "x86_64", name=name, cc=cc, cross_compile=cross_compile)
         return
-    store, compiler = Store.default(), adding.With(cc, cross_compile, toolchain_root)
-    if found := _archive(source, archive or [], keyring):
+    store, compiler = Store.default(common.say), adding.With(cc, cross_compile, toolchain_root)
+    if source.startswith(archives.SCHEME):
+        _check_arch(arch)
+        found = _archive(source, archive or [], keyring)
         kernel = adding.add_archive(common.artifacts(), store, found, name, compiler, release, arch)
     else:
+        _only(
+            source, "is a folder, which says itself what it holds", {**of_archive, "--arch": arch}
+        )
         kernel = adding.add(common.artifacts(), store, Path(source), name, compiler, release)
     _tell(kernel)
 
@@ -144,13 +156,11 @@ def build(
     from vmlab import sources
     from vmlab.arch import ARCHES
     from vmlab.catalog.added import Store
-    from vmlab.errors import UsageError
     from vmlab.sources.build import Options, add
 
-    if arch not in ARCHES:
-        raise UsageError(f"there is no architecture {arch!r}; there are {', '.join(ARCHES)}")
+    _check_arch(arch)
     options = Options(ARCHES[arch], config, tuple(fragment or ()), cc, cross_compile, allow_dropped)
-    _tell(add(common.artifacts(), Store.default(), sources.parse(source), options, name))
+    _tell(add(common.artifacts(), Store.default(common.say), sources.parse(source), options, name))
 
 
 def _tell(kernel: "Kernel") -> None:
@@ -161,23 +171,37 @@ def _tell(kernel: "Kernel") -> None:
     typer.echo(f"`vmlab kernels check {kernel.id}` boots it and says what works there")
 
 
-def _archive(source: str, words: list[str], keyring: Path | None) -> "Archive | None":
-    """What an apt:URL SUITE COMPONENT names; None for a folder. Raises UsageError."""
-    from vmlab.catalog import archives
+def _only(source: str, what: str, given: "Mapping[str, object]") -> None:
+    """Raises UsageError for what was given with it, and has no meaning there."""
     from vmlab.errors import UsageError
 
-    if not source.startswith(archives.SCHEME):
-        if words or keyring:
-            raise UsageError(
-                f"{source} is a folder; SUITE, COMPONENT and --keyring go with apt:URL"
-            )
-        return None
-    if len(words) != 2:
-        raise UsageError("an archive is apt:URL SUITE COMPONENT, as in apt:URL bookworm main")
+    if needless := [name for name, value in given.items() if value]:
+        raise UsageError(f"{source} {what}; leave out {', '.join(needless)}")
+
+
+def _check_arch(name: str | None) -> None:
+    """Raises UsageError for an architecture that the lab has not."""
+    from vmlab.arch import ARCHES
+    from vmlab.errors import UsageError
+
+    if name is not None and name not in ARCHES:
+        raise UsageError(f"there is no architecture {name!r}; there are {', '.join(ARCHES)}")
+
+
+def _archive(source: str, words: list[str], keyring: Path | None) -> "Archive":
+    """What apt:URL SUITE COMPONENT names, or apt:URL DIRECTORY/. Raises UsageError."""
+    from vmlab.catalog import apt, archives
+    from vmlab.errors import UsageError
+
+    flat = [word.endswith("/") for word in words] == [True]
+    if not flat and len(words) != 2:
+        raise UsageError(
+            "an archive is apt:URL SUITE COMPONENT, as in apt:URL bookworm main; a flat one, "
+            "without dists/, is apt:URL DIRECTORY/, as in apt:URL ./"
+        )
     url = source.removeprefix(archives.SCHEME).rstrip("/")
-    if keyring:
-        return archives.Archive(url, words[0], words[1], keyring.resolve())
-    return archives.Archive(url, words[0], words[1])
+    key = keyring.resolve() if keyring else apt.KEYRING
+    return archives.Archive(url, words[0], "" if flat else words[1], key)
 
 
 @app.command(short_help="Remove a kernel that was added.")
@@ -186,7 +210,7 @@ def remove(id: Annotated[str, typer.Argument(help="A kernel that was added.")]) 
     from vmlab.catalog.added import Store
     from vmlab.errors import UsageError
 
-    store = Store.default()
+    store = Store.default(common.say)
     kernel = store.find(id)
     if kernel is None:
         names = ", ".join(one.id for one in store.kernels()) or "none"

@@ -95,11 +95,9 @@ def add(
     brought = replace(look(built.directory), origin=was.source)
     if same := store.kept(brought, called, added.Words(was.compiler, was.cross_compile)):
         return same
-    if old := _own(artifacts, store, source, called):
-        store.remove(old)
-        artifacts.catalog.added = store.kernels()
     compiler = adding.With(options.cc, options.cross_compile)
-    return adding.keep(artifacts, store, brought, called, compiler)
+    instead = _own(artifacts, store, source, called) is not None
+    return adding.keep(artifacts, store, brought, called, compiler, instead)
 
 
 def _command(options: Options, number: eras.Number) -> str:
@@ -127,7 +125,7 @@ def _own(artifacts: Artifacts, store: added.Store, source: Source, name: str) ->
     old = store.find(name)
     if old and old.added and old.added.source.startswith(f"{source.text} ("):
         return old
-    adding.check_free(artifacts, name)
+    adding.check_free(artifacts, store, name)
     return None
 
 
