@@ -128,6 +128,26 @@ def test_a_lab_runs_what_the_command_would(project, monkeypatch):
         lab.run(tags=["none"])
 
 
+def test_kernels_are_words_or_what_the_lab_gave_and_none_is_not_all(project, monkeypatch):
+    lab = a_lab(project, monkeypatch)
+    first, second = lab.kernels()[:2]
+    for wanted in ([first, second.id], f"{first.id},{second.id}", (first, second)):
+        assert [run.kernel for run in lab.run("one", wanted)] == [first.id, second.id]
+    assert [run.kernel for run in lab.each("one", first)] == [first.id]
+    with pytest.raises(UsageError, match="kernels is empty: name some"):
+        lab.run("one", [])
+    for refused in (lambda: lab.kernels(""), lambda: lab.run("one", "")):
+        with pytest.raises(UsageError, match="no kernel is meant by ''"):
+            refused()
+
+
+def test_fewer_guests_at_once_than_none_are_refused(project, monkeypatch):
+    lab = a_lab(project, monkeypatch)
+    for refused in (lab.run, lab.each):
+        with pytest.raises(UsageError, match="jobs=-1 is less than none"):
+            refused("one", jobs=-1)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -135,6 +155,11 @@ def test_a_lab_runs_what_the_command_would(project, monkeypatch):
         ({"kernel": "nothing"}, "no kernel is meant"),
         ({"memory": "much"}, "no size of memory"),
         ({"memory": "1M"}, "not between"),
+        ({"cpus": 0}, "cpus=0 is not between 1 and 8"),
+        ({"cpus": 9}, "cpus=9 is not between"),
+        ({"clock": "wall"}, "clock='wall' is none; there are virtual, real"),
+        ({"seed": -1}, "seed -1 is out of range"),
+        ({"kernel": ""}, "no kernel is meant by ''"),
     ],
 )
 def test_a_guest_that_cannot_be_meant_is_refused(project, monkeypatch, words, said):

@@ -81,30 +81,36 @@ class Guest:
         return self.step("insmod", module, expect)
 
     def rmmod(self, module: str, expect: str | int = 0) -> StepResult:
+        """Unloads a module, by its name."""
         return self.step("rmmod", module, expect)
 
     def spawn(self, command: str, name: str, ready_ms: int = 10_000) -> StepResult:
-        """Starts a command and waits until it prints `ready`."""
+        """Starts a command and waits until it prints `ready`, `ready_ms` of guest time at most."""
         return self.step("spawn", command, 0, name, ready_ms)
 
     def signal(self, number: str, pid: int | str) -> StepResult:
+        """Sends a process a signal, by number or by name without SIG."""
         return self.step("signal", f"{number} {pid}")
 
     def sleep(self, seconds: float) -> StepResult:
-        """Lets guest time pass."""
+        """Lets that many seconds of the guest's time pass."""
         return self.step("sleep", "", ms=round(seconds * 1000))
 
     def read(self, path: str) -> str:
-        """The text of a file in the guest."""
+        """The text of a file in the guest, without its last newline."""
         return self.step("read", path).output
 
     def write(self, path: str, value: str) -> StepResult:
+        """Writes a line into a file that is there; a newline is added."""
         return self.step("write", f"{path} {value}")
 
     def step(
         self, verb: str, argument: str, expect: str | int = 0, name: str = "-", ms: int = 0
     ) -> StepResult:
-        """Any step of a scenario, as the agent knows it."""
+        """Any step of a scenario, as the agent knows it; `ms` is its time, in milliseconds.
+
+        `name` is what its captures are found by in `values`.
+        """
         self._steps += 1
         wanted = str(errnos.NUMBERS.get(str(expect), expect))
         try:

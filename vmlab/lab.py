@@ -53,7 +53,7 @@ def prepare(
 ) -> tuple[Runner, list[Pair]]:
     """The runner and what it is to run. Raises UsageError with everything that is wrong."""
     catalog = artifacts.catalog
-    chosen = catalog.select(kernels or project.settings.kernels)
+    chosen = catalog.select(project.settings.kernels if kernels is None else kernels)
     _check_known(project)
     made = runner(project, artifacts, options)
     scenarios = load(project, catalog, names, tags)
@@ -70,11 +70,17 @@ def runner(
 
     `shared` is another runner's backend of the same options: its snapshots, or its cluster.
     """
-    if options.seed is not None and not 0 <= options.seed < 1 << 32:
-        raise UsageError(f"seed {options.seed} is out of range; it is 0 to {(1 << 32) - 1}")
+    if options.seed is not None:
+        check_seed(options.seed)
     backend, accel = shared or _backend(options, artifacts), _accel(options, artifacts)
     frames = Frames(project, artifacts, options.fetch_debug)
     return Runner(project, artifacts, backend, accel, options.seed, options.perturb, frames)
+
+
+def check_seed(seed: int) -> None:
+    """Raises UsageError for a number that is no seed."""
+    if not 0 <= seed < 1 << 32:
+        raise UsageError(f"seed {seed} is out of range; it is 0 to {(1 << 32) - 1}")
 
 
 def _check_known(project: Project) -> None:

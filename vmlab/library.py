@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, get_args, overload
 
 from vmlab import executor, interactive, lab
 from vmlab import project as projects
@@ -21,6 +21,7 @@ from vmlab.interactive import Guest
 from vmlab.lab import Options
 from vmlab.project import Project, Settings
 from vmlab.runner import Run, Runner, as_json
+from vmlab.scenario.model import MOST_CPUS
 from vmlab.scenario.values import memory_mib
 from vmlab.snapshots import Snapshots
 from vmlab.verdict import Verdict
@@ -28,6 +29,7 @@ from vmlab.verdict import Verdict
 _FINE = (Verdict.PASSED, Verdict.SKIPPED)
 _LOG = logging.getLogger("vmlab")
 Place = str | os.PathLike[str]
+Kernels = str | Kernel | Sequence[str | Kernel]
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Lab:
 
     def kernels(self, expression: str | None = None) -> list[Kernel]:
         """The kernels that `vmlab run --kernel EXPRESSION` means; the project's own without."""
-        wanted = expression or self._project.settings.kernels
+        wanted = self._project.settings.kernels if expression is None else expression
         return self._artifacts.catalog.select(wanted)
 
     def scenarios(self) -> list[str]:
@@ -144,7 +146,7 @@ class Lab:
     def run(
         self,
         scenarios: str | Sequence[str] = (),
-        kernels: str | Sequence[str] | None = None,
+        kernels: Kernels | None = None,
         *,
         tags: Sequence[str] = (),
         jobs: int = 0,
@@ -152,11 +154,13 @@ class Lab:
     ) -> Results:
         """Runs scenarios on kernels, as `vmlab run` does, and returns once all are done.
 
-        `scenarios` are names, globs or files, all without; `kernels` as --kernel takes them;
-        `jobs` guests at once, one a processor for 0. A run that goes wrong is a result, not an
-        exception.
+        `scenarios` are names, globs or files, all without; `kernels` as --kernel takes them, or
+        what `Lab.kernels` gave, the project's own without; `jobs` guests at once, one a processor
+        for 0. A run that goes wrong is a result, not an exception. Raises UsageError with all that
+        cannot be meant, LabError where the lab cannot work.
         """
         options = options or Options()
+        _check_jobs(jobs)
         runner, pairs = self._prepared(scenarios, kernels, tags, options)
         order = {(one.name, kernel.id): at for at, (one, kernel) in enumerate(pairs)}
         runs = list(self._each(runner, pairs, jobs))
@@ -166,13 +170,14 @@ class Lab:
     def each(
         self,
         scenarios: str | Sequence[str] = (),
-        kernels: str | Sequence[str] | None = None,
+        kernels: Kernels | None = None,
         *,
         tags: Sequence[str] = (),
         jobs: int = 0,
         options: Options | None = None,
     ) -> Iterator[Run]:
         """The same, each run as it is done. Leaving the loop ends what still runs."""
+        _check_jobs(jobs)
         runner, pairs = self._prepared(scenarios, kernels, tags, options or Options())
         return self._each(runner, pairs, jobs)
 
@@ -189,8 +194,11 @@ class Lab:
         """A guest of one kernel, for a `with` block: the newest of the project's without.
 
         The project's modules and workloads are in it. On the virtual clock its time stands while
-        your program does not ask it for anything. It is gone when the block ends.
+        your program does not ask it for anything. It is gone when the block ends. `memory` is as
+        in a scenario, 32M to 4G; `cpus` are 1 to 8. Raises UsageError for what cannot be meant; the
+        block's begin raises ModuleBuildError, LabError and GuestLost.
         """
+        _check_machine(cpus, clock, seed)
         chosen = self._kernel(kernel)
         kvm = clock == "real" and accelerator("auto", self._artifacts)(chosen.arch) == "kvm"
         accel: Literal["kvm", "tcg"] = "kvm" if kvm else "tcg"
@@ -201,12 +209,12 @@ class Lab:
     def _prepared(
         self,
         scenarios: str | Sequence[str],
-        kernels: str | Sequence[str] | None,
+        kernels: Kernels | None,
         tags: Sequence[str],
         options: Options,
     ) -> tuple[Runner, list[Pair]]:
         names = [scenarios] if isinstance(scenarios, str) else list(scenarios)
-        wanted = kernels if kernels is None or isinstance(kernels, str) else ",".join(kernels)
+        wanted = None if kernels is None else _expression(kernels)
         return lab.prepare(self._project, self._artifacts, names, tags, wanted, options)
 
     def _each(self, runner: Runner, pairs: Sequence[Pair], jobs: int) -> Iterator[Run]:
@@ -223,6 +231,27 @@ def _project(place: Place | None) -> Project:
     if place is None and projects.root_of(start) is None:
         return Project(start, Settings())
     return projects.find(start)
+
+
+def _expression(kernels: Kernels) -> str:
+    """What --kernel would be given. Raises UsageError for none at all."""
+    given = [kernels] if isinstance(kernels, str | Kernel) else list(kernels)
+    if not given:
+        raise UsageError("kernels is empty: name some, or leave it out for the project's own")
+    return ",".join(one.id if isinstance(one, Kernel) else one for one in given)
+
+
+def _check_jobs(jobs: int) -> None:
+    if jobs < 0:
+        raise UsageError(f"jobs={jobs} is less than none; 0 is one guest a processor")
+
+
+def _check_machine(cpus: int, clock: str, seed: int) -> None:
+    if not 1 <= cpus <= MOST_CPUS:
+        raise UsageError(f"cpus={cpus} is not between 1 and {MOST_CPUS}")
+    if clock not in get_args(Clock):
+        raise UsageError(f"clock={clock!r} is none; there are {', '.join(get_args(Clock))}")
+    lab.check_seed(seed)
 
 
 def _memory(text: str) -> int:

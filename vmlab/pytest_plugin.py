@@ -235,7 +235,7 @@ class _Lab:
 
     def kernels(self, runner: "Runner") -> "list[Kernel]":
         wish = self.config.option.vmlab_kernel
-        return runner.catalog.select(wish or runner.project.settings.kernels)
+        return runner.catalog.select(runner.project.settings.kernels if wish is None else wish)
 
     def result(self, item: ScenarioItem) -> "Run":
         """The item's run; the first one asked for starts those of all items behind it too."""

@@ -16,7 +16,7 @@ def select(kernels: Sequence[Kernel], expression: str | None) -> list[Kernel]:
     A part is an id, a glob, `arch=i386`, `default`, `all`, `newest` or `oldest` (one of each
     architecture). None means the default ones. Raises UsageError for a part that means none.
     """
-    parts = [part.strip() for part in (expression or "default").split(",")]
+    parts = [part.strip() for part in ("default" if expression is None else expression).split(",")]
     chosen = {kernel.id for part in parts for kernel in _part(kernels, part)}
     return [kernel for kernel in kernels if kernel.id in chosen]
 

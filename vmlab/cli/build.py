@@ -30,7 +30,8 @@ def build(
     apart = project.settings.build == "apart"
     groups = [wanted] if apart else [[name] for name in wanted]  # of a whole each has its own fate
     failed = False
-    for one in artifacts.catalog.select(kernel or project.settings.kernels):
+    expression = project.settings.kernels if kernel is None else kernel
+    for one in artifacts.catalog.select(expression):
         built: dict[str, Path] = {}
         told: set[str] = set()
         for group in groups:

@@ -43,7 +43,7 @@ def key(
     from vmlab.cli.ci import keys
 
     project = common.here()
-    wanted = kernel or project.settings.kernels
+    wanted = project.settings.kernels if kernel is None else kernel
     for name, value in keys(project, common.catalog(), wanted).items():
         typer.echo(f"{name}={value}")
 

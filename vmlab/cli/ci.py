@@ -38,7 +38,7 @@ def ci(
     project, catalog = common.project(), common.catalog()
     root = repository(project.root)
     source, unreached = (install, None) if install else _installed()
-    wanted = kernel or project.settings.kernels
+    wanted = project.settings.kernels if kernel is None else kernel
     wish = Wish(
         wanted, shards, source, _packages(),
         project.root.relative_to(root).as_posix(), keys(project, catalog, wanted),

@@ -109,7 +109,7 @@ def run(
     artifacts.profiled = coverage is not None
     runner, pairs = lab.prepare(
         project, artifacts,
-        scenarios or [], tag or [], kernel or kernels,
+        scenarios or [], tag or [], kernels if kernel is None else kernel,
         lab.Options(
             backend, accel, snapshot, seed, perturb, fetch_debug, formats, cluster
         ),

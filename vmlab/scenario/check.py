@@ -12,7 +12,6 @@ from vmlab.scenario.model import BY_VERB, ExpectCrash, Scenario
 from vmlab.scenario.positions import Document, Problem
 
 PATTERNS = ("console", "no_console", "output", "no_output", "title")
-_RESERVED = frozenset({"name"})
 
 
 def meaning(scenario: Scenario, document: Document, known: Known, stem: str) -> Iterator[Problem]:

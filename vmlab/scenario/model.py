@@ -23,7 +23,7 @@ from vmlab.scenario.values import (
 READY_MS = 10_000
 TIMEOUT_MS = 120_000
 MEMORY_MIB = 192
-
+MOST_CPUS = 8
 
 _NEEDS = "what the kernel must have (see Needs); where it lacks it, the step is passed over"
 
@@ -313,7 +313,7 @@ class Scenario(Model):
     modules: list[Text] = Field(default=[], description="modules of the project it needs")
     workloads: list[Text] = Field(default=[], description="workloads besides those its steps name")
     memory: Memory = Field(default=MEMORY_MIB, description="the guest's memory, 192M")
-    cpus: int = Field(default=1, ge=1, le=8, description="the guest's processors")
+    cpus: int = Field(default=1, ge=1, le=MOST_CPUS, description="the guest's processors")
     clock: Literal["virtual", "real"] = Field(
         default="virtual", description="virtual: idle time passes at once, and runs repeat"
     )
