@@ -13,6 +13,9 @@ State = Literal["passed", "failed", "skipped"]
 
 _RESULT = re.compile(r"( *)(not ok|ok)\b(?: +(\d+))?(?: +-)?(?: +(.*))?")
 _PLAN = re.compile(r"( *)1\.\.(\d+)(?: *# *(.*))?")
+_NOTHING = re.compile(r"SKIP\S*:? *(.*)", re.IGNORECASE)  # what a plan of none says of itself
+ALL = "all tests"
+"""The name of what is skipped where a program skips all that it has."""
 _BEGUN = re.compile(r"( *)# Subtest: *(.*)")
 _NOTE = re.compile(r" *# ?(.*)| +(\S.*)")  # KUnit's expectations and TAP's YAML have no hash sign
 _BAIL_OUT = re.compile(r" *Bail out!? *(.*)")
@@ -79,6 +82,7 @@ class _Reader:
     begun: list[tuple[int, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    nothing: str | None = None  # why all is skipped, where that is said
 
     def take(self, line: str) -> None:
         for pattern, act in _LINES:
@@ -91,6 +95,8 @@ class _Reader:
 
     def on_plan(self, found: re.Match[str]) -> None:
         self.plans.append((len(found[1]), int(found[2])))
+        if int(found[2]) == 0 and (skipped := _NOTHING.fullmatch(found[3] or "")):
+            self.nothing = skipped[1][:_LONGEST]
 
     def on_begun(self, found: re.Match[str]) -> None:
         self.begun.append((len(found[1]), found[2].strip()))
@@ -120,6 +126,8 @@ class _Reader:
         self._counted(0, self.nodes)
         if self.begun and not self.faults:
             self.faults.append(f"{self.begun[-1][1]} was begun, and has no result")
+        if self.nothing is not None and not self.nodes:
+            return [_Node(0, ALL, "skipped", self.nothing)]
         return self.nodes
 
     def above(self, node: _Node) -> str:
