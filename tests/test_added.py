@@ -214,7 +214,7 @@ BAD = [
     (other_architecture, "another architecture than x86"),
     (tree_of_another_architecture, "build is of x86_64, and the kernel of i386"),
     (tree_of_another_release, "build is of 2.6.9, and the kernel 2.6.8"),
-    (no_image, "neither bzImage nor vmlinuz.*is a built tree$"),
+    (no_image, "neither bzImage nor vmlinuz.*or is a built tree, or has its packages "),
     (source, "neither bzImage nor vmlinuz.*`vmlab kernels build .*box` builds and adds it"),
     (no_bzimage, "is no bzImage"),
     (no_config, "holds no config"),

@@ -16,9 +16,11 @@ from vmlab.adding import With, add, keep
 from vmlab.artifacts import Artifacts
 from vmlab.build import kbuild
 from vmlab.cache import Cache
-from vmlab.catalog import Catalog, added, pins
+from vmlab.catalog import Catalog, added, bzimage, pins
 from vmlab.catalog.brought import look
-from vmlab.errors import LabError, UsageError
+from vmlab.catalog.records import Unavailable
+from vmlab.errors import LabError, UsageError, reading
+from vmlab.sources import copy
 
 ERA = old_trees.ERAS[-1]
 
@@ -210,6 +212,58 @@ def test_a_tree_that_is_used_where_it_stands_must_stay_the_one_that_was_added(be
         file.write("0x1\tnew\tvmlinux\tEXPORT_SYMBOL\n")
     with pytest.raises(LabError, match=r"mine: the tree .* has changed since; .*add it anew"):
         artifacts.tree(kernel)
+
+
+def test_a_kernel_that_was_removed_while_it_was_in_use_is_no_reason_to_skip(bench, box):
+    """Unavailable would be one."""
+    kernel, artifacts = bench.add(box, "mine"), bench.artifacts
+    bench.store.remove(kernel)
+    catalog = artifacts.catalog
+    for look_up in (catalog.image, catalog.config_file, catalog.modules, artifacts.tree):
+        with pytest.raises(LabError, match="while it was in use") as caught:
+            look_up(kernel)
+        assert not isinstance(caught.value, Unavailable)
+
+
+def refused(*words: object) -> None:
+    """As the kernel refuses a plain user the image of an installed system."""
+    raise PermissionError(13, "Permission denied", str(words[0]))
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "raised"),
+    [
+        (bzimage, "release", refused),
+        (shutil, "copy2", refused),
+        (shutil, "copytree", lambda source, *_, **__: _several(source)),
+    ],
+    ids=["release", "copy2", "copytree"],
+)
+def test_a_file_that_cannot_be_read_is_named_and_not_taken_for_the_store_s(
+    bench, box, monkeypatch, place, name, raised
+):
+    monkeypatch.setattr(place, name, raised)
+    with pytest.raises(UsageError, match=rf"reading {box}/\w+.*: .*; make it readable for you"):
+        bench.add(box, "mine")
+    assert bench.left == []
+
+
+def _several(source: Path) -> None:
+    raise shutil.Error([(str(source / "Makefile"), "to", "[Errno 13] Permission denied")])
+
+
+def test_a_source_file_that_cannot_be_read_is_named_too(tmp_path, monkeypatch):
+    (tmp_path / "linux").mkdir()
+    (tmp_path / "linux/Makefile").touch()
+    monkeypatch.setattr(copy, "_copied", refused)
+    with pytest.raises(UsageError, match=r"reading .*/linux/Makefile: permission denied; make it"):
+        copy.update(tmp_path / "linux", tmp_path)
+
+
+def test_what_cannot_be_written_is_no_fault_of_the_user_s_file(tmp_path):
+    full = OSError(28, "No space left on device", str(tmp_path / "store/x"))
+    with pytest.raises(OSError, match="No space"), reading(tmp_path / "box"):
+        raise full
 
 
 @pytest.mark.parametrize(

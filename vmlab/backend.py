@@ -123,16 +123,22 @@ class QemuBackend:
     ) -> launch.Ended:
         """A guest that is lost before it began may have had a bad snapshot: once more, from one
         made anew, unless it was only starved."""
-        began = replace(boot, memory=_paced(boot, snapshots.memory(boot, stopped)))
         keeper = self._keeper_of(job)
-        ended = launch.run(began, job.timeout_s, stopped, job.flood, keeper)
-        lost = ended.how == "lost" and not (boot.wire or boot.run.began() or stopped())
-        if lost and began.memory:
-            if not ended.starved:
-                snapshots.discard(began.memory, ended.detail)
-            boot.run.clear()
-            began = replace(boot, memory=snapshots.memory(boot, stopped))
-            ended = launch.run(began, job.timeout_s, stopped, job.flood, keeper)
-        if boot.paced:
-            _own_state(boot).unlink(missing_ok=True)
-        return replace(ended, restored=began.memory is not None)
+
+        def begun() -> tuple[qemu.Memory | None, launch.Ended]:
+            memory = snapshots.memory(boot, stopped)
+            began = replace(boot, memory=_paced(boot, memory))
+            return memory, launch.run(began, job.timeout_s, stopped, job.flood, keeper)
+
+        try:
+            memory, ended = begun()
+            lost = ended.how == "lost" and not (boot.wire or boot.run.began() or stopped())
+            if lost and memory:
+                if not ended.starved:
+                    snapshots.discard(memory, ended.detail)
+                boot.run.clear()
+                memory, ended = begun()
+        finally:
+            if boot.paced:
+                _own_state(boot).unlink(missing_ok=True)
+        return replace(ended, restored=memory is not None)

@@ -1,5 +1,10 @@
 """The lab's errors, by whose they are; each knows the exit status of the command it ends."""
 
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 from vmlab.plain import plain
@@ -25,3 +30,29 @@ class LabError(VmlabError):
 
     Never evidence for or against a kernel.
     """
+
+
+@contextlib.contextmanager
+def reading(what: Path) -> Iterator[None]:
+    """Raises UsageError for a file below the user's own `what` that cannot be read in the block.
+
+    Else it would be taken for one of the cache, or be a traceback.
+    """
+    try:
+        yield
+    except OSError as error:
+        names = [name for name in (error.filename, *_of_several(error)) if name]
+        mine = [str(name) for name in names if Path(str(name)).is_relative_to(what)]
+        if not mine:
+            raise
+        said = os.strerror(error.errno).lower() if error.errno else "it cannot be read"
+        step = "make it readable for you, or take a copy that is"
+        if error.errno == errno.ENOENT:
+            step = "was it taken away meanwhile?"
+        raise UsageError(f"reading {mine[0]}: {said}; {step}") from error
+
+
+def _of_several(error: OSError) -> list[object]:
+    """The first file of what shutil.copytree could not copy."""
+    found = error.args[0] if error.args else None
+    return list(found[0][:1]) if isinstance(found, list) and found else []

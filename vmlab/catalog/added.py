@@ -18,7 +18,7 @@ from vmlab.cache import Cache, content_key, linked
 from vmlab.catalog import intree
 from vmlab.catalog.brought import RELEASES, Brought
 from vmlab.catalog.records import Added, Kernel, Unavailable
-from vmlab.errors import LabError, UsageError
+from vmlab.errors import LabError, UsageError, reading
 
 ENVIRONMENT = "VMLAB_KERNELS"
 _KIND = "kernels"
@@ -106,7 +106,8 @@ class Store:
         check_name(name)
 
         def make(path: Path) -> None:
-            _fill(path, brought, name, words, self._cache.root)
+            with reading(brought.folder):
+                _fill(path, brought, name, words, self._cache.root)
             tried(read(path))
 
         kernel = read(self._cache.get(_KIND, f"{name}-{_content(brought, words)}", make))
@@ -151,8 +152,20 @@ def check_name(name: str) -> None:
         raise UsageError(f"a kernel's name is letters, digits and . _ + -; {name!r} is none")
 
 
+def directory(name: str, added: Added) -> Path:
+    """Where a kernel is kept. Raises LabError where it was removed since it was looked up."""
+    if not added.directory.is_dir():
+        raise LabError(
+            f"{name}: it was removed from the kernels while it was in use ({added.directory} is "
+            "gone); add it anew, and run again"
+        )
+    return added.directory
+
+
 def tree(name: str, added: Added) -> Path:
-    """What modules are built against. Raises Unavailable where there is nothing."""
+    """What modules are built against. Raises Unavailable where there is nothing, LabError where it
+    is not what was added."""
+    directory(name, added)
     if added.tree is None:
         raise Unavailable(
             f"{name}: {added.source} has no build/, so no modules can be built for it"

@@ -11,7 +11,7 @@ from pathlib import Path
 from vmlab import bootable
 from vmlab.arch import Arch
 from vmlab.catalog import bzimage, intree, kconfig
-from vmlab.errors import UsageError
+from vmlab.errors import UsageError, reading
 
 _BUILT = ("arch/x86/boot/bzImage", "arch/i386/boot/bzImage", "arch/x86_64/boot/bzImage")
 _IMAGES = ("bzImage", "vmlinuz*", "boot/vmlinuz*")
@@ -99,6 +99,11 @@ def look(folder: Path, wanted: str | None = None) -> Brought:
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is no directory; {_WANTED}")
+    with reading(folder):
+        return _looked(folder, wanted)
+
+
+def _looked(folder: Path, wanted: str | None) -> Brought:
     built = _first(folder, _BUILT)
     _check_readable([built] if built else list(_files(folder, _IMAGES)))
     image, release = _meant(folder, [built] if built else _images(folder), wanted)
@@ -141,7 +146,10 @@ def _meant(folder: Path, images: Sequence[Path], wanted: str | None) -> tuple[Pa
     return meant[0]
 
 
-_WANTED = "a kernel's folder has bzImage, config, System.map and build/, or is a built tree"
+_WANTED = (
+    "a kernel's folder has bzImage, config, System.map and build/, or is a built tree, or has "
+    "its packages (.deb, .rpm)"
+)
 
 
 def _is_source(folder: Path) -> bool:

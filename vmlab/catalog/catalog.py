@@ -117,7 +117,7 @@ class Catalog:
     def _tree(self, kernel: Kernel) -> Path:
         """What the kernel's packages hold, in one directory."""
         if kernel.added:
-            return kernel.added.directory
+            return added.directory(kernel.id, kernel.added)
 
         def make(directory: Path) -> None:
             for package in kernel.image:

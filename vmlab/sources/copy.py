@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.build.environment import environment
-from vmlab.errors import LabError
+from vmlab.errors import LabError, reading
 
 _TREE, _KNOWN, _EMPTY, _LEFT_OUT = "tree", "known.json", "empty.git", "left-out"
 _ALL = ("*", "/*")
@@ -32,8 +32,8 @@ def tree(place: Path) -> Path:
 def update(directory: Path, place: Path) -> str:
     """Makes `tree(place)` what the directory's source files are now; returns what names them.
 
-    A file is taken for unchanged where its size, time and mode are. Raises LabError where a file
-    cannot be read.
+    A file is taken for unchanged where its size, time and mode are. Raises UsageError where a
+    file cannot be read.
     """
     target, known = tree(place), _known(place)
     (place / _KNOWN).unlink(missing_ok=True)  # a copy that is killed is looked at anew
@@ -46,7 +46,8 @@ def update(directory: Path, place: Path) -> str:
     for name, now in stats.items():
         seen = known.get(name)
         if seen is None or seen.stat != now:
-            seen = Seen(now, _copied(directory / name, target / name, seen))
+            with reading(directory):
+                seen = Seen(now, _copied(directory / name, target / name, seen))
         found[name] = seen
     records = {name: [*seen.stat, seen.digest] for name, seen in found.items()}
     (place / _KNOWN).write_text(json.dumps(records))
