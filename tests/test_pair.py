@@ -51,10 +51,14 @@ def failed(step: int, reason: str, verdict: Verdict = Verdict.FAILED, **more: ob
     return replace(Judgement(verdict, reason, step), **more)
 
 
+LET_GO = Ended("lost", "the other guest was lost")
+
+
 def told(folder: Path, *judgements: Judgement) -> list[pair.Told]:
+    """A guest whose reason is `let go` was ended for the other's sake."""
     ways = [expanded(folder).of_guest(role) for role in pair.ROLES]
     return [
-        pair.told(way, None, judgement, NOTHING, b"")
+        pair.told(way, LET_GO if judgement.reason == "let go" else None, judgement, NOTHING, b"")
         for way, judgement in zip(ways, judgements, strict=True)
     ]
 
@@ -112,7 +116,7 @@ def test_a_guest_whose_other_one_is_lost_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(pair, "GRACE_S", 0.05)
     gone = Ended("reset", "it panicked")
     ends = pair.boot(Backend(a=None, b=gone), jobs(tmp_path), lambda: False)
-    assert ends == [Ended("lost", "the lab was stopped"), gone]
+    assert ends == [LET_GO, gone]
     with pytest.raises(ValueError, match="no disk"):
         pair.boot(Backend(a=None, b=ValueError("no disk")), jobs(tmp_path), lambda: False)
 
@@ -123,6 +127,11 @@ def test_no_guest_is_begun_where_one_does_not_come_to_its_program(tmp_path):
     ends = pair.boot(backend, jobs(tmp_path), lambda: False)
     assert [one.detail for one in ends] == ["the other guest was lost", "no root"]
     assert not backend.wires
+
+
+def test_a_lab_that_was_stopped_lost_neither(tmp_path):
+    ends = pair.boot(Backend(a=None, b=None), jobs(tmp_path), lambda: True)
+    assert [one.detail for one in ends] == ["the lab was stopped"] * 2
 
 
 CRASH = Crash("panic", "asked to", "asked to", 1, 1)
@@ -136,9 +145,13 @@ CRASH = Crash("panic", "asked to", "asked to", 1, 1)
         (failed(2, "waited"), failed(2, "bad"), "guest b: bad"),
         (failed(1, "bad"), failed(1, "waited"), "guest a: bad"),
         (failed(3, "no match"), PASSED, "guest a: no match"),
-        (failed(2, "stopped", Verdict.BROKEN), failed(2, "panic", crash=CRASH), "guest b: panic"),
+        (failed(2, "let go", Verdict.BROKEN), failed(2, "panic", crash=CRASH), "guest b: panic"),
+        (failed(2, "starved", Verdict.BROKEN), failed(2, "panic", crash=CRASH), "guest b: panic"),
+        (failed(2, "starved", Verdict.BROKEN), failed(2, "hung", Verdict.CRASHED), "guest b: hung"),
+        (failed(2, "starved", Verdict.BROKEN), failed(1, "no answer"), "guest a: starved"),
+        (failed(1, "no answer"), failed(2, "starved", Verdict.BROKEN), "guest b: starved"),
         (failed(1, "bad"), failed(2, "panic", Verdict.CRASHED, crash=CRASH), "guest b: panic"),
-        (failed(2, "stopped", Verdict.BROKEN), failed(2, "bad"), "guest b: bad"),
+        (failed(2, "let go", Verdict.BROKEN), failed(2, "bad"), "guest b: bad"),
         (failed(3, "late"), failed(2, "early"), "guest b: early"),
         (failed(2, "stopped", Verdict.BROKEN), PASSED, "guest a: stopped"),
     ],
@@ -197,7 +210,7 @@ steps:
   - expect_crash: {kind: panic}
     on: b
 """
-LOST = Ended("lost", "the lab was stopped")
+LOST = LET_GO
 DONE = StepResult("run", "one", "passed", 0, 1.0, 1, "fine", (0, 0), {})
 
 

@@ -21,6 +21,7 @@ PEER = "b"
 GRACE_S = 2.0
 """How long a guest may go on after the other one is lost, host seconds."""
 _LOST = launch.Ended("lost", "the other guest was lost")
+"""The end of one that was let go, or not begun, for no fault of its own and none of the lab's."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,9 @@ def both(
 def _let_go(guest: Told, other: Told, job: Job) -> Told:
     """A guest that waited for one that was to crash, and did, was ended for no fault of its own."""
     wanted = other.judgement.verdict is Verdict.PASSED and other.judgement.crash
-    if not (wanted and guest.ended and guest.ended.how == "lost"):
+    if not (wanted and _let_go_by(guest.ended)):
         return guest
+    assert guest.ended
     console = job.run.console.read_bytes() if job.run.console.exists() else b""
     judgement = waited(guest.expanded, guest.found, console, guest.ended)
     if judgement is None:
@@ -115,11 +117,18 @@ class _Watch:
             raise
         if ended.how != "off" and self._lost is None:
             self._lost = time.monotonic()
+        elif (ended.how, ended.detail) == ("lost", launch.STOPPED) and not self._stopped():
+            return replace(ended, detail=_LOST.detail)
         return ended
 
     def _over(self) -> bool:
         gone = self._lost is not None and time.monotonic() > self._lost + GRACE_S
         return gone or self._stopped()
+
+
+def _let_go_by(ended: launch.Ended | None) -> bool:
+    """Whether a guest was ended because the other one was lost."""
+    return bool(ended and (ended.how, ended.detail) == (_LOST.how, _LOST.detail))
 
 
 @contextlib.contextmanager
@@ -152,13 +161,18 @@ def judged(guests: Sequence[Told]) -> Judgement:
 
 
 def _secondary(guest: Told) -> int:
-    """How little a verdict says of its own guest."""
+    """How little a verdict says of its own guest.
+
+    What fails beside a guest that the lab has lost is no evidence, but for a crash.
+    """
     judgement = guest.judgement
-    if judgement.crash:
+    if judgement.crash or judgement.verdict is Verdict.CRASHED:
         return 0
+    if judgement.verdict is Verdict.BROKEN:
+        return 4 if _let_go_by(guest.ended) else 1
     step = judgement.step
     waited = step is not None and guest.expanded.steps[step - 1].verb == "await"
-    return 3 if judgement.verdict is Verdict.BROKEN else 2 if waited else 1
+    return 3 if waited else 2
 
 
 def steps(guests: Sequence[Told]) -> list[story.Step]:

@@ -26,6 +26,7 @@ CONSOLE_LIMIT = 16 << 20  # bytes; a guest that prints more is ended
 LEFT = 67  # QEMU's exit status when the agent leaves through isa-debug-exit: 0x21 << 1 | 1
 RESET = "the guest powered off or reset itself"
 """QEMU's status 0, which is the same for both where it runs with -no-reboot."""
+STOPPED = "the lab was stopped"
 PANICKED = "the kernel panicked and stopped"
 LEAVE_S = 10.0
 """How long QEMU may take to leave once it is told to, host seconds."""
@@ -259,7 +260,7 @@ def supervise(
     waits = False
     while not _ends(process, _LOOK_S, monitor):
         if stopped():
-            return Ended("lost", "the lab was stopped")
+            return Ended("lost", STOPPED)
         if monitor and monitor.stands:
             return stands(process, monitor)
         if waits:  # since the last look: nothing of it is on its way any more
