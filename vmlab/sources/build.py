@@ -3,7 +3,7 @@
 import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,8 +62,9 @@ def build(catalog: Catalog, source: Source, options: Options) -> Built:
         name = f"{source.label}-{wish.name}-{options.arch.name}"
         inputs = (tree.content, wish.key, compiler.words, kbuild.version_of(compiler.words.split()))
         key = f"{name}-{content_key(_RECIPE, options.arch.name, *inputs)}"
-        if found := catalog.cache.find(KIND, key):
-            return Built(catalog.cache.get(KIND, key, _nothing), added.read(found), tree.content)
+        with suppress(_NotBuilt):
+            found = catalog.cache.get(KIND, key, _not_built)
+            return Built(found, added.read(found), tree.content)
         tools.check()
         with _place(catalog.cache, source, options, wish) as (place, held):
             make = making.Make(
@@ -185,5 +186,9 @@ def _objects(out: Path) -> int:
     return sum(1 for _ in out.rglob("*.o"))
 
 
-def _nothing(directory: Path) -> None:
-    raise AssertionError("it is there")
+class _NotBuilt(Exception):
+    """The cache has no such kernel, or has it no longer."""
+
+
+def _not_built(directory: Path) -> None:
+    raise _NotBuilt
