@@ -1,11 +1,13 @@
 """From what a user brings to a kernel of the catalog: looked at, tried with a compiler, kept."""
 
+import contextlib
 import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vmlab import bootable
 from vmlab.artifacts import Artifacts
 from vmlab.build import compilers, eras, kbuild, roots
 from vmlab.cache import content_key
@@ -69,12 +71,11 @@ def add_archive(
     found = archives.chosen(kernels, archive.name, release, arch)
     say(f"{found.release} ({found.arch}), of {len(kernels)} kernels there")
     apt = archive.apt(artifacts.cache, say)
-    with tempfile.TemporaryDirectory(prefix="vmlab-apt-") as work:
+    with contextlib.ExitStack() as held:
+        files = []
         for package in found.packages:
             say(f"fetching {Path(package.file).name} ({package.size / 1e6:.1f} MB)")
-            with apt.fetched(package) as file:
-                (Path(work) / file.name).write_bytes(file.read_bytes())
-        files = packaged.files(Path(work))
+            files.append(held.enter_context(apt.fetched(package)))
         return add_packages(artifacts, store, files, archive.name, name, compiler, found.release)
 
 
@@ -88,7 +89,7 @@ def add_packages(
     release: str | None,
 ) -> Kernel:
     """Adds the kernel that packages hold; they are kept unpacked beside it."""
-    key = content_key(packaged.RECIPE, *(path.read_bytes() for path in files))
+    key = content_key(packaged.RECIPE, *(bootable.content(path) for path in files))
     with store.alone():
         root = store.part(added.UNPACKED, key, lambda made: packaged.unpacked(files, made))
         box = packaged.lay_out(root, packaged.chosen(packaged.kernels(root), origin, release))

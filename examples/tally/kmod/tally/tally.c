@@ -40,7 +40,7 @@ static ssize_t tally_write(struct file *file, const char __user *from, size_t si
 
 static ssize_t tally_read(struct file *file, char __user *to, size_t size, loff_t *at)
 {
-	char text[16];
+	char text[sizeof("lines=4294967295\n")];
 	int length;
 
 	mutex_lock(&lock);
