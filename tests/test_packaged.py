@@ -329,6 +329,10 @@ def test_an_archive_of_one_s_own_gives_a_kernel_and_its_signature_counts(bench, 
     assert (kernel.id, kernel.release) == ("old", RELEASE)
     assert kernel.package == f"apt:file:{where} etch main"
     assert any(f"{RELEASE} (i386), of 1 kernels there" in one for one in bench.said)
+    bench.said.clear()
+    with pytest.raises(UsageError, match="there is a kernel old already"):
+        add_archive(bench.artifacts, bench.store, mine, "old", With("gcc"))
+    assert [one for one in bench.said if ".deb" in one] == []
     with pytest.raises(LabError, match=r"apt said: .*(not signed|NO_PUBKEY|public key)"):
         add_archive(
             bench.artifacts, bench.store, archives.Archive(f"file:{where}", "etch", "main"),

@@ -70,6 +70,7 @@ def add_archive(
     kernels = archives.look(archive, artifacts.cache, say)
     found = archives.chosen(kernels, archive.name, release, arch)
     say(f"{found.release} ({found.arch}), of {len(kernels)} kernels there")
+    check_free(artifacts, store, name or found.release)  # before anything is fetched
     apt = archive.apt(artifacts.cache, say)
     with contextlib.ExitStack() as held:
         files = []
