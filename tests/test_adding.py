@@ -7,12 +7,14 @@ import struct
 import threading
 from pathlib import Path
 
+import fake_kernel
 import old_trees
 import pytest
 from typer.testing import CliRunner
 
-from vmlab import adding
+from vmlab import adding, sources
 from vmlab.adding import With, add, keep
+from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.build import kbuild
 from vmlab.cache import Cache
@@ -20,7 +22,9 @@ from vmlab.catalog import Catalog, added, bzimage, pins
 from vmlab.catalog.brought import look
 from vmlab.catalog.records import Unavailable
 from vmlab.errors import LabError, UsageError, reading
+from vmlab.sources import build as building
 from vmlab.sources import copy
+from vmlab.sources.build import Options
 
 ERA = old_trees.ERAS[-1]
 
@@ -200,6 +204,25 @@ def test_a_compiler_that_will_not_do_is_not_kept(bench, box, tmp_path):
     assert (bench.names, bench.left) == ([], [])
 
 
+def test_a_kernel_and_its_modules_are_built_by_a_compiler_in_a_root(bench, tmp_path):
+    place = tmp_path / "root/usr/bin"
+    place.mkdir(parents=True)
+    used = tmp_path / "used"
+    clean = "env -u GCC_EXEC_PREFIX -u COMPILER_PATH"
+    (place / "gcc-4.9").write_text(
+        f'#!/bin/sh\necho "$*" >> {used}\nexec {clean} {shutil.which("gcc")} "$@"\n'
+    )
+    (place / "gcc-4.9").chmod(0o755)
+    source = sources.parse(str(fake_kernel.tree(tmp_path / "linux")))
+    options = Options(ARCHES["i386"], compiler=With(root=tmp_path / "root"))
+    kernel = building.add(bench.artifacts, bench.store, source, options, "mine")
+    assert "kernel/exit.c" in used.read_text() and "vmlab_probe" in used.read_text()
+    assert Path(kernel.added.compiler.split()[0]).is_relative_to(tmp_path / "kernels")
+    used.unlink()
+    again = building.add(bench.artifacts, bench.store, source, options, "mine")
+    assert again == kernel and "exit.c" not in used.read_text()
+
+
 def test_a_tree_that_is_used_where_it_stands_must_stay_the_one_that_was_added(bench, box):
     (box / "build/Makefile").rename(box / "Makefile.common")
     (box / "build/Makefile").write_text(
@@ -282,7 +305,7 @@ def test_what_is_next_depends_on_what_was_said(box, said, step):
     ("words", "needless"),
     [
         (["git:x@y", "bookworm", "main"], "SUITE COMPONENT"),
-        (["git:x@y", "--release", "6*", "--toolchain-root", "/"], "--release, --toolchain-root"),
+        (["git:x@y", "sid", "main", "--release", "6*"], "SUITE COMPONENT, --release"),
         (["debian-source:6.1", "--keyring", "/k"], "--keyring"),
         (["/tmp", "bookworm", "main"], "SUITE COMPONENT"),
         (["/tmp", "--arch", "i386", "--keyring", "/k"], "--keyring, --arch"),

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vmlab import sources
+from vmlab.adding import With
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
 from vmlab.cache import Cache
@@ -38,7 +39,8 @@ class Bench:
         return Artifacts(self.cache, catalog)
 
     def build(self, source: str, **options):
-        wanted = Options(options.pop("arch", I386), **options)
+        compiler = With(options.pop("cc", ""))
+        wanted = Options(options.pop("arch", I386), compiler=compiler, **options)
         return build(self.artifacts.catalog, sources.parse(source), wanted)
 
     def add(self, source: str, name: str | None = None, **options):

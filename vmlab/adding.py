@@ -3,7 +3,7 @@
 import contextlib
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +36,16 @@ class With:
     @property
     def named(self) -> bool:
         return bool(self.cc or self.cross_compile or self.root)
+
+    @property
+    def command(self) -> str:
+        """What is run of a compiler that is named, and not in a root."""
+        return self.cc or f"{self.cross_compile}gcc"
+
+    @property
+    def prefix(self) -> str:
+        """Make's CROSS_COMPILE; a root's own linker is found by its compiler alone."""
+        return "" if self.root else self.cross_compile
 
 
 def add(
@@ -151,8 +161,7 @@ def _words(store: added.Store, brought: Brought, compiler: With) -> added.Words:
         return added.Words("")
     found = eras.compiler(_command(store, brought, compiler), brought.arch, brought.number)
     _check_vermagic(brought, found)
-    prefix = "" if compiler.root else compiler.cross_compile
-    return added.Words(found.words, prefix, found.maps)
+    return added.Words(found.words, compiler.prefix, found.maps)
 
 
 def _command(store: added.Store, brought: Brought, compiler: With) -> str:
@@ -160,18 +169,23 @@ def _command(store: added.Store, brought: Brought, compiler: With) -> str:
     exactly = _exactly(brought)
     if compiler.root:
         text = roots.script(compiler.root, compiler.cross_compile, brought.number, exactly)
-
-        def make(directory: Path) -> None:
-            (directory / "gcc").write_text(text)
-            (directory / "gcc").chmod(0o755)
-
-        return str(store.part(added.COMPILERS, content_key(text), make) / "gcc")
+        return str(compiler_in(text, store.part))
     if compiler.named:
-        return compiler.cc or f"{compiler.cross_compile}gcc"
+        return compiler.command
     host = compilers.numbers(eras.dump_version("gcc"))
     made_by = compilers.numbers(".".join(eras.version_of(brought.built_with)))
     there = list(compilers.here())
     return compilers.pick(host, brought.number, exactly, there, made_by) or "gcc"
+
+
+def compiler_in(script: str, get: Callable[[str, str, Callable[[Path], None]], Path]) -> Path:
+    """A script of `roots` as a program, kept where `get` keeps directories that are made."""
+
+    def make(directory: Path) -> None:
+        (directory / "gcc").write_text(script)
+        (directory / "gcc").chmod(0o755)
+
+    return get(added.COMPILERS, content_key(script), make) / "gcc"
 
 
 def _exactly(brought: Brought) -> eras.Number:

@@ -108,9 +108,11 @@ def add(
 
     of_archive = {"SUITE COMPONENT": archive, "--keyring": keyring}
     if is_source(source):
-        others = {"--release": release, "--toolchain-root": toolchain_root}
-        _only(source, "is built from its source", {**of_archive, **others})
-        build(source, arch or "x86_64", name=name, cc=cc, cross_compile=cross_compile)
+        _only(source, "is built from its source", {**of_archive, "--release": release})
+        build(
+            source, arch or "x86_64", name=name, cc=cc, cross_compile=cross_compile,
+            toolchain_root=toolchain_root,
+        )  # fmt: skip
         return
     store, compiler = Store.default(common.say), adding.With(cc, cross_compile, toolchain_root)
     if source.startswith(archives.SCHEME):
@@ -148,18 +150,23 @@ def build(
     cross_compile: Annotated[
         str, typer.Option(help="The prefix of compiler and linker, as make's CROSS_COMPILE.")
     ] = "",
+    toolchain_root: Annotated[
+        Path | None, typer.Option(help="A directory that holds the compiler as packages unpack.")
+    ] = None,
     allow_dropped: Annotated[
         bool, typer.Option("--allow-dropped", help="Go on without options that kconfig drops.")
     ] = False,
 ) -> None:
     """Build a kernel from its source and add it (docs/kernels-from-source.md)."""
     from vmlab import sources
+    from vmlab.adding import With
     from vmlab.arch import ARCHES
     from vmlab.catalog.added import Store
     from vmlab.sources.build import Options, add
 
     _check_arch(arch)
-    options = Options(ARCHES[arch], config, tuple(fragment or ()), cc, cross_compile, allow_dropped)
+    compiler = With(cc, cross_compile, toolchain_root)
+    options = Options(ARCHES[arch], config, tuple(fragment or ()), compiler, allow_dropped)
     _tell(add(common.artifacts(), Store.default(common.say), sources.parse(source), options, name))
 
 

@@ -4,13 +4,13 @@ import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vmlab import adding
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
-from vmlab.build import compilers, eras, kbuild
+from vmlab.build import compilers, eras, kbuild, roots
 from vmlab.cache import Cache, content_key
 from vmlab.catalog import Catalog, Kernel, added
 from vmlab.catalog.brought import look
@@ -32,8 +32,7 @@ class Options:
     arch: Arch
     config: str = "tiny"  # or distro, or a file
     fragments: tuple[str, ...] = ()  # names of those that travel with the lab, or files
-    cc: str = ""
-    cross_compile: str = ""
+    compiler: adding.With = field(default_factory=adding.With)
     lenient: bool = False  # whether it is only said what of them the tree's kconfig dropped
 
 
@@ -58,7 +57,8 @@ def build(catalog: Catalog, source: Source, options: Options) -> Built:
         number = making.number(tree.path, source.text)
         wish = bases.wish(catalog, options.arch, number, options.config, options.fragments,
                           options.lenient)  # fmt: skip
-        compiler = eras.compiler(_command(options, number), options.arch, number)
+        command = _command(catalog.cache, options.compiler, number)
+        compiler = eras.compiler(command, options.arch, number)
         name = f"{source.label}-{wish.name}-{options.arch.name}"
         inputs = (tree.content, wish.key, compiler.words, kbuild.version_of(compiler.words.split()))
         key = f"{name}-{content_key(_RECIPE, options.arch.name, *inputs)}"
@@ -68,8 +68,9 @@ def build(catalog: Catalog, source: Source, options: Options) -> Built:
         tools.check()
         with _place(catalog.cache, source, options, wish) as (place, held):
             make = making.Make(
-                tree.path, place / "out", options.arch, compiler, options.cross_compile,
-                _ccache(catalog.cache), _local(options), (held,), _hint(options, compiler, number),
+                tree.path, place / "out", options.arch, compiler, options.compiler.prefix,
+                _ccache(catalog.cache, options.compiler), _local(options), (held,),
+                _hint(options.compiler, compiler, number),
             )  # fmt: skip
             _make(catalog, make, wish, number, f"{source.text} ({options.arch.name}, {wish.name})")
             parts = collect.Parts(make, name, f"{source.text} ({tree.content})")
@@ -96,22 +97,24 @@ def add(
     brought = replace(look(built.directory), origin=was.source)
     if same := store.kept(brought, called, added.Words(was.compiler, was.cross_compile)):
         return same
-    compiler = adding.With(options.cc, options.cross_compile)
     instead = _own(artifacts, store, source, called) is not None
-    return adding.keep(artifacts, store, brought, called, compiler, instead)
+    return adding.keep(artifacts, store, brought, called, options.compiler, instead)
 
 
-def _command(options: Options, number: eras.Number) -> str:
+def _command(cache: Cache, named: adding.With, number: eras.Number) -> str:
     """The compiler that is named, else the one here that knows such kernels."""
-    if options.cc or options.cross_compile:
-        return options.cc or f"{options.cross_compile}gcc"
+    if named.root:
+        text = roots.script(named.root, named.cross_compile, number, ())
+        return str(adding.compiler_in(text, cache.get))
+    if named.named:
+        return named.command
     host = compilers.numbers(eras.dump_version("gcc"))
     return compilers.pick(host, number, (), list(compilers.here())) or "gcc"
 
 
-def _hint(options: Options, compiler: eras.Compiler, number: eras.Number) -> str:
+def _hint(named: adding.With, compiler: eras.Compiler, number: eras.Number) -> str:
     """Where no compiler here knows such kernels, the host's is tried all the same."""
-    if options.cc or options.cross_compile:
+    if named.named:
         return ""
     if compilers.fits(compilers.numbers(compiler.version), number):
         return ""
@@ -152,7 +155,8 @@ def _place(
     Whoever has that is still at work there, also when the lab was killed; what such a build left
     is not gone on with.
     """
-    parts = (source.family, options.cc, options.cross_compile)
+    named = options.compiler
+    parts = (source.family, named.cc, named.cross_compile, str(named.root or ""))
     key = f"{wish.name}-{options.arch.name}-{content_key(*parts)}"
     with cache.workspace("kernel-builds", key) as place, (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -169,8 +173,9 @@ def _place(
         busy.unlink()
 
 
-def _ccache(cache: Cache) -> Path | None:
-    if not making.ccache():
+def _ccache(cache: Cache, named: adding.With) -> Path | None:
+    """Of a compiler in a root it would know the script alone, whatever that runs."""
+    if named.root or not making.ccache():
         return None
     place = cache.root / "ccache" / "kernels"
     place.mkdir(parents=True, exist_ok=True)
