@@ -237,6 +237,25 @@ def test_a_tree_that_is_used_where_it_stands_must_stay_the_one_that_was_added(be
         artifacts.tree(kernel)
 
 
+def test_a_kernel_that_goes_while_the_store_is_read_is_just_not_there(bench, box, monkeypatch):
+    bench.add(box, "mine")
+    read = added.read
+
+    def late(directory: Path):
+        shutil.rmtree(directory)
+        return read(directory)
+
+    monkeypatch.setattr(added, "read", late)
+    assert bench.store.kernels() == ()
+
+
+def test_a_kernel_whose_record_is_damaged_is_named(bench, box):
+    kernel = bench.add(box, "mine")
+    (kernel.added.directory / "kernel.json").write_text("{")
+    with pytest.raises(LabError, match=rf"kernel\.json: .*; remove {kernel.added.directory}"):
+        bench.store.kernels()
+
+
 def test_a_kernel_that_was_removed_while_it_was_in_use_is_no_reason_to_skip(bench, box):
     """Unavailable would be one."""
     kernel, artifacts = bench.add(box, "mine"), bench.artifacts

@@ -81,7 +81,7 @@ class Store:
     def kernels(self) -> tuple[Kernel, ...]:
         """All of them, by name. Raises LabError for one that cannot be read."""
         paths = sorted((self._cache.root / _KIND).glob(f"[!.]*/{_RECORD}"))
-        return tuple(read(path.parent) for path in paths)
+        return tuple(one for path in paths if (one := _still_there(path.parent)))
 
     def find(self, name: str) -> Kernel | None:
         return next((one for one in self.kernels() if one.id == name), None)
@@ -310,6 +310,16 @@ def _make_writable(folder: Path) -> None:
             mode = path.lstat().st_mode
             if stat.S_ISREG(mode) and not mode & stat.S_IWUSR:
                 path.chmod(mode | stat.S_IWUSR)
+
+
+def _still_there(directory: Path) -> Kernel | None:
+    """A kernel, None where another process has just removed it. Raises LabError as `read` does."""
+    try:
+        return read(directory)
+    except LabError:
+        if directory.exists():
+            raise
+        return None
 
 
 def read(directory: Path) -> Kernel:
