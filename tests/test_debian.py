@@ -259,7 +259,7 @@ def test_mmdebstrap_is_told_to_end_where_the_lab_is(tmp_path):
         "print('I: waiting', file=sys.stderr, flush=True)\n"
         "time.sleep(60)"
     )
-    with pytest.raises(LabError, match="told to"):
+    with pytest.raises(LabError, match="the lab was stopped"):
         debootstrap.make(
             [sys.executable, "-c", script], tmp_path / "root.tar", "a root",
             lambda _: process.end(),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,19 @@ def test_a_build_ends_with_the_lab(tmp_path, number):
     lab.send_signal(number)
     lab.wait(30)
     assert gone(build)
+
+
+def test_a_build_that_is_ended_with_the_lab_has_not_failed():
+    """Else its module would be said not to build; the next one is not ended."""
+    with ThreadPoolExecutor(1) as pool:
+        build = pool.submit(shell, "echo begun; exec sleep 600")
+        while not process._RUNNING:
+            time.sleep(0.01)
+        process.end()
+        with pytest.raises(process.StoppedError, match="the lab was stopped"):
+            build.result(30)
+    assert not process._RUNNING and not process._ENDED
+    assert shell("echo fine").stdout == "fine\n"
 
 
 def watched(moments: list[tuple[float, float, bool]], limit_s: float = 100) -> process._Watch:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vmlab import bootable
 from vmlab.arch import Arch
-from vmlab.build import busybox, kbuild, musl, procps, whole
+from vmlab.build import busybox, kbuild, musl, process, procps, whole
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import Cache, content_key
 from vmlab.catalog import Catalog, Kernel, apt
@@ -132,6 +132,8 @@ class Artifacts:
                 raise self._refused[key]
             try:
                 return self.cache.get("debian", key, make)
+            except process.StoppedError:
+                raise
             except (debootstrap.NoPackage, LabError) as error:
                 self._refused[key] = error
                 raise

@@ -37,6 +37,11 @@ wait
 exit $said
 """
 _RUNNING: dict[int, int] = {}  # the sessions of what runs, and how each is told to end
+_ENDED: set[int] = set()  # those of them that were told to
+
+
+class StoppedError(LabError):
+    """A build was ended because the lab was stopped, which says nothing of what it was to build."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ def run(
 ) -> Done:
     """Runs a command in a session of its own, without input: one that asks gets no answer.
 
-    `held` are descriptors that it gets too. Raises LabError where the host gave it no time.
+    `held` are descriptors that it gets too. Raises LabError where the host gave it no time,
+    StoppedError where `end` ended it.
     """
     pipe = subprocess.PIPE
     guard = _GUARD.replace("NUMBER", str(min(set(range(3, 10)) - set(held))))
@@ -73,20 +79,27 @@ def run(
 
 @contextlib.contextmanager
 def ending(session: int, how: int = signal.SIGKILL) -> Iterator[None]:
-    """While the body waits for a session of its own, `end` ends it too."""
+    """While the body waits for a session of its own, `end` ends it too.
+
+    Raises StoppedError where it did.
+    """
     _RUNNING[session] = how
     try:
         yield
+        if session in _ENDED:
+            raise StoppedError("the lab was stopped")
     except BaseException:
         _kill(session, how)
         raise
     finally:
         _RUNNING.pop(session, None)
+        _ENDED.discard(session)
 
 
 def end() -> None:
     """Ends the builds that other threads run now: Ctrl-C does not reach their sessions."""
     for session, how in list(_RUNNING.items()):
+        _ENDED.add(session)
         _kill(session, how)
 
 
