@@ -184,8 +184,26 @@ def test_a_root_that_cannot_be_made_is_tried_once_a_command(tmp_path, monkeypatc
     with pytest.raises(LabError, match=r"\(bookworm, amd64\): no network"):
         artifacts.debian(ARCHES["x86_64"], Userland())
     assert len(tried) == 2
+    artifacts.try_again()
+    with pytest.raises(LabError, match="no network"):
+        artifacts.debian(ARCHES["i386"], Userland(("x", "y")))
+    assert len(tried) == 3
     assert not [*(artifacts.cache.root / "debian").glob("[!.]*")]
     assert "making a Debian root (bookworm, amd64) (once; it is kept)" in said
+
+
+def test_a_root_whose_making_was_stopped_with_the_lab_is_tried_again(tmp_path, monkeypatch):
+    tried = []
+
+    def make(command, archive, what, heard):
+        tried.append(what)
+        raise process.StoppedError("the lab was stopped")
+
+    artifacts, _ = a_lab(tmp_path, monkeypatch, make)
+    for _ in range(2):
+        with pytest.raises(process.StoppedError):
+            artifacts.debian(ARCHES["i386"], Userland())
+    assert len(tried) == 2
 
 
 def test_the_host_s_own_names_are_not_in_an_image(root, tmp_path):

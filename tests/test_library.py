@@ -12,7 +12,7 @@ import pytest
 from stand_in import StandInArtifacts, StandInCatalog
 
 import vmlab
-from vmlab import Lab, Results, Run, UsageError, Verdict, library
+from vmlab import Lab, LabError, Results, Run, UsageError, Verdict, library
 from vmlab.cache import Cache
 from vmlab.verdict import Judgement
 
@@ -139,6 +139,13 @@ def test_kernels_are_words_or_what_the_lab_gave_and_none_is_not_all(project, mon
     for refused in (lambda: lab.kernels(""), lambda: lab.run("one", "")):
         with pytest.raises(UsageError, match="no kernel is meant by ''"):
             refused()
+
+
+def test_each_call_tries_anew_what_could_not_be_made(project, monkeypatch):
+    lab = a_lab(project, monkeypatch)
+    lab._artifacts._refused["key"] = LabError("no network")
+    lab.run("one")
+    assert lab._artifacts._refused == {}
 
 
 def test_fewer_guests_at_once_than_none_are_refused(project, monkeypatch):

@@ -45,6 +45,10 @@ class Artifacts:
         self._refused: dict[str, Exception] = {}
         self._making: dict[str, threading.Lock] = {}  # of each Debian root
 
+    def try_again(self) -> None:
+        """What could not be made is tried anew from now on: a mirror may answer again."""
+        self._refused.clear()
+
     def image(self, arch: Arch) -> Path:
         """The tiny image of an architecture: an initramfs."""
         recipe = tiny.read_recipe(tiny.default_recipe())

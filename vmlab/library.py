@@ -215,6 +215,7 @@ class Lab:
     ) -> tuple[Runner, list[Pair]]:
         names = [scenarios] if isinstance(scenarios, str) else list(scenarios)
         wanted = None if kernels is None else _expression(kernels)
+        self._artifacts.try_again()
         return lab.prepare(self._project, self._artifacts, names, tags, wanted, options)
 
     def _each(self, runner: Runner, pairs: Sequence[Pair], jobs: int) -> Iterator[Run]:
