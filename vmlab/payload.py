@@ -91,11 +91,16 @@ class Payload:
         return sorted(known.keys() & (words | set(expanded.scenario.workloads)))
 
     def _other(self, kernel: Kernel) -> Kernel:
-        """Another kernel of the lab of the same architecture, to build a wrong module for."""
+        """Another kernel of the lab of the same architecture, to build a wrong module for.
+
+        Of another release: one that was added may be the same kernel under another name.
+        """
         for other in self._catalog.kernels:
-            if other.arch == kernel.arch and other.id != kernel.id and other.for_modules:
+            if other.arch == kernel.arch and other.release != kernel.release and other.for_modules:
                 return other
-        raise Unavailable(f"{kernel.id} is the only {kernel.arch.name} kernel with headers")
+        raise Unavailable(
+            f"{kernel.id}: there is no {kernel.arch.name} kernel of another release with headers"
+        )
 
 
 def _check_names(kernel: Kernel, modules: Mapping[str, bytes]) -> None:
