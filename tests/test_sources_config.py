@@ -3,10 +3,14 @@
 import fake_kernel
 import pytest
 
+from vmlab import sources
 from vmlab.arch import ARCHES
-from vmlab.catalog import Kernel, kconfig
+from vmlab.cache import Cache
+from vmlab.catalog import Catalog, Kernel, kconfig
+from vmlab.catalog.pins import Pins
 from vmlab.errors import UsageError
 from vmlab.sources import bases, configure, dependencies, tiny
+from vmlab.sources.build import Options, build
 
 I386, X86_64 = ARCHES["i386"], ARCHES["x86_64"]
 
@@ -53,6 +57,23 @@ def test_what_is_y_by_itself_is_asked_for(name, option):
 def test_an_unknown_fragment_is_refused_with_those_that_there_are():
     with pytest.raises(UsageError, match=r"no fragment 'kasam'.*kasan, kcsan"):
         configure.fragment("kasam", (6, 1))
+
+
+@pytest.mark.parametrize(
+    ("config", "fragments", "said"),
+    [
+        ("tinny", (), "no configuration 'tinny': it is tiny, distro or a file"),
+        ("tiny", ("kasan", "lokdep"), "no fragment 'lokdep'"),
+    ],
+)
+def test_names_that_mean_nothing_are_refused_before_a_source_is_fetched(
+    tmp_path, config, fragments, said
+):
+    source = sources.parse("debian-source:6.1")
+    catalog = Catalog(Cache(tmp_path), Pins((), (), ()))
+    with pytest.raises(UsageError, match=said):
+        build(catalog, source, Options(I386, config, fragments))
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from vmlab.arch import Arch
 from vmlab.catalog import Catalog, Kernel
 from vmlab.errors import UsageError
 from vmlab.sources import tiny
-from vmlab.sources.configure import Wish, fragment
+from vmlab.sources.configure import Wish, fragment, fragment_file
 from vmlab.sources.source import plain_name
 
 TINY, DISTRO = "tiny", "distro"
@@ -56,9 +56,7 @@ def wish(
     if config == DISTRO:
         text = _distro(catalog, arch, number)
         return Wish(named(DISTRO), text, parts, False, False, lenient)
-    path = Path(config).expanduser()
-    if not path.is_file():
-        raise UsageError(f"there is no configuration {config!r}: it is tiny, distro or a file")
+    path = _file(config)
     text = path.read_text(errors="replace").rstrip("\n") + "\n"
     return Wish(
         named(plain_name(path.name.removesuffix(".config") or "config")),
@@ -68,6 +66,21 @@ def wish(
         True,
         lenient,
     )
+
+
+def check(config: str, fragments: Sequence[str]) -> None:
+    """Raises UsageError for names of configurations and fragments that mean nothing."""
+    if config not in (TINY, DISTRO):
+        _file(config)
+    for name in fragments:
+        fragment_file(name)
+
+
+def _file(config: str) -> Path:
+    path = Path(config).expanduser()
+    if not path.is_file():
+        raise UsageError(f"there is no configuration {config!r}: it is tiny, distro or a file")
+    return path
 
 
 def _distro(catalog: Catalog, arch: Arch, number: Number) -> str:

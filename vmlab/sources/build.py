@@ -53,6 +53,7 @@ def build(catalog: Catalog, source: Source, options: Options) -> Built:
     configuration that cannot be had or cannot boot, UsageError for a source that is none,
     LabError where a tool is missing.
     """
+    bases.check(options.config, options.fragments)  # before anything is fetched
     with source.held(catalog) as tree:
         number = making.number(tree.path, source.text)
         wish = bases.wish(catalog, options.arch, number, options.config, options.fragments,

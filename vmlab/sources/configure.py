@@ -44,6 +44,13 @@ def fragment(name: str, number: tuple[int, ...]) -> str:
 
     Raises UsageError where there is neither.
     """
+    path = fragment_file(name)
+    text = path.read_text(errors="replace").rstrip("\n") + "\n"
+    return _fitting(text, number) if path.parent == FRAGMENTS else text
+
+
+def fragment_file(name: str) -> Path:
+    """Raises UsageError where there is none of that name, nor such a file."""
     shipped = FRAGMENTS / f"{name}.config"
     path = shipped if shipped.is_file() else Path(name).expanduser()
     if not path.is_file():
@@ -51,8 +58,7 @@ def fragment(name: str, number: tuple[int, ...]) -> str:
             f"there is no fragment {name!r}: it is a file, or one of "
             f"{', '.join(shipped_fragments())}"
         )
-    text = path.read_text(errors="replace").rstrip("\n") + "\n"
-    return _fitting(text, number) if path == shipped else text
+    return path
 
 
 def _fitting(text: str, number: tuple[int, ...]) -> str:
