@@ -16,7 +16,7 @@ from vmlab import adding, sources
 from vmlab.adding import With, add, keep
 from vmlab.arch import ARCHES
 from vmlab.artifacts import Artifacts
-from vmlab.build import kbuild
+from vmlab.build import kbuild, whole
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog, added, bzimage, pins
 from vmlab.catalog.brought import look
@@ -188,6 +188,9 @@ def test_what_a_killed_one_left_goes_with_the_next(bench, box):
     bench.store.part(added.UNPACKED, "left", lambda directory: None)
     half = bench.store._cache.root / "kernels/.making-old-1"
     half.mkdir(parents=True)
+    kernel = bench.add(box, "mine")
+    bench.store.remove(kernel)
+    kernel.added.directory.mkdir()  # as a lock's file brought it back
     bench.add(box, "mine")
     assert bench.left == []
 
@@ -306,6 +309,34 @@ def test_what_cannot_be_written_is_no_fault_of_the_user_s_file(tmp_path):
     full = OSError(28, "No space left on device", str(tmp_path / "store/x"))
     with pytest.raises(OSError, match="No space"), reading(tmp_path / "box"):
         raise full
+
+
+@pytest.mark.parametrize("way", ["apart", "kbuild"])
+def test_a_build_whose_kernel_is_removed_is_no_failure_of_the_module(
+    bench, box, tmp_path, monkeypatch, way
+):
+    kernel = bench.add(box, "mine")
+    folder = tmp_path / "kmod"
+    (folder / "m").mkdir(parents=True)
+    (folder / "m/Kbuild").write_text("obj-m += m.o\n")
+    (folder / "Kbuild").write_text("obj-m += m/\n")
+    (folder / "m/m.c").write_text("#error no\n")
+    artifacts = bench.artifacts
+    with pytest.raises(kbuild.ModuleBuildError):
+        artifacts.modules(kernel, whole.Folder(folder, way), ["m"])
+    artifacts.try_again()
+    tree, looked = artifacts.tree, []
+
+    def late(one):
+        found = tree(one)
+        if not looked:  # what is built by is gone as soon as it was looked up
+            bench.store.remove(kernel)
+        looked.append(one)
+        return found
+
+    monkeypatch.setattr(artifacts, "tree", late)
+    with pytest.raises(LabError, match="while it was in use"):
+        artifacts.modules(kernel, whole.Folder(folder, way), ["m"])
 
 
 @pytest.mark.parametrize(

@@ -201,9 +201,19 @@ class Artifacts:
         """The wanted modules of a folder, and those they need, built for a kernel.
 
         Where a folder is built as a whole all that is made is there, and what is not there of the
-        wanted ones raises NotForKernel, or ModuleBuildError.
+        wanted ones raises NotForKernel, or ModuleBuildError. Raises LabError where the kernel was
+        removed meanwhile, for that is no fault of the modules.
         """
-        tree, source = self.tree(kernel), folder.path
+        try:
+            return self._modules(self.tree(kernel), folder, wanted)
+        except (whole.NotForKernel, kbuild.ModuleBuildError):
+            self.tree(kernel)
+            raise
+
+    def _modules(
+        self, tree: kbuild.Tree, folder: whole.Folder, wanted: Sequence[str]
+    ) -> dict[str, Path]:
+        source = folder.path
         builder = replace(self._builder, limit_s=folder.limit_s)
         if folder.way != "apart":
             made = self._whole(tree, folder, builder)

@@ -1,6 +1,7 @@
 """Builds modules out of tree with a kernel's own kbuild, in a copy of their sources."""
 
 import contextlib
+import fcntl
 import os
 import re
 import shlex
@@ -169,12 +170,21 @@ def more_of(tree: Tree, name: Path) -> bytes:
 
 @contextlib.contextmanager
 def _alone(tree: Tree) -> Iterator[None]:
-    """Old kbuilds write into the kernel's tree, which must not happen twice at once."""
-    import filelock
+    """Old kbuilds write into the kernel's tree, which must not happen twice at once.
 
-    lock = filelock.FileLock(tree.headers.with_name(f".{tree.headers.name}.lock"))
-    with lock if tree.locked else contextlib.nullcontext():
+    The directory itself is locked: a lock's file beside it would bring back one that was removed.
+    """
+    try:
+        held = os.open(tree.headers, os.O_RDONLY | os.O_DIRECTORY) if tree.locked else None
+    except FileNotFoundError:
+        held = None  # the build says so
+    try:
+        if held is not None:
+            fcntl.flock(held, fcntl.LOCK_EX)
         yield
+    finally:
+        if held is not None:
+            os.close(held)
 
 
 def _kbuild(source: Path, wanted: Sequence[str]) -> str:

@@ -69,14 +69,22 @@ class Store:
         written.
         """
         with self._cache.alone(_KIND, "store"):
+            self._sweep()
             try:
                 yield
             finally:
-                self._cache.sweep()
+                self._sweep()
                 with contextlib.suppress(LabError):  # of a record that says not what it uses
                     used = {part for one in self.kernels() for part in self._parts_of(one)}
                     for part in set(self._parts()) - used:
                         self._cache.remove(part.parent.name, part.name)
+
+    def _sweep(self) -> None:
+        """What is no kernel, whole or half-made, in the place of one."""
+        self._cache.sweep()
+        for path in (self._cache.root / _KIND).glob("[!.]*"):
+            if not (path / _RECORD).exists():
+                self._cache.remove(_KIND, path.name)
 
     def kernels(self) -> tuple[Kernel, ...]:
         """All of them, by name. Raises LabError for one that cannot be read."""
@@ -154,7 +162,7 @@ def check_name(name: str) -> None:
 
 def directory(name: str, added: Added) -> Path:
     """Where a kernel is kept. Raises LabError where it was removed since it was looked up."""
-    if not added.directory.is_dir():
+    if not (added.directory / _RECORD).is_file():
         raise LabError(
             f"{name}: it was removed from the kernels while it was in use ({added.directory} is "
             "gone); add it anew, and run again"
