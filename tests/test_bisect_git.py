@@ -119,6 +119,60 @@ def test_git_is_told_what_cannot_be_tested(straight):
     assert commits[5] in said and commits[6] in said
 
 
+@pytest.mark.parametrize("places", [1, 4])
+@pytest.mark.parametrize("folder", ["", "a folder's"])
+@pytest.mark.parametrize("long", [False, True])
+def test_git_replays_a_log_of_many_at_once_of_a_folder_and_of_first_parents(
+    forked, places, folder, long, monkeypatch, tmp_path_factory
+):
+    """What is asked beside the first is out of order, and other commits are none of the range."""
+    root, commits = forked
+    if folder:
+        (root / folder).mkdir()
+    name = f"{folder}/file" if folder else "file"
+    for number in range(20, 44):
+        commits.append(commit(root, number, name if number % 2 else "other"))
+    good, repository = commits[0], Repository(root)
+    if long:
+        monkeypatch.setattr(gitrepo, "LARGEST", 5)
+    space = graph(gitrepo.parents(repository, good, commits[-1], folder))
+    place = len(space.names) // 3
+    fake = Fake(
+        lambda name, seed: (
+            Outcome.BAD if space.bad[place, space.names.index(name)] else Outcome.GOOD
+        ),
+        places=places,
+    )
+    journal = Journal.of(tmp_path_factory.mktemp("journal"), {})
+    journal.begin()
+    result = drive.bisect(space, fake, Rules(always=True), journal)
+    narrow = gitrepo.narrowing(repository, good, commits[-1], folder)
+    assert (narrow.options != (), narrow.paths != ()) == (long, bool(folder))
+    states = engine.states(space, result.evidence, result.rules)
+    said = replayed(root, gitrepo.log(space.names, {}, states, narrow))
+    assert f"{space.names[place]} is the first bad commit" in said
+
+
+def test_git_is_told_the_earliest_bad_one_last(straight):
+    """Places beside the first one end in any order, and git keeps the last bad one."""
+    folder, commits = straight
+    states = [(6, "bad"), (4, "bad"), (9, "bad"), (3, "good"), (1, "good")]
+    said = replayed(folder, gitrepo.log(commits, {}, states))
+    assert f"{commits[4]} is the first bad commit" in said
+
+
+def test_git_takes_the_first_parents_of_a_long_range_as_the_lab_does(forked, monkeypatch):
+    """The merge is the first bad one: its side is not asked of."""
+    folder, commits = forked
+    monkeypatch.setattr(gitrepo, "LARGEST", 3)
+    repository = Repository(folder)
+    space = graph(gitrepo.parents(repository, commits[0], commits[-1]))
+    at = space.names.index(commits[6])
+    narrow = gitrepo.narrowing(repository, commits[0], commits[-1])
+    log = gitrepo.log(space.names, {}, [(at, "bad"), (at - 1, "good")], narrow)
+    assert f"{commits[6]} is the first bad commit" in replayed(folder, log)
+
+
 def test_the_candidates_are_those_that_git_takes(forked):
     folder, commits = forked
     found = gitrepo.parents(Repository(folder), commits[0], commits[-1])

@@ -75,6 +75,14 @@ class Repository:
         return target / folder
 
 
+@dataclass(frozen=True)
+class Narrowing:
+    """Words with which git takes fewer commits than a range has."""
+
+    options: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
 def parents(repository: Repository, good: str, bad: str, folder: str = "") -> dict[str, list[str]]:
     """The candidates of a bisection, each after its parents; the good end first, the bad end last.
 
@@ -82,11 +90,9 @@ def parents(repository: Repository, good: str, bad: str, folder: str = "") -> di
     descends from. With a folder only commits that change it. Raises UsageError.
     """
     _check(repository, good, bad)
-    only = ["--", folder] if folder not in ("", ".") else []
-    words = ["rev-list", "--topo-order", "--reverse", "--parents", bad, f"^{good}"]
-    found = _listed(repository.text(*words, *only))
-    if len(found) > LARGEST:
-        found = _listed(repository.text(*words[:1], "--first-parent", *words[1:], *only))
+    narrow = narrowing(repository, good, bad, folder)
+    words = ["--topo-order", "--reverse", "--parents", *narrow.options, bad, f"^{good}"]
+    found = _listed(repository.text("rev-list", *words, *narrow.paths))
     if not found:
         raise UsageError(f"no commit between {good[:12]} and {bad[:12]} changes {folder}")
     known = {good, *found}
@@ -95,6 +101,13 @@ def parents(repository: Repository, good: str, bad: str, folder: str = "") -> di
         inside = [one for one in ones if one in known]
         made[name] = inside or [good]
     return made
+
+
+def narrowing(repository: Repository, good: str, bad: str, folder: str = "") -> Narrowing:
+    """Of a folder its own commits, and of too many the first parents."""
+    paths = ("--", folder) if folder not in ("", ".") else ()
+    count = int(repository.text("rev-list", "--count", bad, f"^{good}", *paths))
+    return Narrowing(("--first-parent",) if count > LARGEST else (), paths)
 
 
 def _listed(text: str) -> dict[str, list[str]]:
@@ -121,16 +134,34 @@ def _check(repository: Repository, good: str, bad: str) -> None:
     )
 
 
+NARROWED_BY_NOTHING = Narrowing()
+
+
 def log(
-    names: Sequence[str], subjects: Mapping[str, str], states: Sequence[tuple[int, str]]
+    names: Sequence[str],
+    subjects: Mapping[str, str],
+    states: Sequence[tuple[int, str]],
+    narrow: Narrowing = NARROWED_BY_NOTHING,
 ) -> str:
-    """What `git bisect log` would print, for `git bisect replay`; states are good, bad, skip."""
+    """What `git bisect log` would print, for `git bisect replay`; states are good, bad, skip.
+
+    Git takes the last bad one for the earliest: so they come from the end of the range on.
+    """
     good, bad = names[0], names[-1]
+    start = " ".join(map(_quoted, (*narrow.options, bad, good, *narrow.paths)))
     lines = [
         f"# bad: [{bad}] {subjects.get(bad, '')}", f"# good: [{good}] {subjects.get(good, '')}",
-        f"git bisect start '{bad}' '{good}'",
+        f"git bisect start {start}",
     ]  # fmt: skip
-    for at, word in states:
+    for at, word in sorted(states, key=lambda one: (_WORDS.index(one[1]), -one[0])):
         lines.append(f"# {word}: [{names[at]}] {subjects.get(names[at], '')}")
         lines.append(f"git bisect {word} {names[at]}")
     return "\n".join(lines) + "\n"
+
+
+def _quoted(word: str) -> str:
+    """As git quotes: each word, whether it must be or not. (git: quote.c, sq_dequote_step.)"""
+    return "'" + word.replace("'", "'\\''") + "'"
+
+
+_WORDS = ("good", "bad", "skip")

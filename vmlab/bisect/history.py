@@ -1,6 +1,7 @@
 """The git history of a project's own modules: each commit's sources on one kernel."""
 
 import functools
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +51,25 @@ class History:
 
     def subject(self, commit: str) -> Subject:
         if commit not in self._made:
-            place = self.project.output / "bisect" / "commits" / commit[:16]
-            shutil.rmtree(place, ignore_errors=True)
-            place.mkdir(parents=True)
-            self._made[commit] = self._subject(self.repository.files(commit, self.folder, place))
+            self._made[commit] = self._subject(self._files(commit))
         return self._made[commit]
+
+    def _files(self, commit: str) -> Path:
+        """Made whole under another name: a second bisection may be at the same commit."""
+        place = self.project.output / "bisect" / "sources" / commit[:16]
+        if not place.is_dir():
+            half = place.with_name(f".{place.name}-{os.getpid()}")
+            shutil.rmtree(half, ignore_errors=True)
+            half.mkdir(parents=True)
+            try:
+                self.repository.files(commit, self.folder, half)
+                half.rename(place)
+            except OSError:  # the other one was faster
+                if not place.is_dir():
+                    raise
+            finally:
+                shutil.rmtree(half, ignore_errors=True)
+        return place / self.folder
 
     def _subject(self, modules: Path) -> Subject:
         settings = self.project.settings.model_copy(update={"modules": str(modules.absolute())})

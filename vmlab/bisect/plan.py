@@ -60,15 +60,16 @@ class Plan:
     head: Mapping[str, object]  # what makes it another bisection than others
     subjects: Mapping[str, str] = field(default_factory=dict)
     message: Callable[[str], str] | None = None
+    narrow: gitrepo.Narrowing = gitrepo.NARROWED_BY_NOTHING  # how git is told of the same commits
 
     def open(self, rules: Rules, resume: bool, fresh: bool) -> Journal:
         """Raises UsageError where an unfinished one is there and nobody said what to do."""
         if resume and fresh:
             raise UsageError("--resume and --fresh contradict each other; give one of them")
-        journal = Journal.of(self.folder, self._whole)
-        if not fresh and (resume or journal.done) and journal.seen:
+        journal = Journal.of(self.folder, self._whole, fresh)
+        if (resume or journal.done) and journal.seen:
             journal.go_on()
-        elif journal.unfinished and not fresh:
+        elif journal.unfinished:
             raise UsageError(
                 f"{self.title}: this bisection was stopped after {len(journal.seen)} runs, which "
                 f"{journal.path} holds: go on with --resume, or begin anew with --fresh"
@@ -81,7 +82,7 @@ class Plan:
         """For ranges of commits: what was decided, as `git bisect replay` takes it."""
         if self.subjects:
             states = engine.states(self.space, found, rules)
-            text = gitrepo.log(self.space.names, self.subjects, states)
+            text = gitrepo.log(self.space.names, self.subjects, states, self.narrow)
             self.folder.mkdir(parents=True, exist_ok=True)
             self.log.write_text(text)
 
@@ -220,6 +221,7 @@ def _modules(
         title, graph(found),
         Runs(history.subject, match, lab.at_once(wanted.jobs, history.runner)), words,
         _folder(project), head, subjects, history.repository.message,
+        gitrepo.narrowing(history.repository, good, bad, history.folder),
     )  # fmt: skip
 
 
@@ -253,6 +255,7 @@ def _commits(
         title, graph(found),
         Runs(made.subject, match, lab.at_once(wanted.jobs, made.runner), builds=True), words,
         _folder(project), head, subjects, made.repository.message,
+        gitrepo.narrowing(made.repository, good, bad),
     )  # fmt: skip
 
 
