@@ -13,7 +13,7 @@ from simulated import Fake
 
 from vmlab import perturb
 from vmlab.arch import ARCHES
-from vmlab.bisect import count, drive, evidence, released, tell
+from vmlab.bisect import count, drive, released, tell
 from vmlab.bisect.belief import Evidence
 from vmlab.bisect.choose import Trial
 from vmlab.bisect.drive import Stopped
@@ -23,15 +23,11 @@ from vmlab.bisect.journal import Journal
 from vmlab.bisect.plan import Plan
 from vmlab.bisect.space import line
 from vmlab.bisect.tell import Words
-from vmlab.bisect.tester import Runs, Subject, plain_seed
-from vmlab.build.kbuild import ModuleBuildError
+from vmlab.bisect.tester import seed_of
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.catalog.records import Kernel, Package
 from vmlab.errors import LabError, UsageError
-from vmlab.runner import Run
-from vmlab.sources.make import KernelBuildError
-from vmlab.verdict import Judgement, Verdict
 
 SPACE = line([f"r{number}" for number in range(8)])
 SURE = Rules(always=True)
@@ -98,6 +94,49 @@ def test_a_killed_bisection_goes_on_where_it_was(tmp_path, dies_after):
     assert len(again.ran) == len(whole.seen) - min(dies_after, len(whole.seen)) or not fake.ran
 
 
+def test_a_journal_that_is_cut_at_any_byte_has_what_stood_whole_before(tmp_path):
+    held = journal(tmp_path)
+    for number in range(3):
+        held.add([Seen(f"r{number}", number, Outcome.BAD, "it \u2019s \u2028", number=number)])
+    held.finish()
+    whole, ends = held.path.read_bytes(), []
+    for size in range(len(whole)):
+        held.path.write_bytes(whole[:size])
+        cut = Journal.of(tmp_path, {"names": list(SPACE.names)})
+        assert cut.seen == held.seen[: len(cut.seen)] and not (cut.done and size < len(whole) - 1)
+        ends.append(len(cut.seen))
+        if cut.seen:
+            cut.go_on()
+            cut.add([Seen("r7", 9, Outcome.GOOD)])
+            again = Journal.of(tmp_path, {"names": list(SPACE.names)}).seen
+            assert again == [*held.seen[: ends[-1]], Seen("r7", 9, Outcome.GOOD)]
+    assert ends == sorted(ends) and ends[-1] == 3
+
+
+def test_what_another_process_wrote_meanwhile_is_gone_on_with(tmp_path):
+    running = journal(tmp_path)
+    running.add([Seen("r7", 0, Outcome.BAD)])
+    mine = Journal.of(tmp_path, {"names": list(SPACE.names)})
+    running.add([Seen("r0", 1, Outcome.GOOD)])
+    mine.go_on()
+    assert [one.revision for one in mine.seen] == ["r7", "r0"]
+    assert len(mine.path.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"revision": "r1"}', '{"revision": "r1", "seed": 1, "outcome": "later"}', '{"seed": 1}'],
+)
+def test_a_line_that_is_no_run_is_named_and_beginning_anew_is_possible(tmp_path, line):
+    plan = Plan("it", SPACE, from_r(4), Words("it", "", {}), tmp_path, {})
+    held = plan.open(SURE, False, False)
+    with held.path.open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(LabError, match=r"jsonl, line 2, is not as .* begin anew with --fresh"):
+        plan.open(SURE, True, False)
+    assert plan.open(SURE, False, True).seen == []
+
+
 def test_an_unfinished_bisection_is_offered_and_never_overwritten(tmp_path):
     plan = Plan("it", SPACE, from_r(4), Words("it", "", {}), tmp_path, {})
     begun = plan.open(SURE, False, False)
@@ -153,107 +192,8 @@ def test_costs_are_what_runs_took():
     assert made.run == 2.0 and list(made.prepare) == [0, 9, 9, 9, 9, 9, 9, 0]
 
 
-def run(verdict: Verdict, reason: str = "", step: int | None = None, seen: str = "") -> Run:
-    judged = Judgement(verdict, reason, step, seen=seen)
-    token = None if reason == "build" else "token"
-    return Run("s", "k", "i386", "qemu", judged, 0.1, 1.5, "/nowhere", token)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("match", "of", "outcome"),
-    [
-        (None, run(Verdict.PASSED), Outcome.GOOD),
-        (None, run(Verdict.FAILED, "no match", 2), Outcome.BAD),
-        (None, run(Verdict.TIMEOUT, "timeout"), Outcome.BAD),
-        (None, run(Verdict.SKIPPED, "no headers"), Outcome.UNTESTABLE),
-        (None, run(Verdict.BROKEN, "disk full"), Outcome.BROKEN),
-        (None, run(Verdict.FAILED, "build", seen="a.c:1: error: x"), Outcome.BUILD),
-        (None, run(Verdict.CRASHED, "the guest never came to its first step: x"), Outcome.BUILD),
-        ("step 2", run(Verdict.FAILED, "no match", 2), Outcome.BAD),
-        ("step 2", run(Verdict.FAILED, "no match", 3), Outcome.OTHER),
-        ("soft lockup", run(Verdict.CRASHED, "soft lockup: CPU#0"), Outcome.BAD),
-        ("soft lockup", run(Verdict.CRASHED, "oops"), Outcome.OTHER),
-        ("soft lockup", run(Verdict.PASSED), Outcome.GOOD),
-        ("slower than 2s", run(Verdict.PASSED), Outcome.GOOD),
-        ("slower than 1200 ms", run(Verdict.PASSED), Outcome.BAD),
-        ("slower than 2s", run(Verdict.FAILED, "no match", 1), Outcome.OTHER),
-    ],
-)  # fmt: skip
-def test_what_a_run_says(match, of, outcome):
-    assert evidence.match(match, None).judge(of) is outcome
-
-
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [(0, Outcome.GOOD), (1, Outcome.BAD), (124, Outcome.BAD), (125, Outcome.UNTESTABLE),
-     (126, Outcome.BAD), (127, Outcome.BAD)],
-)  # fmt: skip
-def test_a_command_says_it_by_its_status_as_for_git(status, outcome):
-    assert evidence.match(None, f"exit {status}").judge(run(Verdict.PASSED)) is outcome
-
-
-def test_a_command_sees_the_run_and_ends_the_bisection_above_127():
-    by_kernel = evidence.match(None, 'test "$VMLAB_KERNEL $VMLAB_VERDICT" = "k failed"')
-    assert by_kernel.judge(run(Verdict.FAILED, "x", 1)) is Outcome.GOOD
-    with pytest.raises(LabError, match="ended with 128"):
-        evidence.match(None, "exit 128").judge(run(Verdict.PASSED))
-
-
-@pytest.mark.parametrize(
-    ("match", "command", "said"),
-    [("(", None, "is no pattern"), ("x", "true", "give one of them")],
-)
-def test_matches_that_are_none_are_refused(match, command, said):
-    with pytest.raises(UsageError, match=said):
-        evidence.match(match, command)
-
-
-def test_one_error_is_of_one_class_wherever_it_stands():
-    one = "  CC x.o\n/tmp/a/x.c:12:7: error: 'struct task' has no member 'state'; line 12\nmore"
-    other = "kmod/x.c:15:7: error: 'struct task' has no member 'state'; line 15"
-    assert evidence.build_class(one) == evidence.build_class(other)
-    assert evidence.build_class(one) != evidence.build_class("x.c:12:7: error: expected ;")
-
-
-@pytest.mark.parametrize(
-    ("said", "outcome"),
-    [
-        ("make[2]: *** [scripts/Makefile.build:255: fs/x.o] Terminated", Outcome.BROKEN),
-        ("make: *** [Makefile:2: x] Killed", Outcome.BROKEN),
-        ("gcc: fatal error: Killed signal terminated program cc1", Outcome.BROKEN),
-        ("x.c:1: fatal error: error writing to /tmp/x.s: No space left on device", Outcome.BROKEN),
-        ("x.c:1:2: fatal error: y.h: No such file\ncompilation terminated.", Outcome.BUILD),
-        ("x.c:1:2: error: 'Killed' undeclared\nmake: *** [x] Error 1", Outcome.BUILD),
-    ],
-)
-def test_a_build_that_the_machine_ended_is_no_evidence(said, outcome):
-    def subject(revision: str) -> Subject:
-        raise KernelBuildError("it", "make", said)
-
-    (built,) = Runs(subject, evidence.Match()).run("r1", [0])
-    assert built.outcome is outcome and bool(built.build) is (outcome is Outcome.BUILD)
-    of_module = evidence.seen("r1", 0, run(Verdict.FAILED, "build", seen=said), evidence.Match())
-    assert of_module.outcome is outcome
-    if outcome is Outcome.BROKEN:
-        assert of_module.reason == built.reason == said
-
-
-def test_what_does_not_build_is_told_without_a_guest():
-    def subject(revision: str) -> Subject:
-        raise {"lab": LabError("no disk"), "usage": UsageError("no such")}.get(
-            revision, ModuleBuildError("k", "make", "x.c:1:2: error: what")
-        )
-
-    runs = Runs(subject, evidence.Match())
-    (built,) = runs.run("build", [0, 1, 2])
-    assert (built.outcome, built.build) == (Outcome.BUILD, "error: what")
-    assert runs.run("lab", [0])[0].outcome is Outcome.BROKEN
-    with pytest.raises(UsageError):
-        runs.run("usage", [0])
-
-
 def test_seeds_leave_the_clock_s_shift_and_are_all_others():
-    drawn = [plain_seed(number) for number in range(300)]
+    drawn = [seed_of(number) for number in range(300)]
     assert {perturb.perturbation(seed).dilation for seed in drawn} == {0}
     assert len(set(drawn)) == 300
 

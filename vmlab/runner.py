@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from vmlab.errors import LabError
 from vmlab.frames import Frames
 from vmlab.guest import launch, program, qemu
 from vmlab.guest.images import Kept
+from vmlab.guest.lost import lost_bytes
 from vmlab.guest.results import Results
 from vmlab.guest.results import read as read_results
 from vmlab.inputs import inputs, output_key
@@ -38,7 +38,6 @@ from vmlab.verdict import Judgement, Verdict, judge
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_()=,.+@ -]")
 _LONGEST_NAME = 120
-_ROOM = 64 << 10  # bytes that a disk has free where nothing was dropped
 _NUMBERS = itertools.count(1)  # of this process's runners, whose run directories are their own
 
 
@@ -162,6 +161,11 @@ class Runner:
         self._stop.set()
         process.end()
         self.artifacts.cache.end_waits()
+
+    def try_again(self, kernel: Kernel) -> None:
+        """A kernel that did not come up is booted again."""
+        for kind in [kind for kind in list(self._no_boots) if kind[0] == kernel.id]:
+            self._no_boots.pop(kind, None)
 
     def _stopped(self) -> bool:
         """Asked now and then while a guest runs."""
@@ -366,29 +370,6 @@ def _token(prepared: Prepared, backend: str, ended: launch.Ended, verdict: Verdi
         expanded.scenario.name, expanded.number, prepared.job.kernel.id, machine.seed,
         machine.shift, how, prepared.inputs, output_key(prepared.job.run), verdict,
     )  # fmt: skip
-
-
-def lost_bytes(files: qemu.RunDirectory, ended: launch.Ended) -> str | None:
-    """Why bytes of the guest's may be missing: a judgement of what is left would be worth nothing.
-
-    QEMU drops what it cannot write, and does not say so.
-    """
-    if ended.how == "lost":
-        return None
-    if gone := [path.name for path in (files.console, files.transcript) if not path.exists()]:
-        return f"files of the run were taken away while it ran: {', '.join(gone)}"
-    if ended.how not in ("off", "reset"):
-        return None
-    paths = (files.console, files.results, files.transcript)
-    console, results, both = (path.stat().st_size if path.exists() else 0 for path in paths)
-    if console + results != both:
-        return (
-            f"the console has {console} bytes, the results {results}, and both together {both}: "
-            "some were lost; is the disk full?"
-        )
-    if shutil.disk_usage(files.path).free < _ROOM:
-        return f"the disk of {files.path} is full: what the guest said last may be lost"
-    return None
 
 
 def as_json(runs: list[Run]) -> str:

@@ -20,6 +20,8 @@ VERSION = 1
 OUTPUT_LIMIT = 4096  # characters of a step's output; the file `results` holds all that came
 TESTS_LIMIT = 5000  # tests of a step
 _MATCHES = 200  # of one step
+NOT_REACHED = "not reached"
+"""The state of a step that never began."""
 _UNTOLD = (Verdict.BROKEN, Verdict.SKIPPED)  # nothing is said of the steps after these
 
 Step = dict[str, object]
@@ -117,7 +119,7 @@ def _state(index: int, results: Results, judged: Judgement) -> str:
     if reported and results.steps[index].lacks:
         return "skipped"
     if not reported:
-        return "not reached"
+        return NOT_REACHED
     later = judged.step is not None and index + 1 > judged.step
     return "not judged" if later or judged.verdict in _UNTOLD else "passed"
 

@@ -1,7 +1,7 @@
 """What counts of runs say: how probable each answer is, together with the rates of failure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -36,6 +36,7 @@ class Evidence:
 
     counts: Mapping[int, Count] = field(default_factory=dict)
     untestable: frozenset[int] = frozenset()
+    silent: int = 0  # runs that said nothing of what is looked for
 
     def of(self, revision: int) -> Count:
         return self.counts.get(revision, Count())
@@ -45,10 +46,10 @@ class Evidence:
         return sum(count.runs for count in self.counts.values())
 
     def add(self, revision: int, count: Count) -> "Evidence":
-        return Evidence({**self.counts, revision: self.of(revision).plus(count)}, self.untestable)
+        return replace(self, counts={**self.counts, revision: self.of(revision).plus(count)})
 
     def without(self, revision: int) -> "Evidence":
-        return Evidence(self.counts, self.untestable | {revision})
+        return replace(self, untestable=self.untestable | {revision})
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,52 +1,78 @@
 """From the journal's lines to what the engine decides by: counts, costs, the build's errors."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
 
 from vmlab.bisect.belief import Count, Evidence
 from vmlab.bisect.choose import Costs
-from vmlab.bisect.evidence import Outcome, Seen
+from vmlab.bisect.evidence import Outcome, Seen, alike
 from vmlab.bisect.space import Space
 
 PREPARE_S, RUN_S = 10.0, 1.0  # until some are known
-OTHERS = 3  # runs that fail otherwise, after which a revision that shows nothing else is untestable
+OTHERS = 3
+"""Runs that say nothing of what is looked for, after which a revision that shows nothing else is
+untestable: it failed otherwise, or its boot failed, which another boot need not."""
+_SAYING = 10  # runs that say nothing, for each that does, which are borne
 
 
 def evidence(space: Space, seen: Sequence[Seen]) -> Evidence:
     """Pure: what was seen, as counts. `broken` is none."""
     place = {name: at for at, name in enumerate(space.names)}
-    wrong = bad_build(space, seen)
+    wrong, boots = bad_build(space, seen), bad_boots(space, seen)
     made = Evidence()
-    others: dict[int, int] = {}
+    silent: Counter[int] = Counter()
     for one in seen:
         at = place[one.revision]
-        outcome = _settled(one, wrong)
+        outcome = _settled(one, wrong, boots)
         if outcome in (Outcome.GOOD, Outcome.BAD):
             bad = outcome is Outcome.BAD
             made = made.add(at, Count(int(bad), int(not bad)))
         elif outcome is Outcome.UNTESTABLE:
-            made = made.without(at)
+            silent[at] += OTHERS
         elif outcome is Outcome.OTHER:
-            others[at] = others.get(at, 0) + 1
-    for at, times in others.items():
-        if times >= OTHERS and not made.of(at).runs:
+            silent[at] += 1
+    for at, times in silent.items():
+        if times >= OTHERS + _SAYING * made.of(at).runs:
             made = made.without(at)
-    return made
+    return replace(made, silent=silent.total())
 
 
 def bad_build(space: Space, seen: Sequence[Seen]) -> str | None:
-    """The error with which the bad end does not build, None where it does."""
-    ends = [one.build for one in seen if one.revision == space.names[-1] and one.build]
-    return ends[0] if ends else None
+    """The errors with which the bad end does not build, None where it does."""
+    ends = (one.build for one in _of_bad_end(space, seen) if one.outcome is Outcome.BUILD)
+    return next((one for one in ends if one), None)
 
 
-def _settled(one: Seen, wrong: str | None) -> Outcome:
-    """A build's error is bad only where it is the bad end's own."""
-    if one.outcome is not Outcome.BUILD:
-        return one.outcome
-    return Outcome.BAD if one.build == wrong else Outcome.UNTESTABLE
+def bad_boots(space: Space, seen: Sequence[Seen]) -> frozenset[str]:
+    """How the bad end does not come up, where that is what is wrong with it.
+
+    It is where nothing else fails there, and a boot that failed was tried again: either it came up
+    then, and the scenario passed, or it never does.
+    """
+    ends = _of_bad_end(space, seen)
+    boots = [one.build for one in ends if one.outcome is Outcome.BOOT]
+    outcomes = {one.outcome for one in ends}
+    again = len(boots) >= OTHERS or Outcome.GOOD in outcomes
+    if not again or outcomes & {Outcome.BAD, Outcome.BUILD}:
+        return frozenset()
+    return frozenset(boots)
+
+
+def _of_bad_end(space: Space, seen: Sequence[Seen]) -> list[Seen]:
+    return [one for one in seen if one.revision == space.names[-1]]
+
+
+def _settled(one: Seen, wrong: str | None, boots: frozenset[str]) -> Outcome:
+    """An error of a build or a boot is bad only where it is the bad end's own."""
+    if one.outcome is Outcome.BUILD:
+        return Outcome.BAD if wrong and alike(one.build, wrong) else Outcome.UNTESTABLE
+    if one.outcome is Outcome.BOOT:
+        return Outcome.BAD if one.build in boots else Outcome.OTHER
+    return one.outcome
 
 
 def costs(space: Space, seen: Sequence[Seen]) -> Costs:

@@ -71,15 +71,21 @@ def decide(space: Space, evidence: Evidence, rules: Rules, costs: Costs) -> Tria
     if ends := _ends(evidence, good_end, bad_end):
         return _answer(held, evidence, ends)
     if first := _check_ends(evidence, good_end, bad_end, rules):
+        if isinstance(first, Trial) and _used_up(evidence, rules):
+            first = End.TOO_MANY
         return first if isinstance(first, Trial) else _answer(held, evidence, first)
     if (odd := not_monotone(space, evidence, rules)) is not None:
         return replace(_answer(held, evidence, End.NOT_MONOTONE), odd=odd)
     answer = _answer(held, evidence, End.FOUND)
     if 1 - answer.probability <= _MARGIN * (1 - rules.confidence):
         return answer
-    if evidence.runs >= rules.most:
+    if _used_up(evidence, rules):
         return replace(answer, end=End.TOO_MANY)
     return choose(held, evidence, costs)
+
+
+def _used_up(evidence: Evidence, rules: Rules) -> bool:
+    return evidence.runs + evidence.silent >= rules.most
 
 
 def _ends(evidence: Evidence, good: int, bad: int) -> End | None:

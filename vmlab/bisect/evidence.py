@@ -5,20 +5,30 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmlab.errors import LabError, UsageError
 from vmlab.runner import Run
+from vmlab.story import NOT_REACHED
 from vmlab.verdict import Verdict
 
 _DURATION = re.compile(r"slower than\s+(\d+(?:\.\d+)?)\s*(ms|s|m)")
 _STEP = re.compile(r"step\s+(\d+)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_STDERR = 2
 _SKIP, _LAST_BAD = 125, 127  # as git bisect run takes a command's exit statuses
-_ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b:?")
+# What compilers, assemblers, linkers, kbuild, make and shells say. A command line that was printed
+# (-Werror=...) is none of them, and make's `*** [target] Error 2` only repeats one.
+_ERROR = re.compile(
+    r"(?:^|[\s:])(?:fatal |internal compiler )?error: |^ERROR: |\bError: |^ld: "
+    r"|undefined!|undefined reference|multiple definition|: not found$|No such file or directory"
+    r"|\*\*\* (?!\[.*\] Error \d+$)"
+)
 _PLACE = re.compile(r"^\S+?:\d+(?::\d+)?:\s*")
-_NO_BOOT = ("the guest never came to its first step", "not tried: this kernel did not come up")
-_BOOT = "it does not come up"  # the class of those
+_BY_HAND = "again by hand: "  # what the lab says after the compiler's words
+_NOT_TRIED = "not tried: this kernel did not come up before: "
+_NO_BOOT = ("the guest never came to its first step", _NOT_TRIED)
+_BOOT = "it does not come up"  # the class of those that do not say how
 # A build that somebody or the machine ended, which says nothing of its source.
 _ENDED = re.compile(
     r"\*\*\* \[.*\] (?:Killed|Terminated|Interrupt|Hangup)\b|Killed signal terminated program"
@@ -35,6 +45,7 @@ class Outcome(enum.StrEnum):
     BAD = "bad"
     OTHER = "other"  # it failed, and not as is looked for
     BUILD = "build"  # it does not build; bad where the bad end fails to build so too
+    BOOT = "boot"  # it does not come up; bad where the bad end does not come up so either
     UNTESTABLE = "untestable"
     BROKEN = "broken"
 
@@ -48,17 +59,29 @@ class Match:
     slower_s: float | None = None  # guest time
     command: str | None = None
 
-    def judge(self, run: Run) -> Outcome:
-        """Raises LabError where the user's command ends the bisection."""
+    def judge(self, run: Run) -> tuple[Outcome, str]:
+        """The outcome and why. Raises LabError where the user's command ends the bisection."""
+        outcome, why = self._of_lab(run), run.judgement.reason.partition("\n")[0]
+        if outcome is None and self.command is not None:
+            return _by_command(self.command, run)
+        return outcome or self._of_verdict(run), why
+
+    def _of_lab(self, run: Run) -> Outcome | None:
+        """Of a run that came to no verdict on what is looked for; None of the others."""
         verdict = run.judgement.verdict
         if verdict is Verdict.SKIPPED:
             return Outcome.UNTESTABLE
         if verdict is Verdict.BROKEN:
             return Outcome.BROKEN
-        if (verdict is Verdict.FAILED and run.token is None) or _no_boot(run):
+        if verdict is Verdict.FAILED and run.token is None:
             return Outcome.BUILD
-        if self.command is not None:
-            return _by_command(self.command, run)
+        if _no_boot(run):
+            wanted = self.pattern is not None and self._fits(run)
+            return Outcome.BAD if wanted else Outcome.BOOT
+        return None
+
+    def _of_verdict(self, run: Run) -> Outcome:
+        verdict = run.judgement.verdict
         if self.slower_s is not None:
             slow = run.guest_s > self.slower_s or verdict is Verdict.TIMEOUT
             return Outcome.BAD if slow else _fine(verdict)
@@ -93,29 +116,38 @@ def match(text: str | None, command: str | None) -> Match:
 
 
 def _no_boot(run: Run) -> bool:
-    """Whether the kernel never came to the program: as good as one that does not build."""
-    return run.judgement.reason.startswith(_NO_BOOT) and run.judgement.step is None
+    """Whether the kernel never came to the program, silent or with a panic."""
+    judged = run.judgement
+    if judged.step is not None or judged.verdict not in (Verdict.CRASHED, Verdict.TIMEOUT):
+        return False
+    if judged.reason.startswith(_NO_BOOT):
+        return True
+    booted = run.environment.get("began") == "from a snapshot"
+    return bool(run.steps) and not booted and all(one["state"] == NOT_REACHED for one in run.steps)
 
 
 def _fine(verdict: Verdict) -> Outcome:
     return Outcome.GOOD if verdict is Verdict.PASSED else Outcome.OTHER
 
 
-def _by_command(command: str, run: Run) -> Outcome:
+def _by_command(command: str, run: Run) -> tuple[Outcome, str]:
     """The user's command tells by its exit status, as `git bisect run` takes it."""
     about = {
         "VMLAB_RUN": run.dir, "VMLAB_KERNEL": run.kernel, "VMLAB_ARCH": run.arch,
         "VMLAB_VERDICT": str(run.judgement.verdict), "VMLAB_REASON": run.judgement.reason,
         "VMLAB_GUEST_S": f"{run.guest_s:.6f}",
     }  # fmt: skip
+    # What it prints is no part of what is found, and several of them run at once.
     status = subprocess.run(
-        command, shell=True, env={**os.environ, **about}, check=False
-    ).returncode
+        command, shell=True, env={**os.environ, **about}, stdin=subprocess.DEVNULL,
+        stdout=_STDERR, check=False,
+    ).returncode  # fmt: skip
+    said = f"the command ended with {status}"
     if status == _SKIP:
-        return Outcome.UNTESTABLE
+        return Outcome.UNTESTABLE, said
     if not 0 <= status <= _LAST_BAD:
-        raise LabError(f"the command ended with {status}, which ends a bisection: {command}")
-    return Outcome.GOOD if status == 0 else Outcome.BAD
+        raise LabError(f"{said}, which ends a bisection: {command}")
+    return (Outcome.GOOD, "") if status == 0 else (Outcome.BAD, said)
 
 
 def ended(said: str) -> str:
@@ -124,10 +156,20 @@ def ended(said: str) -> str:
 
 
 def build_class(said: str) -> str:
-    """The first error of a failed build, without its place and its numbers."""
-    lines = [line for line in said.splitlines() if _ERROR.search(line)]
-    first = lines[0] if lines else said.strip().partition("\n")[0]
-    return _NUMBER.sub("#", _PLACE.sub("", first.strip()))
+    """The errors of a failed build, a line each, without their places and their numbers.
+
+    All of them, for a make that does several things at once says them in any order. A build that
+    says none is told by its last words.
+    """
+    lines = [line.strip() for line in said.partition(_BY_HAND)[0].splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.search(line)]
+    kept = errors or lines[-1:]
+    return "\n".join(dict.fromkeys(_NUMBER.sub("#", _PLACE.sub("", one)) for one in kept))
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether two builds failed with an error in common."""
+    return not set(one.splitlines()).isdisjoint(other.splitlines())
 
 
 @dataclass(frozen=True)
@@ -141,7 +183,7 @@ class Seen:
     token: str = ""
     dir: str = ""
     wall_s: float = 0.0
-    build: str = ""  # the class of its build's error
+    build: str = ""  # the class of its build's errors, or of its boot's
     number: int = -1  # among the bisection's runs; its seed follows from it
 
     def record(self) -> dict[str, object]:
@@ -155,12 +197,18 @@ class Seen:
 
 def seen(revision: str, seed: int, run: Run, match: Match, number: int = -1) -> Seen:
     """A run, judged."""
-    outcome, judged = match.judge(run), run.judgement
-    build = ""
-    if outcome is Outcome.BUILD and (why := ended(judged.seen)):
-        return Seen(revision, seed, Outcome.BROKEN, why, "", run.dir, run.wall_s, "", number)
+    outcome, reason = match.judge(run)
+    token, said = str(run.token or ""), run.judgement.seen or run.judgement.reason
+    made = Seen(revision, seed, outcome, reason, token, run.dir, run.wall_s, number=number)
+    if outcome is Outcome.BUILD and (why := ended(said)):
+        return replace(made, outcome=Outcome.BROKEN, reason=why)
     if outcome is Outcome.BUILD:
-        build = _BOOT if _no_boot(run) else build_class(judged.seen)
-    reason = build if build and build != _BOOT else judged.reason.partition("\n")[0]
-    token = str(run.token or "")
-    return Seen(revision, seed, outcome, reason, token, run.dir, run.wall_s, build, number)
+        build = build_class(said)
+        return replace(made, build=build, reason=build.partition("\n")[0])
+    return replace(made, build=_boot_class(run)) if outcome is Outcome.BOOT else made
+
+
+def _boot_class(run: Run) -> str:
+    """With a panic's title, where there was one."""
+    title = run.judgement.crash.title if run.judgement.crash else ""
+    return f"{_BOOT}: {title}" if title else _BOOT

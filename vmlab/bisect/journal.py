@@ -26,10 +26,13 @@ class Journal:
     _lock: TextIO | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, folder: Path, head: dict[str, object]) -> "Journal":
-        """The journal of a bisection, with what is in it already. A line cut short counts not."""
+    def of(cls, folder: Path, head: dict[str, object], fresh: bool = False) -> "Journal":
+        """The journal of a bisection, with what is in it already unless it is begun anew.
+
+        A line cut short counts not. Raises LabError for a file that is another's, or edited.
+        """
         made = cls(cls.path_of(folder, head), _whole(head))
-        if made.path.exists():
+        if made.path.exists() and not fresh:
             made._read()
         return made
 
@@ -38,16 +41,21 @@ class Journal:
         return folder / f"{content_key(json.dumps(_whole(head), sort_keys=True))}.jsonl"
 
     def _read(self) -> None:
+        self.seen, self.done = [], False
         for number, record in enumerate(_records(self.path)):
-            if number == 0 and record != self.head:
-                raise LabError(
-                    f"{self.path} is not the journal of this bisection; move it away, or begin "
-                    "anew with --fresh"
-                )
             if number and record == _DONE:
                 self.done = True
-            elif number:
-                self.seen.append(Seen.read(record))
+                continue
+            try:
+                if number:
+                    self.seen.append(Seen.read(record))
+                elif record != self.head:
+                    raise ValueError("it begins with another bisection's words")
+            except (KeyError, TypeError, ValueError) as error:
+                raise LabError(
+                    f"{self.path}, line {number + 1}, is not as this vmlab writes the journal of "
+                    f"this bisection ({error}); move it away, or begin anew with --fresh"
+                ) from error
 
     @property
     def unfinished(self) -> bool:
@@ -60,8 +68,13 @@ class Journal:
         self.path.write_text(json.dumps(self.head) + "\n")
 
     def go_on(self) -> None:
-        """What a kill cut short is taken away, so that the next line is one."""
+        """What a kill cut short is taken away, so that the next line is one.
+
+        It is read anew: another process may have written until now.
+        """
         self._hold()
+        self._read()
+        self.done = False
         lines = [json.dumps(one) for one in (self.head, *(run.record() for run in self.seen))]
         beside = self.path.with_suffix(".new")
         beside.write_text("\n".join(lines) + "\n")

@@ -5,7 +5,7 @@ from vmlab.bisect.evidence import Outcome
 from vmlab.bisect.tell import Words, problem, rows, summary
 
 _SUBJECT = 70  # letters, as mails of kernel lists have them at most
-_BAD = (Outcome.BAD, Outcome.BUILD)
+_BAD = (Outcome.BAD, Outcome.BUILD, Outcome.BOOT)
 
 
 def mail(result: Result, words: Words, message: str = "") -> str:

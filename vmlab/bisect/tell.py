@@ -31,6 +31,7 @@ class Words:
         return f"{revision} ({about})" if about else revision
 
 
+_BAD = (Outcome.BAD, Outcome.BOOT)
 _HASH = re.compile("[0-9a-f]{40}")
 _ENDS = {
     End.NEWEST_GOOD: "the bad end, {bad}, passed {passed} of {runs} runs: nothing to bisect. A "
@@ -79,7 +80,7 @@ def summary(result: Result, words: Words) -> list[str]:
     if answer.end in (End.FOUND, End.TOO_MANY) and answer.first:
         lines += _first(result, words)
     lines += [f"good: vmlab replay {one.token}" for one in _example(result, Outcome.GOOD)]
-    lines += [f"bad:  vmlab replay {one.token}" for one in _example(result, Outcome.BAD)]
+    lines += [f"bad:  vmlab replay {one.token}" for one in _example(result, *_BAD)]
     lines.append(_cost(result))
     return lines
 
@@ -103,13 +104,13 @@ def _percent(share: float) -> str:
     return f"{min(share, 0.99999) * 100:.6g}"[:6] + " %"
 
 
-def _example(result: Result, outcome: Outcome) -> list[Seen]:
+def _example(result: Result, *outcomes: Outcome) -> list[Seen]:
     """A run to look at: of the first bad one, or of the last good one."""
     answer, names = result.answer, result.space.names
-    at = answer.good if outcome is Outcome.GOOD else (answer.first or (None,))[-1]
+    at = answer.good if Outcome.GOOD in outcomes else (answer.first or (None,))[-1]
     of = [
         one for one in result.seen
-        if one.outcome is outcome and at is not None and one.revision == names[at] and one.token
+        if one.outcome in outcomes and at is not None and one.revision == names[at] and one.token
     ]  # fmt: skip
     return of[:1]
 

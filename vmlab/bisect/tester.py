@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +18,8 @@ from vmlab.perturb import perturbation
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
 
-_SPARES = (Outcome.BUILD, Outcome.UNTESTABLE, Outcome.BROKEN)  # others of the revision are not run
+# After these others of the revision are not run.
+_SPARES = (Outcome.BUILD, Outcome.BOOT, Outcome.UNTESTABLE, Outcome.BROKEN)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Runs:
     match: Match
     jobs: int = 1
     builds: bool = False  # whether making a subject takes long
+    _boots: Counter[str] = field(default_factory=Counter)  # that failed, by revision
     _kept: set[tuple[str, Outcome]] = field(default_factory=set)
     _ahead: list[threading.Thread] = field(default_factory=list)
     _runners: list[Runner] = field(default_factory=list)
@@ -131,9 +134,13 @@ class Runs:
         return replace(first, wall_s=first.wall_s + took), subject
 
     def _one(self, subject: Subject, revision: str, number: int) -> Seen:
-        drawn = plain_seed(number)
+        failed = self._boots[revision]
+        drawn = seed_of(number, failed)
+        if failed:
+            subject.runner.try_again(subject.kernel)
         run = subject.runner.run(subject.expanded, subject.kernel, number, drawn)
         made = seen(revision, drawn, run, self.match, number)
+        self._boots[revision] += made.outcome is Outcome.BOOT
         kind = revision, made.outcome
         if kind in self._kept and made.outcome is not Outcome.BROKEN:
             shutil.rmtree(run.dir, ignore_errors=True)
@@ -141,15 +148,18 @@ class Runs:
         return made
 
 
-def plain_seed(number: int) -> int:
+def seed_of(number: int, failed_boots: int = 0) -> int:
     """The seed of that number among those that leave the clock's shift as it is.
 
     Another shift is another snapshot: three boots a revision instead of one. A third of the seeds
-    leave it; they come in blocks, so that the number's block is looked through and no more.
+    leave it; they come in blocks, so that the number's block is looked through and no more. Of a
+    revision whose boot failed the next one has another shift, for the same boot would fail again.
     """
+    shift = _SHIFTS[failed_boots % len(_SHIFTS)]
     block = range(number * _BLOCK, (number + 1) * _BLOCK)
-    plain = (seed for seed in block if perturbation(seed).dilation == 0)
-    return next(plain, block[0])
+    fitting = (seed for seed in block if perturbation(seed).dilation == shift)
+    return next(fitting, block[0])
 
 
 _BLOCK = 32
+_SHIFTS = (0, 1, -1)  # of the boots of one revision, one after another
