@@ -1,54 +1,11 @@
-"""Bisections without kernels: revisions that fail as often as they are told to."""
+"""A tester without kernels: revisions that say what they are told to."""
 
-import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from vmlab.bisect import engine
-from vmlab.bisect.belief import Count, Evidence
-from vmlab.bisect.choose import Costs, Trial
 from vmlab.bisect.drive import Heard, Task
-from vmlab.bisect.engine import Answer, Rules
 from vmlab.bisect.evidence import Outcome, Seen
-from vmlab.bisect.space import Space
 from vmlab.catalog.progress import Say
-
-RATE = Callable[[int], float]
-
-
-def bisection(
-    space: Space,
-    rate: RATE,
-    rules: Rules,
-    drawn: random.Random,
-    untestable: Collection[int] = (),
-    prepare: float = 0.0,
-) -> tuple[Answer, Evidence]:
-    """A whole bisection, in which each revision fails at its own rate."""
-    found = Evidence()
-    while True:
-        known = [one in found.counts for one in range(space.size)]
-        costs = Costs(np.where(known, 0.0, prepare))
-        decision = engine.decide(space, found, rules, costs)
-        if isinstance(decision, Answer):
-            return decision, found
-        found = seen(decision, found, rate, drawn, untestable)
-
-
-def seen(
-    test: Trial, found: Evidence, rate: RATE, drawn: random.Random, untestable: Collection[int]
-) -> Evidence:
-    if test.revision in untestable:
-        return found.without(test.revision)
-    failed = sum(drawn.random() < rate(test.revision) for _ in range(test.runs))
-    return found.add(test.revision, Count(failed, test.runs - failed))
-
-
-def from_(first: int, rate: float = 1.0, noise: float = 0.0) -> RATE:
-    """Bad from a revision on."""
-    return lambda revision: rate if revision >= first else noise
 
 
 @dataclass

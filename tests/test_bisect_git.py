@@ -121,9 +121,8 @@ def test_git_is_told_what_cannot_be_tested(straight):
 
 @pytest.mark.parametrize("places", [1, 4])
 @pytest.mark.parametrize("folder", ["", "a folder's"])
-@pytest.mark.parametrize("long", [False, True])
-def test_git_replays_a_log_of_many_at_once_of_a_folder_and_of_first_parents(
-    forked, places, folder, long, monkeypatch, tmp_path_factory
+def test_git_replays_a_log_of_many_at_once_and_of_a_folder(
+    forked, places, folder, tmp_path_factory
 ):
     """What is asked beside the first is out of order, and other commits are none of the range."""
     root, commits = forked
@@ -133,8 +132,6 @@ def test_git_replays_a_log_of_many_at_once_of_a_folder_and_of_first_parents(
     for number in range(20, 44):
         commits.append(commit(root, number, name if number % 2 else "other"))
     good, repository = commits[0], Repository(root)
-    if long:
-        monkeypatch.setattr(gitrepo, "LARGEST", 5)
     space = graph(gitrepo.parents(repository, good, commits[-1], folder))
     place = len(space.names) // 3
     fake = Fake(
@@ -147,7 +144,7 @@ def test_git_replays_a_log_of_many_at_once_of_a_folder_and_of_first_parents(
     journal.begin()
     result = drive.bisect(space, fake, Rules(always=True), journal)
     narrow = gitrepo.narrowing(repository, good, commits[-1], folder)
-    assert (narrow.options != (), narrow.paths != ()) == (long, bool(folder))
+    assert (narrow.options, narrow.paths) == ((), ("--", folder) if folder else ())
     states = engine.states(space, result.evidence, result.rules)
     said = replayed(root, gitrepo.log(space.names, {}, states, narrow))
     assert f"{space.names[place]} is the first bad commit" in said

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from simulated import Fake, from_, seen
+from simulated import Fake
 
 from vmlab.bisect import drive, engine, tester
 from vmlab.bisect.belief import Evidence
@@ -16,6 +16,7 @@ from vmlab.bisect.choose import Costs, Trial
 from vmlab.bisect.engine import Answer, End, Rules
 from vmlab.bisect.evidence import Match, Outcome, Seen
 from vmlab.bisect.journal import Journal
+from vmlab.bisect.simulate import from_, seen
 from vmlab.bisect.space import line
 from vmlab.bisect.tester import Runs, Subject
 from vmlab.bisect.together import together

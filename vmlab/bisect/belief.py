@@ -12,7 +12,7 @@ RATES = 64
 RAREST = 0.002  # the lowest rate that is thought of: a bug that shows in one run of 500
 _SELDOM = -0.25  # rare failures are thought of more than Jeffreys would: there answers go wrong
 _NEVER = -1e4  # log of a probability that is none
-_NOISES = (0.25, 0.05, 0.01)  # parts of the highest noise
+_NOISES = ((0.4, 1.0), (1.0, 2.0))  # parts of the highest noise with their weights; of none it is 1
 
 
 @dataclass(frozen=True)
@@ -79,23 +79,29 @@ class Belief:
         """The expected rate of failure of bad revisions."""
         return float(self.joint.sum(axis=0) @ self.grid.bad)
 
+    @property
+    def noise(self) -> float:
+        """The expected rate of failure of good ones."""
+        return float(self.joint.sum(axis=0) @ self.grid.good)
+
 
 @lru_cache
 def grid(noise: float = 0.0, always: bool = False) -> Grid:
     """The rates that are thought of: near Jeffreys' prior, which sin² of even angles has.
 
-    The last of them is `always`. Noise, where it is allowed, is anything up to so much, and less
-    than half of the rate. Where bad ones are known to fail `always`, no other rate is.
+    The last of them is `always`. Noise, where it is allowed, is none, some, or as much as that,
+    which counts double: there answers go wrong. It is less than half of the rate. Where bad ones
+    are known to fail `always`, no other rate is.
     """
     if always:
         return Grid(np.ones(1), np.zeros(1), np.ones(1))
     steps = np.arange(1, RATES + 1)
     rates = np.sin(np.pi / 2 * steps / RATES) ** 2
     rates = rates[rates >= RAREST]
-    noises = [0.0, *(part * noise for part in (*_NOISES, 1.0) if noise)]
-    pairs = [(rate, one) for rate in rates for one in noises if rate > 2 * one]
-    bad, good = np.array(pairs).T
-    weight = bad**_SELDOM
+    noises = [(0.0, 1.0), *((part * noise, weight) for part, weight in _NOISES if noise)]
+    pairs = [(rate, *one) for rate in rates for one in noises if rate > 2 * one[0]]
+    bad, good, weight = np.array(pairs).T
+    weight = weight * bad**_SELDOM
     return Grid(bad, good, weight / weight.sum())
 
 

@@ -16,23 +16,35 @@ class Bound:
         return self.search + self.proof
 
 
-def capacity(rate: float) -> float:
-    """Bits that a run can tell at most: the capacity of a channel that loses bad news (Z-channel).
+def capacity(rate: float, noise: float = 0.0) -> float:
+    """Bits that a run can tell at most: the capacity of a channel that changes some of its bits.
 
-    A good revision always passes, a bad one fails at this rate.
+    A bad revision fails at the rate, a good one at the noise, which is lower. Without noise it
+    is a channel that loses bad news (Z-channel).
     """
-    if rate >= 1:
-        return 1.0
-    lost = math.pow(1 - rate, (1 - rate) / rate)
-    return math.log2(1 + rate * lost)
+    apart = rate - noise
+    of_bad, of_good = _entropy(rate), _entropy(noise)
+    most = math.log2(1 + 2 ** ((of_good - of_bad) / apart))
+    return most + (noise * of_bad - rate * of_good) / apart
 
 
-def bound(candidates: int, rate: float, confidence: float) -> Bound:
-    """Runs that any way needs that is right with this confidence whatever the rate is."""
-    bits, doubt = capacity(rate), 1 - confidence
-    unsure = -(doubt * math.log2(doubt) + confidence * math.log2(confidence))
-    search = max(confidence * math.log2(candidates) - unsure, 0.0) / bits
+def best_input(rate: float, noise: float = 0.0) -> float:
+    """The part of runs that are of bad revisions where the channel's capacity is reached."""
+    apart = rate - noise
+    failures = 1 / (1 + 2 ** ((_entropy(rate) - _entropy(noise)) / apart))
+    return (failures - noise) / apart
+
+
+def bound(candidates: int, rate: float, confidence: float, noise: float = 0.0) -> Bound:
+    """Runs that any way needs that is right with this confidence whatever the rates are."""
+    bits, doubt = capacity(rate, noise), 1 - confidence
+    search = max(confidence * math.log2(candidates) - _entropy(doubt), 0.0) / bits
     return Bound(search, _divergence(doubt, confidence) / bits)
+
+
+def _entropy(chance: float) -> float:
+    """Of a coin, in bits."""
+    return -sum(one * math.log2(one) for one in (chance, 1 - chance) if one > 0)
 
 
 def _divergence(one: float, other: float) -> float:

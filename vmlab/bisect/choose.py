@@ -7,11 +7,13 @@ from functools import lru_cache
 import numpy as np
 
 from vmlab.bisect.belief import Belief, Evidence, Grid
+from vmlab.bisect.bound import best_input
 from vmlab.bisect.space import Table
 
 BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _AS_GOOD = 0.95  # more runs at once are taken where they tell nearly as much a second
 _GROWTH = 8  # a batch has at most this part of all runs so far, and one more
+_SURER = 1.5  # times as many runs of bad ones, where good ones fail too: rates are harder to tell
 _SURE = 0.97  # the probability from which on a revision counts as bad
 _SHY = 0.8  # how much of the fear of untestable revisions is left one revision further on
 
@@ -48,7 +50,7 @@ def choose(belief: Belief, evidence: Evidence, costs: Costs) -> Trial:
         return told
     known = sum(count.runs * bad[one] for one, count in evidence.counts.items())
     passes = evidence.of(told.revision).passed + told.runs
-    if known >= passes * _share(belief.rate):
+    if known >= passes * _share(belief.rate, belief.noise):
         return told
     sure = [one for one in evidence.counts if bad[one] > _SURE and allowed[one] > 0]
     if not sure:
@@ -121,13 +123,13 @@ def _testable(belief: Belief, evidence: Evidence) -> Table:
     return allowed
 
 
-def _share(rate: float) -> float:
+def _share(rate: float, noise: float) -> float:
     """Runs of bad revisions for each run of a good one, where a run tells most on the whole."""
-    if rate >= 1:
+    if rate >= 1 and not noise:
         return 1.0
-    lost = math.pow(1 - rate, (1 - rate) / rate)
-    share = lost / (1 + rate * lost)
-    return share / (1 - share)
+    failing = best_input(rate, noise)
+    share = failing / (1 - failing)
+    return share * _SURER if noise else share
 
 
 def _odd(evidence: Evidence, revision: int) -> float:
