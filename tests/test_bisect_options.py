@@ -1,5 +1,6 @@
 """A configuration's bisection: the smallest set of options, found by asking of few sets."""
 
+import random
 from collections.abc import Callable
 from typing import cast
 
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from simulated import Fake
 
 from vmlab.bisect.configs import Configs, needed
+from vmlab.bisect.drive import Stopped
 from vmlab.bisect.engine import Rules
-from vmlab.bisect.evidence import Outcome
+from vmlab.bisect.evidence import Outcome, Seen
 from vmlab.bisect.options import Told, closed, differing, mixed, smallest, text
 from vmlab.bisect.tester import Runs
 from vmlab.errors import UsageError
@@ -94,6 +96,59 @@ def test_one_that_fails_seldom_is_asked_more_often():
 def test_configurations_that_are_no_ends_are_said(bad, said):
     with pytest.raises(UsageError, match=said):
         configs(bad, {}).smallest(Rules())
+
+
+def answering(outcome: Callable[[set[str], int], Outcome], seen: list[Seen]) -> Configs:
+    fake = Fake(lambda name, seed: outcome(set(name.split()), seed), build="error: x")
+    return Configs(NAMES, {}, cast(Runs, fake), lambda line: None, seen)
+
+
+@pytest.mark.parametrize("bad", [Outcome.BUILD, Outcome.BOOT])
+def test_an_option_with_which_nothing_builds_or_comes_up_is_found(bad):
+    asked = answering(lambda taken, seed: bad if NAMES[9] in taken else Outcome.GOOD, [])
+    assert asked.smallest(Rules(always=True)) == {NAMES[9]}
+
+
+def test_boots_that_fail_now_and_then_and_a_lab_that_breaks_change_nothing():
+    def outcome(taken: set[str], seed: int) -> Outcome:
+        if seed % 3 == 0:
+            return Outcome.BOOT
+        if seed % 7 == 0:
+            return Outcome.BROKEN
+        return Outcome.BAD if NAMES[150] in taken else Outcome.GOOD
+
+    assert answering(outcome, []).smallest(Rules()) == {NAMES[150]}
+    with pytest.raises(Stopped, match=r"the lab broke 3 times.*--resume"):
+        answering(lambda taken, seed: Outcome.BROKEN, []).smallest(Rules())
+
+
+@pytest.mark.parametrize("cut", [1, 3, 20, 60])
+def test_what_a_journal_has_is_not_run_again(cut):
+    def outcome(taken: set[str], seed: int) -> Outcome:
+        return Outcome.BAD if NAMES[7] in taken and seed % 3 else Outcome.GOOD
+
+    whole = answering(outcome, [])
+    found = whole.smallest(Rules())
+    heard: list[Seen] = []
+    rest = answering(outcome, whole.seen[:cut])
+    rest.heard = heard.append
+    assert rest.smallest(Rules()) == found == {NAMES[7]}
+    assert rest.seen == whole.seen and heard == whole.seen[cut:]
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.7])
+def test_options_are_found_as_surely_as_is_asked_though_the_bug_shows_seldom(rate):
+    drawn, wrong = random.Random(3), 0
+    for _ in range(60):
+        culprit = drawn.choice(NAMES)
+        asked = answering(
+            lambda taken, seed, culprit=culprit: (
+                Outcome.BAD if culprit in taken and drawn.random() < rate else Outcome.GOOD
+            ),
+            [],
+        )
+        wrong += asked.smallest(Rules(rarest=0.02)) != {culprit}
+    assert wrong <= 2
 
 
 def test_what_an_option_needs_stands_in_its_conditions():

@@ -129,24 +129,24 @@ def test_what_another_process_wrote_meanwhile_is_gone_on_with(tmp_path):
 )
 def test_a_line_that_is_no_run_is_named_and_beginning_anew_is_possible(tmp_path, line):
     plan = Plan("it", SPACE, from_r(4), Words("it", "", {}), tmp_path, {})
-    held = plan.open(SURE, False, False)
+    held = plan.open(False, False)
     with held.path.open("a") as file:
         file.write(line + "\n")
     with pytest.raises(LabError, match=r"jsonl, line 2, is not as .* begin anew with --fresh"):
-        plan.open(SURE, True, False)
-    assert plan.open(SURE, False, True).seen == []
+        plan.open(True, False)
+    assert plan.open(False, True).seen == []
 
 
 def test_an_unfinished_bisection_is_offered_and_never_overwritten(tmp_path):
     plan = Plan("it", SPACE, from_r(4), Words("it", "", {}), tmp_path, {})
-    begun = plan.open(SURE, False, False)
+    begun = plan.open(False, False)
     begun.add([Seen("r7", 0, Outcome.BAD)])
     with pytest.raises(UsageError, match="go on with --resume, or begin anew with --fresh"):
-        plan.open(SURE, False, False)
-    assert len(plan.open(SURE, True, False).seen) == 1
-    assert plan.open(SURE, False, True).seen == []
+        plan.open(False, False)
+    assert len(plan.open(True, False).seen) == 1
+    assert plan.open(False, True).seen == []
     with pytest.raises(UsageError, match="contradict"):
-        plan.open(SURE, True, True)
+        plan.open(True, True)
 
 
 def test_what_the_lab_breaks_is_tried_again_and_then_ends_it(tmp_path):
@@ -316,7 +316,7 @@ def test_an_end_without_an_answer_says_what_to_do(tmp_path):
         ([], "a bisection needs --good and --bad"),
         (["--config", "a", "b", "--source", "debian-source:6.1"], "a is no file"),
         (["--config", "a", "b"], "--config needs --source"),
-        (["--config", "a", "b", "--resume", "--svg", "x.svg"], "takes no --resume, --svg"),
+        (["--config", "a", "b", "--runs", "9", "--svg", "x.svg"], "takes no --svg, --runs"),
         (["--good", "5.10*", "--bad", "6.1*", "--confidence", "1"], "--confidence 1.0"),
         (["--good", "5.10*", "--bad", "6.1*", "--source", "x"], "--source is for --config"),
         (["--good", "5.10*", "--bad", "6.1*", "--json", "no/x.json"], "there is no directory no"),

@@ -1,21 +1,24 @@
 """Two configurations of one kernel source: which of the options that differ make the difference."""
 
-import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmlab import lab
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
-from vmlab.bisect import options
+from vmlab.bisect import count, drive, options
+from vmlab.bisect.drive import Heard
 from vmlab.bisect.engine import Rules
 from vmlab.bisect.evidence import Match, Outcome, Seen
+from vmlab.bisect.journal import Journal
 from vmlab.bisect.options import Options, Told
 from vmlab.bisect.tester import Runs, Subject
+from vmlab.cache import content_key
 from vmlab.catalog.progress import Say
-from vmlab.errors import LabError, UsageError
+from vmlab.errors import UsageError
 from vmlab.project import Project
 from vmlab.scenario import Expanded
 from vmlab.sources import build as building
@@ -23,7 +26,7 @@ from vmlab.sources import configure, parse
 from vmlab.sources.dependencies import Dependencies
 
 _WORD = re.compile(r"\w+")
-_LEAST = 4  # runs of the bad configuration, to see how often it fails
+_FAILURES = 8  # of the bad configuration, to see how often it fails
 _QUESTIONS = 20  # among so many answers the doubt that is allowed is divided
 
 
@@ -66,9 +69,11 @@ class Configs:
     runs: Runs
     say: Say
     seen: list[Seen] = field(default_factory=list)
+    heard: Heard = lambda one: None  # of each run when it has ended
 
     def smallest(self, rules: Rules) -> frozenset[str]:
-        """Raises UsageError where the ends are not as they are said to be."""
+        """Raises UsageError where the ends are not as they are said to be, LabError where the lab
+        breaks again and again."""
         passes = 1 if rules.always else self._passes(rules)
         if self.told(frozenset(self.names), passes) is not Told.BAD:
             raise UsageError(f"the bad configuration does not fail: {self._why()}")
@@ -82,78 +87,125 @@ class Configs:
 
     def told(self, taken: frozenset[str], passes: int) -> Told:
         """One failure is enough; a pass counts after so many of them."""
-        name = " ".join(sorted(taken))
-        before = [one for one in self.seen if one.revision == name]
+        name = _revision(taken)
         self.say(f"{len(taken)} of {len(self.names)} options as in the bad configuration")
-        for _ in range(len(before), passes):
-            if any(one.outcome is not Outcome.GOOD for one in before):
-                break
-            before += self._run(name)
-        outcomes = {one.outcome for one in before}
-        if Outcome.BAD in outcomes:
-            return Told.BAD
-        return Told.GOOD if outcomes == {Outcome.GOOD} else Told.NOTHING
+        while (told := self._told(name, passes)) is None:
+            self._run(name)
+        return told
 
-    def _run(self, name: str) -> list[Seen]:
-        made = self.runs.run(name, [len(self.seen)])
-        self.seen += made
-        if made[0].outcome is Outcome.BROKEN:
-            raise LabError(f"the lab broke, which says nothing of the options: {made[0].reason}")
-        return made
+    def _told(self, name: str, passes: int) -> Told | None:
+        """None where more runs are needed."""
+        outcomes = self._outcomes(name)
+        good = outcomes[Outcome.GOOD]
+        if outcomes[Outcome.BAD]:
+            return Told.BAD
+        if good >= passes:
+            return Told.GOOD
+        return Told.NOTHING if self._mute(outcomes) else None
+
+    def _outcomes(self, name: str) -> Counter[Outcome]:
+        """Of the runs of a set; what the lab broke is none of them."""
+        settled = count.settling(_revision(self.names), self.seen)
+        of = Counter(settled(one) for one in self.seen if one.revision == name)
+        del of[Outcome.BROKEN]
+        return of
+
+    def _mute(self, outcomes: Counter[Outcome]) -> bool:
+        """Whether no more is to be heard: it does not build, or most of its runs say nothing."""
+        silent = outcomes[Outcome.OTHER] + count.OTHERS * outcomes[Outcome.UNTESTABLE]
+        return count.mute(silent, outcomes[Outcome.GOOD] + outcomes[Outcome.BAD])
+
+    def _run(self, name: str) -> None:
+        number = 1 + max((one.number for one in self.seen), default=-1)
+        for one in self.runs.run(name, [number]):
+            self.seen.append(one)
+            self.heard(one)
+        drive.check_broken(self.seen)
 
     def _passes(self, rules: Rules) -> int:
-        """Passes that a set needs to be taken for good, by how often the bad one fails."""
-        name = " ".join(sorted(self.names))
-        bad: list[Seen] = []
-        while len(bad) < _LEAST or not any(one.outcome is Outcome.BAD for one in bad):
-            if len(bad) >= rules.patience or (bad and bad[-1].outcome in (Outcome.BUILD,)):
+        """Passes that a set needs to be taken for good, by how often the bad one fails.
+
+        So many that a set which fails at that rate would pass them all in less than its part of
+        the doubt; the rate is known from some failures only, and that counts too (Beta's
+        distribution with Jeffreys' prior, integrated).
+        """
+        name = _revision(self.names)
+        while (of := self._outcomes(name))[Outcome.BAD] < _FAILURES:
+            if count.bad_build(name, self.seen):
+                return 1  # a build's error shows always
+            hopeless = not of[Outcome.BAD] and of[Outcome.GOOD] >= rules.patience
+            if hopeless or self._mute(of):
                 raise UsageError(f"the bad configuration does not fail: {self._why()}")
-            bad += self._run(name)
-        rate = sum(one.outcome is Outcome.BAD for one in bad) / (len(bad) + 1)
-        return math.ceil(math.log((1 - rules.confidence) / _QUESTIONS) / math.log1p(-rate))
+            self._run(name)
+        failed, passed = of[Outcome.BAD], of[Outcome.GOOD]
+        chance, passes = 1.0, 0
+        while chance > (1 - rules.confidence) / _QUESTIONS:
+            chance *= (passed + 0.5 + passes) / (failed + passed + 1 + passes)
+            passes += 1
+        return passes
 
     def _why(self) -> str:
         last = self.seen[-1]
         return f"{last.outcome}{f', {last.reason}' if last.reason else ''}"
 
 
-def find(
-    project: Project,
-    artifacts: Artifacts,
-    expanded: Expanded,
-    source: str,
-    arch: Arch,
-    files: tuple[Path, Path],
-    match: Match,
-    rules: Rules,
-    guests: lab.Options,
-    say: Say,
-) -> Found:
-    """Builds and boots until the smallest set is known. Raises UsageError, LabError.
+@dataclass(frozen=True)
+class Question:
+    """What is asked, with all that makes it another question."""
 
-    A kernel that was built before is there at once, so that one that was killed goes on quickly.
+    expanded: Expanded
+    source: str
+    arch: Arch
+    files: tuple[Path, Path]  # the good and the bad configuration
+    match: Match
+    rules: Rules
+    guests: lab.Options
+    folder: Path  # where its journal is
+    head: Mapping[str, object]
+    resume: bool = False
+    fresh: bool = False
+
+
+def find(project: Project, artifacts: Artifacts, question: Question) -> Found:
+    """Builds and boots until the smallest set is known, from what its journal has on.
+
+    Raises UsageError, LabError, and what building the source raises.
     """
+    files, catalog = question.files, artifacts.catalog
     good, bad = (_read(file) for file in files)
     names = options.differing(good, bad)
     if not names:
         raise UsageError(f"{files[0]} and {files[1]} have the same options")
-    tree = parse(source)
-    runner = lab.runner(project, artifacts, guests)
-    place = project.output / "bisect" / "config"
-    place.mkdir(parents=True, exist_ok=True)
+    tree = parse(question.source)
+    with tree.held(catalog) as held:
+        needs = needed(Dependencies.of(held.path, question.arch).entries, names)
+        content = held.content
+    both = [content_key(options.text(one)) for one in (good, bad)]
+    head = {**question.head, "source": question.source, "tree": content, "configs": both}
+    title = f"{question.expanded.name}, {files[0]} to {files[1]}"
+    journal = Journal.open(question.folder, head, title, question.resume, question.fresh)
+    runner = lab.runner(project, artifacts, question.guests)
+    # One file's name, so that all are built in one directory and only what differs is compiled.
+    file = journal.path.with_suffix("") / "bisected.config"
+    file.parent.mkdir(parents=True, exist_ok=True)
 
     def subject(name: str) -> Subject:
-        # One file's name, so that all are built in one directory and only what differs is compiled.
-        file = place / "bisected.config"
         file.write_text(options.text(options.mixed(good, bad, frozenset(name.split()))))
-        wish = building.Options(arch, str(file), lenient=True)
-        return Subject(runner, expanded, building.build(artifacts.catalog, tree, wish).kernel)
+        wish = building.Options(question.arch, str(file), lenient=True)
+        return Subject(runner, question.expanded, building.build(catalog, tree, wish).kernel)
 
-    with tree.held(artifacts.catalog) as held:
-        needs = needed(Dependencies.of(held.path, arch).entries, names)
-    configs = Configs(names, needs, Runs(_once(subject), match), say)
-    found = configs.smallest(rules)
+    configs = Configs(
+        names, needs, Runs(_once(subject), question.match), catalog.say, list(journal.seen),
+        lambda one: journal.add([one]),
+    )  # fmt: skip
+    found = configs.smallest(question.rules)
+    journal.finish()
     return Found(tuple(sorted(found)), good, bad, len(names), tuple(configs.seen))
+
+
+def _revision(taken: Iterable[str]) -> str:
+    """A set of options as its runs' revision."""
+    return " ".join(sorted(taken))
 
 
 def needed(entries: Mapping[str, list[list[str]]], names: list[str]) -> dict[str, frozenset[str]]:

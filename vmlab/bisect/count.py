@@ -1,7 +1,7 @@
 """From the journal's lines to what the engine decides by: counts, costs, the build's errors."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -22,12 +22,11 @@ _SAYING = 10  # runs that say nothing, for each that does, which are borne
 def evidence(space: Space, seen: Sequence[Seen]) -> Evidence:
     """Pure: what was seen, as counts. `broken` is none."""
     place = {name: at for at, name in enumerate(space.names)}
-    wrong, boots = bad_build(space, seen), bad_boots(space, seen)
-    made = Evidence()
+    settle, made = settling(space.names[-1], seen), Evidence()
     silent: Counter[int] = Counter()
     for one in seen:
         at = place[one.revision]
-        outcome = _settled(one, wrong, boots)
+        outcome = settle(one)
         if outcome in (Outcome.GOOD, Outcome.BAD):
             bad = outcome is Outcome.BAD
             made = made.add(at, Count(int(bad), int(not bad)))
@@ -36,43 +35,49 @@ def evidence(space: Space, seen: Sequence[Seen]) -> Evidence:
         elif outcome is Outcome.OTHER:
             silent[at] += 1
     for at, times in silent.items():
-        if times >= OTHERS + _SAYING * made.of(at).runs:
+        if mute(times, made.of(at).runs):
             made = made.without(at)
     return replace(made, silent=silent.total())
 
 
-def bad_build(space: Space, seen: Sequence[Seen]) -> str | None:
+def mute(silent: int, saying: int) -> bool:
+    """Whether a revision is untestable, by its runs that say nothing and those that do."""
+    return silent >= OTHERS + _SAYING * saying
+
+
+def settling(bad_end: str, seen: Sequence[Seen]) -> Callable[[Seen], Outcome]:
+    """What each run says: an error of a build or a boot is bad where it is the bad end's own."""
+    wrong, boots = bad_build(bad_end, seen), bad_boots(bad_end, seen)
+
+    def settled(one: Seen) -> Outcome:
+        if one.outcome is Outcome.BUILD:
+            return Outcome.BAD if wrong and alike(one.build, wrong) else Outcome.UNTESTABLE
+        if one.outcome is Outcome.BOOT:
+            return Outcome.BAD if one.build in boots else Outcome.OTHER
+        return one.outcome
+
+    return settled
+
+
+def bad_build(bad_end: str, seen: Sequence[Seen]) -> str | None:
     """The errors with which the bad end does not build, None where it does."""
-    ends = (one.build for one in _of_bad_end(space, seen) if one.outcome is Outcome.BUILD)
-    return next((one for one in ends if one), None)
+    ends = (one for one in seen if one.revision == bad_end and one.outcome is Outcome.BUILD)
+    return next((one.build for one in ends if one.build), None)
 
 
-def bad_boots(space: Space, seen: Sequence[Seen]) -> frozenset[str]:
+def bad_boots(bad_end: str, seen: Sequence[Seen]) -> frozenset[str]:
     """How the bad end does not come up, where that is what is wrong with it.
 
     It is where nothing else fails there, and a boot that failed was tried again: either it came up
     then, and the scenario passed, or it never does.
     """
-    ends = _of_bad_end(space, seen)
+    ends = [one for one in seen if one.revision == bad_end]
     boots = [one.build for one in ends if one.outcome is Outcome.BOOT]
     outcomes = {one.outcome for one in ends}
     again = len(boots) >= OTHERS or Outcome.GOOD in outcomes
     if not again or outcomes & {Outcome.BAD, Outcome.BUILD}:
         return frozenset()
     return frozenset(boots)
-
-
-def _of_bad_end(space: Space, seen: Sequence[Seen]) -> list[Seen]:
-    return [one for one in seen if one.revision == space.names[-1]]
-
-
-def _settled(one: Seen, wrong: str | None, boots: frozenset[str]) -> Outcome:
-    """An error of a build or a boot is bad only where it is the bad end's own."""
-    if one.outcome is Outcome.BUILD:
-        return Outcome.BAD if wrong and alike(one.build, wrong) else Outcome.UNTESTABLE
-    if one.outcome is Outcome.BOOT:
-        return Outcome.BAD if one.build in boots else Outcome.OTHER
-    return one.outcome
 
 
 def costs(space: Space, seen: Sequence[Seen]) -> Costs:

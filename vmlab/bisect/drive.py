@@ -15,6 +15,7 @@ from vmlab.bisect.together import together
 from vmlab.catalog.progress import Say
 from vmlab.errors import LabError
 
+_SHOWN = 60  # characters of a revision, which may be two hundred options
 BROKEN = 3  # runs one after another that the lab breaks, after which it stops
 
 
@@ -90,17 +91,22 @@ def bisect(
         if (next_one := engine.likely(space, found, held, decision)) is not None:
             tester.ahead(space.names[next_one])
         tester.together(_tasks(space, journal, trials), lambda one: journal.add([one]))
-        if len(last := count.broken(journal.seen)) >= BROKEN:
-            raise Stopped(
-                f"{last[0].revision}: the lab broke {len(last)} times, which says nothing of it: "
-                f"{last[0].reason}; what was found until now is kept: mend that, then go on with "
-                "--resume"
-            )
+        check_broken(journal.seen)
+
+
+def check_broken(seen: Sequence[Seen]) -> None:
+    """Raises Stopped where the lab broke the last runs, one after another."""
+    if len(last := count.broken(seen)) >= BROKEN:
+        raise Stopped(
+            f"{last[0].revision[:_SHOWN]}: the lab broke {len(last)} times, which says nothing of "
+            f"it: {last[0].reason}; what was found until now is kept: mend that, then go on with "
+            "--resume"
+        )
 
 
 def settled(space: Space, seen: Sequence[Seen], rules: Rules) -> Rules:
     """A build's error shows always."""
-    return replace(rules, always=True) if count.bad_build(space, seen) else rules
+    return replace(rules, always=True) if count.bad_build(space.names[-1], seen) else rules
 
 
 def _tasks(space: Space, journal: Journal, trials: Sequence[Trial]) -> list[Task]:

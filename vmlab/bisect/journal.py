@@ -36,6 +36,26 @@ class Journal:
             made._read()
         return made
 
+    @classmethod
+    def open(
+        cls, folder: Path, head: dict[str, object], title: str, resume: bool, fresh: bool
+    ) -> "Journal":
+        """To be written to. Raises UsageError where an unfinished one is there and nobody said
+        what to do."""
+        if resume and fresh:
+            raise UsageError("--resume and --fresh contradict each other; give one of them")
+        made = cls.of(folder, head, fresh)
+        if (resume or made.done) and made.seen:
+            made.go_on()
+        elif made.seen:
+            raise UsageError(
+                f"{title}: this bisection was stopped after {len(made.seen)} runs, which "
+                f"{made.path} holds: go on with --resume, or begin anew with --fresh"
+            )
+        else:
+            made.begin()
+        return made
+
     @staticmethod
     def path_of(folder: Path, head: Mapping[str, object]) -> Path:
         return folder / f"{content_key(json.dumps(_whole(head), sort_keys=True))}.jsonl"
@@ -56,10 +76,6 @@ class Journal:
                     f"{self.path}, line {number + 1}, is not as this vmlab writes the journal of "
                     f"this bisection ({error}); move it away, or begin anew with --fresh"
                 ) from error
-
-    @property
-    def unfinished(self) -> bool:
-        return bool(self.seen) and not self.done
 
     def begin(self) -> None:
         """Begins anew."""

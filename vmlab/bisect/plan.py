@@ -62,21 +62,9 @@ class Plan:
     message: Callable[[str], str] | None = None
     narrow: gitrepo.Narrowing = gitrepo.NARROWED_BY_NOTHING  # how git is told of the same commits
 
-    def open(self, rules: Rules, resume: bool, fresh: bool) -> Journal:
+    def open(self, resume: bool, fresh: bool) -> Journal:
         """Raises UsageError where an unfinished one is there and nobody said what to do."""
-        if resume and fresh:
-            raise UsageError("--resume and --fresh contradict each other; give one of them")
-        journal = Journal.of(self.folder, self._whole, fresh)
-        if (resume or journal.done) and journal.seen:
-            journal.go_on()
-        elif journal.unfinished:
-            raise UsageError(
-                f"{self.title}: this bisection was stopped after {len(journal.seen)} runs, which "
-                f"{journal.path} holds: go on with --resume, or begin anew with --fresh"
-            )
-        else:
-            journal.begin()
-        return journal
+        return Journal.open(self.folder, self._whole, self.title, resume, fresh)
 
     def write_log(self, found: Evidence, rules: Rules) -> None:
         """For ranges of commits: what was decided, as `git bisect replay` takes it."""
@@ -159,16 +147,22 @@ def configs(
     source: str,
     files: tuple[Path, Path],
     rules: Rules,
+    resume: bool = False,
+    fresh: bool = False,
 ) -> "Found":
     """The options that make the difference between two configurations."""
-    from vmlab.bisect.configs import find
+    from vmlab.bisect.configs import Question, find
 
     (arch,) = _arches(wanted.arch or "i386")
     match = evidence.match(wanted.match, wanted.command)
     expanded = _scenario(project, artifacts, wanted.scenario)
-    say = artifacts.catalog.say
-    options = _options(wanted, expanded)
-    return find(project, artifacts, expanded, source, arch, files, match, rules, options, say)
+    sources = _key(Payload(project, artifacts).sources(expanded))
+    head = _head(wanted, expanded, arch=arch.name, sources=sources)
+    question = Question(
+        expanded, source, arch, files, match, rules, _options(wanted, expanded), _folder(project),
+        head, resume, fresh,
+    )  # fmt: skip
+    return find(project, artifacts, question)
 
 
 def _fixed(

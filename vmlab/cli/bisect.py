@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 _BAD = "What is bad: a pattern (a crash's title, a reason), `step N`, `slower than 2s`."
 
 
+_MOST = 100_000
+
+
 def bisect(
     scenario: Annotated[str, typer.Argument(help="Its name, or its file.")],
     good: Annotated[str, typer.Option(help="The good end: kernels, or a revision.")] = "",
@@ -55,7 +58,7 @@ def bisect(
     always: Annotated[
         bool, typer.Option("--always", help="The bug shows in each run: one is enough.")
     ] = False,
-    runs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100_000,
+    runs: Annotated[int, typer.Option(min=1, help="At most so many.")] = _MOST,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew.")] = False,
     json: Annotated[Path | None, typer.Option(help="Write all that was found.")] = None,
@@ -84,12 +87,12 @@ def bisect(
     if config[0]:
         _only_configs(
             {"--good": good, "--bad": bad, "--modules": modules, "--tree": tree,
-             "--kernel": kernel, "--fragment": fragment, "--noise": noise, "--resume": resume,
-             "--fresh": fresh, "--svg": svg, "--mail": mail, "--html": html,
-             "--base": base != "tiny", "--jobs": jobs}
+             "--kernel": kernel, "--fragment": fragment, "--noise": noise, "--svg": svg,
+             "--mail": mail, "--html": html, "--base": base != "tiny", "--jobs": jobs,
+             "--runs": runs != _MOST}
         )  # fmt: skip
         files = Path(config[0]), Path(config[1])
-        _configs(wanted, source, files, rules, json)
+        _configs(wanted, source, files, rules, json, resume, fresh)
         return
     if not good or not bad:
         raise UsageError("a bisection needs --good and --bad (or --config GOOD BAD)")
@@ -125,19 +128,28 @@ def _only_configs(others: "Mapping[str, object]") -> None:
     if given := [name for name, value in others.items() if value]:
         raise UsageError(
             f"--config bisects options, and takes no {', '.join(given)}; it takes --source, "
-            "--arch, --match, --command, --always, --rarest, --confidence, --cluster and --json"
+            "--arch, --match, --command, --always, --rarest, --confidence, --resume, --fresh, "
+            "--cluster and --json"
         )
 
 
 def _configs(
-    wanted: "Wanted", source: str, files: tuple[Path, Path], rules: "Rules", json: Path | None
+    wanted: "Wanted",
+    source: str,
+    files: tuple[Path, Path],
+    rules: "Rules",
+    json: Path | None,
+    resume: bool,
+    fresh: bool,
 ) -> None:
     from vmlab.bisect import plan
     from vmlab.errors import UsageError
 
     if not source:
         raise UsageError("--config needs --source: git:PATH@REV, debian-source:6.1 or a tree")
-    found = plan.configs(common.project(), common.artifacts(), wanted, source, files, rules)
+    found = plan.configs(
+        common.project(), common.artifacts(), wanted, source, files, rules, resume, fresh
+    )
     for line in found.lines():
         print(line)
     if json:
@@ -152,7 +164,7 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
     from vmlab.bisect.drive import settled
     from vmlab.bisect.show import show
 
-    journal = plan.open(rules, resume, fresh)
+    journal = plan.open(resume, fresh)
     if journal.done:
         common.say(
             f"{plan.title}: {len(journal.seen)} runs of an earlier time are taken, of "
