@@ -136,6 +136,13 @@ def test_what_a_journal_has_is_not_run_again(cut):
     assert rest.seen == whole.seen and heard == whole.seen[cut:]
 
 
+def test_how_many_passes_are_enough_takes_into_account_how_little_is_known_of_the_rate():
+    """Eight of eight failed: 0.5/9 x 1.5/10 x 2.5/11 x ... is below 0.01/20 after five."""
+    asked = answering(lambda taken, seed: Outcome.BAD, [])
+    assert (asked._passes(Rules()), len(asked.seen)) == (5, 8)
+    assert asked._passes(Rules(confidence=0.9999)) > 5
+
+
 @pytest.mark.parametrize("rate", [0.3, 0.7])
 def test_options_are_found_as_surely_as_is_asked_though_the_bug_shows_seldom(rate):
     drawn, wrong = random.Random(3), 0

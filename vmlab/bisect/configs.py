@@ -104,11 +104,9 @@ class Configs:
         return Told.NOTHING if self._mute(outcomes) else None
 
     def _outcomes(self, name: str) -> Counter[Outcome]:
-        """Of the runs of a set; what the lab broke is none of them."""
+        """Of the runs of a set."""
         settled = count.settling(_revision(self.names), self.seen)
-        of = Counter(settled(one) for one in self.seen if one.revision == name)
-        del of[Outcome.BROKEN]
-        return of
+        return Counter(settled(one) for one in self.seen if one.revision == name)
 
     def _mute(self, outcomes: Counter[Outcome]) -> bool:
         """Whether no more is to be heard: it does not build, or most of its runs say nothing."""
