@@ -63,3 +63,7 @@ def test_a_race_in_a_module_s_history_is_found(turn, tmp_path):
     )  # fmt: skip
     assert (found["first_bad"], found["last_good"]) == (commits[planted], commits[planted - 1])
     assert isinstance(found["confidence"], float) and found["confidence"] >= 0.9995
+    steps = found["steps"]
+    assert isinstance(steps, list)
+    bad = [one["outcome"] for one in steps if one["revision"] in commits[planted:]]
+    assert bad.count("bad") / len(bad) < 0.2  # else it shows too often to be told as rare
