@@ -61,6 +61,7 @@ _LEGACY = """\
 int kernel_thread(int (*f)(void *), void *data, unsigned long flags);
 void daemonize(const char *name, ...);
 """
+_UNMAP = "void vm_unmap_aliases(void);\n"
 _SPLIT = "long state; int exit_state;"
 ERAS = (
     Era("2.6.8", "#define TASK_ZOMBIE 8", "long state;", True, "", _EXTRA, False, True, _NO_END),
@@ -282,7 +283,8 @@ def tree(era: Era, folder: Path) -> Path:
     linux.mkdir(parents=True)
     (folder / "include/asm").mkdir()
     text = _ALL.replace("@FIELDS@", era.fields).replace("@ZOMBIE@", era.zombie)
-    text = text.replace("@EXACT@", era.exact + (_LEGACY if era.legacy else ""))
+    more = (_LEGACY if era.legacy else "") + (_UNMAP if era.number >= (2, 6, 28) else "")
+    text = text.replace("@EXACT@", era.exact + more)
     (linux / "mini.h").write_text(text)
     version = f"#define LINUX_VERSION_CODE {era.code}\n"
     version += f'#define UTS_RELEASE "{era.release}"\n'

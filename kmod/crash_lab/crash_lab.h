@@ -29,6 +29,7 @@ int lab_oom(void);
 int lab_out_of_bounds(void);
 int lab_leak(void);
 int lab_shift(void);
+int lab_unmap_freed(void);
 
 /* hangs.c: the processor does not come back, or comes back wrong. */
 int lab_soft_lockup(void);

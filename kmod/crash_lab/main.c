@@ -40,6 +40,7 @@ static const struct {
 	{ "no_exit", lab_no_exit },	      { "out_of_bounds", lab_out_of_bounds },
 	{ "leak", lab_leak },		      { "lock_order", lab_lock_order },
 	{ "shift", lab_shift },		      { "race", lab_race },
+	{ "unmap_freed", lab_unmap_freed },
 };
 
 static int __init list_words(void)

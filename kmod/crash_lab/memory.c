@@ -10,6 +10,7 @@
 
 #include "../include/vmlab/compiler.h"
 #include "../include/vmlab/refcount.h"
+#include "../include/vmlab/vmalloc.h"
 #include "crash_lab.h"
 
 #define SIZE 256
@@ -119,6 +120,13 @@ noinline int lab_refcount(void)
 	printk(KERN_ERR LOG "what=refcount: this kernel has no refcount_t\n");
 	return -EOPNOTSUPP;
 #endif
+}
+
+/* Not a crash: after it, one who uses what vfree() was given finds no page there on any kernel. */
+noinline int lab_unmap_freed(void)
+{
+	vmlab_unmap_freed();
+	return 0;
 }
 
 /* Each page begins with the address of the one before. */
