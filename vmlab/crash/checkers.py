@@ -271,11 +271,11 @@ CHECKERS = (
         after=("RCU stall",),
         stalls=True,
     ),
-    # kernel/sched; "bad:" and nothing before 2.6.13
+    # kernel/sched; "bad:" and nothing before 2.6.13, the process id last in 2.6.20
     rule(
         "scheduling while atomic",
         "(?:BUG: |bad: )?(?:scheduling while atomic"
-        r"|atomic schedul)(?:: (?P<task>.{1,40})/(?P<pid>\d+)/0x)?",
+        r"|atomic schedul)(?:: (?P<task>.{1,40}?)/(?:0x[0-9a-f]+/)?(?P<pid>\d+)(?:/0x|$))?",
         "BUG: scheduling while atomic in {function}",
     ),
     rule(

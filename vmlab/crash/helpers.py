@@ -167,7 +167,7 @@ PRIMITIVES = (
 """What everybody calls: locks, lists, strings, memory. The caller is meant."""
 
 WAITING = (
-    r"_*schedule\w*|context_switch|_*io_schedule\w*",
+    r"_*schedule\w*|__sched_text_start|context_switch|_*io_schedule\w*",
     r"schedule_(?:timeout|preempt|hrtimeout|idle)\w*|_*cond_resched\w*|_*switch_to\w*",
     r"_*might_\w+|_*schedule_bug|_*schedule",
     r"_*(?:do_)?wait_(?:for_common|for_completion|on_bit|woken|event)\w*",
