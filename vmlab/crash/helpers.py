@@ -71,7 +71,7 @@ PRIMITIVES = (
     r"lock_(?:acquire|release)\w*|lockdep_(?!rtnl)\w+|_*lockdep_\w+|register_lock_class",
     r"hlock_class|_*fs_reclaim_\w+|touch_\w*lockdep_map",
     r"local_lock\w*|look_up_lock_class|validate_chain",
-    r"check_(?:prev\w*|noncircular|deadlock|usage\w*|irq_usage|wait_context|lock|flags"
+    r"check_(?:prev\w*|noncircular|deadlock|usage\w*|irq_usage|wait_context|unlock|lock|flags"
     r"|chain_key)\w*",
     r"mark_(?:lock|held_locks|usage)\w*|reacquire_held_locks|find_lock_in_\w+|assign_lock_key",
     r"valid_state|bad_chain|trace_(?:hard|soft)irqs\w*",
