@@ -61,6 +61,14 @@ def test_the_copy_of_a_read_only_tree_is_not_read_only(box, tmp_path):
     assert kernel.added.tree.stat().st_mode & 0o700 == 0o700
 
 
+def test_kernels_are_told_by_their_age_and_not_by_their_names(tmp_path):
+    store = added.Store(tmp_path / "kernels")
+    for era in (old_trees.ERAS[2], OLDEST, old_trees.ERAS[-1]):
+        box = old_trees.box(era, tmp_path / era.release)
+        store.keep(brought.look(box), f"old-{era.release}", added.Words("gcc"))
+    assert [one.id for one in store.kernels()] == ["old-2.6.8", "old-2.6.11", "old-4.4.155"]
+
+
 def test_a_tree_that_cannot_be_copied_whole_is_said(box, tmp_path):
     os.mkfifo(box / "build/include/linux/pipe.h")
     with pytest.raises(

@@ -87,9 +87,10 @@ class Store:
                 self._cache.remove(_KIND, path.name)
 
     def kernels(self) -> tuple[Kernel, ...]:
-        """All of them, by name. Raises LabError for one that cannot be read."""
+        """All of them, the oldest release first. Raises LabError for one that cannot be read."""
         paths = sorted((self._cache.root / _KIND).glob(f"[!.]*/{_RECORD}"))
-        return tuple(one for path in paths if (one := _still_there(path.parent)))
+        found = (one for path in paths if (one := _still_there(path.parent)))
+        return tuple(sorted(found, key=lambda kernel: (kernel.number, kernel.id)))
 
     def find(self, name: str) -> Kernel | None:
         return next((one for one in self.kernels() if one.id == name), None)
