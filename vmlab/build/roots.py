@@ -34,7 +34,10 @@ def script(root: Path, prefix: str, number: Number, exactly: Number) -> str:
     if tried:
         raise UsageError(
             f"{root}: its compiler does not run on this machine, by the host's loader or with the "
-            "root's own directories over the host's (bwrap):\n" + "\n".join(tried)
+            "root's own directories over the host's (bwrap):\n"
+            + "\n".join(tried)
+            + "\nUnpack there what its package depends on too: the cpp package of its version "
+            "holds cc1, libc6 the loader"
         )
     wants = compilers.wanted(number, exactly)
     raise UsageError(f"{root} holds no {prefix}gcc in {', '.join(_PLACES)}; {wants}")
