@@ -8,10 +8,13 @@ import pytest
 
 from vmlab.adding import With, add
 from vmlab.artifacts import Artifacts
+from vmlab.bisect.plan import Wanted, plans
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog, added, brought, pins
 from vmlab.errors import UsageError
+from vmlab.project import find
 
+ROOT = Path(__file__).parent.parent
 OLDEST = old_trees.ERAS[0]
 
 
@@ -67,6 +70,18 @@ def test_kernels_are_told_by_their_age_and_not_by_their_names(tmp_path):
         box = old_trees.box(era, tmp_path / era.release)
         store.keep(brought.look(box), f"old-{era.release}", added.Words("gcc"))
     assert [one.id for one in store.kernels()] == ["old-2.6.8", "old-2.6.11", "old-4.4.155"]
+
+
+def test_a_bisection_tells_the_releases_of_kernels_that_were_added(tmp_path):
+    catalog = Catalog(Cache(tmp_path / "cache"), pins.Pins((), (), ()))
+    store = added.Store(tmp_path / "kernels")
+    for era, name in ((OLDEST, "box"), (old_trees.ERAS[1], "other")):
+        folder = old_trees.box(era, tmp_path / name)
+        store.keep(brought.look(folder), name, added.Words("gcc"))
+    catalog.added = store.kernels()
+    wanted = Wanted("zombie-detect", "box", "other")
+    (plan,) = plans(find(ROOT), Artifacts(catalog.cache, catalog), wanted)
+    assert plan.words.about == {"box": "2.6.8", "other": "2.6.9"}
 
 
 def test_a_tree_that_cannot_be_copied_whole_is_said(box, tmp_path):

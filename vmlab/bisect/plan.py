@@ -181,8 +181,9 @@ def _kernels(
     expanded: Expanded,
     sources: str,
 ) -> Plan:
-    about = {one.id: one.version for one in kernels}
-    head = _head(wanted, expanded, sources=sources, versions=about)
+    versions = {one.id: one.version for one in kernels}
+    head = _head(wanted, expanded, sources=sources, versions=versions)
+    about = {one.id: str(released.version(one)) for one in kernels}
     title = f"{expanded.name} on {arch}, {kernels[0].id} to {kernels[-1].id}"
     words = _words(wanted, expanded, about, arch)
     return Plan(title, line([one.id for one in kernels]), tester, words, _folder(project), head)
