@@ -5,7 +5,7 @@ Regular expressions for whole names, without the compiler's suffixes (`.isra.0`,
 
 REPORTING = (
     # lib/dump_stack.c, arch/*/kernel: printing itself
-    r"_*dump_stack(?:_lvl)?|_*dump_backtrace|_*show_(?:stack|trace|regs|fault)\w*|unwind_\w+",
+    r"_*dump_stack(?:_lvl)?|_*dump_backtrace|_*show_(?:stack|trace|regs|registers|fault)\w*|unwind_\w+",
     r"k?unwind_\w+|walk_stackframe|arch_stack_walk\w*|_*dev_v?printk\w*",
     "_dev_(?:err|warn|info|notice|crit|emerg)|dev_vprintk_emit|_*netdev_printk",
     "dev_driver_string",
