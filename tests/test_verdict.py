@@ -283,6 +283,7 @@ def test_a_module_that_found_nothing_to_work_with_is_skipped_where_its_step_says
     assert skipped.reason == "modprobe: m: ENODEV (no such device)"
     words = BOOT + b"[    2.0] m: loading out-of-tree module taints kernel.\r\n"
     words += b"[    2.5] m: no \x1bsuch board\r\n"
+    words += b"[    2.6] init (23) used greatest stack depth: 6960 bytes left\r\n"
     heard = step("modprobe", outcome=19, state="failed", console=(B, len(words)))
     told = judged(tmp_path, yaml, results(heard), words)
     assert told.reason.startswith("modprobe: m: ENODEV (no such device); m: no ")

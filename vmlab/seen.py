@@ -14,6 +14,7 @@ _STAMP = re.compile(r"^\[\s*\d+\.\d+\] ")
 # What the kernel says of every module that comes from outside.
 _ALWAYS = re.compile(
     r"loading out-of-tree module taints|module verification failed|: module license"
+    r"|used greatest stack depth: "  # CONFIG_DEBUG_STACK_USAGE
 )
 
 
