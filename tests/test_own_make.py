@@ -45,6 +45,15 @@ def test_what_kbuild_alone_does_not_build_its_author_s_make_does(built, tree):
     assert set(built("kbuild", {**files, "make-it": "uname -r > pond.h"})) == {"duck"}
 
 
+def test_what_a_build_left_that_failed_as_a_whole_is_built_again(built, tree):
+    """One that leaves a module and names none as the faulty one."""
+    kernel = folder_builds.COMPILES + "modules: last\nlast:\n\t@test $(LAST) || exit 1\n"
+    (tree.headers / "Makefile").write_text(kernel)
+    own = OWN.format("true").replace(" modules", " LAST=1 modules")
+    files = {"Makefile": own.replace("duck.o", "duck.o hen.o"), "duck.c": "quack\n"}
+    assert set(built("kbuild", {**files, "hen.c": ""})) == {"duck", "hen"}
+
+
 def test_what_is_no_module_may_fail_in_its_author_s_make(built, tree):
     (tree.headers / "Makefile").write_text(folder_builds.COMPILES)
     text = OWN.format("uname -r > pond.h").replace("all:", "all: tool kernel\nkernel:")

@@ -7,6 +7,7 @@ does before it calls the kernel's: a header that a script makes, options that it
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from vmlab.build import faulty, kbuild, makefile, rules
@@ -16,6 +17,7 @@ from vmlab.build.place import Place, command, makeflags
 NAME = "one-by-one"
 """Of the copy, beside that of the first try."""
 _IN_SOURCE = re.compile(r"\.[chS]:\d+(?::\d+)?: (?:fatal )?error: ")
+_OWN_LIMIT_S = 300.0  # of an author's make: it may build far more than the modules
 _SYMBOLS = "Module.symvers"
 
 
@@ -89,9 +91,13 @@ class _Tries:
 
     def _own(self, folder: Path) -> ModuleBuildError | None:
         """Runs the author's make; what is no module may fail in it."""
+        builder = self._place.builder
+        place = replace(
+            self._place, builder=replace(builder, limit_s=min(builder.limit_s, _OWN_LIMIT_S))
+        )
         more = {"MAKEFLAGS": f"k {makeflags(self._place, self._work)}", **self._symbols()}
         try:
-            self._place.run(["make"], self._work / folder, more, self._work)
+            place.run(["make"], self._work / folder, more, self._work)
         except ModuleBuildError as error:
             return error
         return None

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +110,9 @@ def _kbuild(place: Place, folder: Folder, files: dict[str, bytes]) -> None:
     except ModuleBuildError as error:
         if not error.lines:  # the lab ended it
             raise
-        left = again.build(place, fresh, {one.name: error for one in makefile.modules(work)})
+        every = {one.name: error for one in makefile.modules(work)}
+        shutil.rmtree(work)  # what is in it is of a build that failed as a whole
+        left = again.build(place, fresh, every)
         if not kbuild.modules(place.directory / again.NAME):
             raise next(iter(left.values()), error) from error
     for name, why in left.items():
