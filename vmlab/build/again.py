@@ -5,6 +5,7 @@ does before it calls the kernel's: a header that a script makes, options that it
 """
 
 import functools
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -74,7 +75,7 @@ class _Tries:
         self.said[root] = []
         if root != Path():  # else it was tried just so
             try:
-                words = command(self._place.tree, self._work, root)
+                words = [*command(self._place.tree, self._work, root), f"-j{os.cpu_count() or 1}"]
                 self._place.run(words, self._work / root, self._symbols(), self._work)
                 return True
             except ModuleBuildError as error:
