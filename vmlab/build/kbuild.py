@@ -153,7 +153,7 @@ def build(
         for path in list(directory.rglob("Kbuild")):
             path.with_name("Makefile").write_text("include $(obj)/Kbuild\n")
     words = [*command(tree, directory), *more, f"-j{os.cpu_count() or 1}"]
-    with _alone(tree):
+    with alone(tree):
         done = builder.run(words, directory, [tree.headers] if tree.number else [])
     (directory / "build.log").write_text(shlex.join(words) + "\n" + done.stdout + done.stderr)
     if done.returncode:
@@ -169,7 +169,7 @@ def more_of(tree: Tree, name: Path) -> bytes:
 
 
 @contextlib.contextmanager
-def _alone(tree: Tree) -> Iterator[None]:
+def alone(tree: Tree) -> Iterator[None]:
     """Old kbuilds write into the kernel's tree, which must not happen twice at once.
 
     The directory itself is locked: a lock's file beside it would bring back one that was removed.

@@ -79,7 +79,9 @@ def build(
 
     Raises NotForKernel, and ModuleBuildError with the compiler's words.
     """
-    {"kbuild": _kbuild, "dkms": _dkms}[folder.way](Place(tree, directory, builder), folder, files)
+    with kbuild.alone(tree):
+        way = {"kbuild": _kbuild, "dkms": _dkms}[folder.way]
+        way(Place(tree, directory, builder), folder, files)
     for path in directory.rglob("*.ko"):
         if path.stat().st_size > _STRIPPED:
             builder.run(["objcopy", "--strip-debug", str(path)], directory)
