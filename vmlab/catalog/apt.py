@@ -40,6 +40,7 @@ _NO_INDEX_STEPS = {
     "OpenPGP signature verification failed": _NOT_VOUCHED,
     "have the component": "name one that the archive has: its Release file lists them",
 }
+_NOT_ALL_CAME = ("Failed to fetch", "previous index files will be used")
 _ALL_MUST_COME = ("-o", "APT::Update::Error-Mode=any")
 _FIELD = re.compile(r"^([A-Za-z0-9-]+): *(.*(?:\n .*)*)", re.MULTILINE)
 
@@ -139,7 +140,8 @@ class Apt:
     def update(self, suites: Sequence[str], sources: bool = False, whole: bool = False) -> None:
         """Fetches the indexes of these suites, with those of source packages if wanted.
 
-        Some may fail: what came is used, now or before; with `whole` none may. Where no suite has
+        Some may fail: what came is used, now or before, and that is said; with `whole` none may.
+        Where no suite has
         an index, raises Gone if the archive has none of the suites, LabError with apt's words for
         everything else.
         """
@@ -159,6 +161,8 @@ class Apt:
         failed = whole and done.returncode
         if failed or not any(True for suite in suites for _ in self._lists(suite, "Packages")):
             raise self._no_index(attempt, done, len(suites))
+        if any(word in done.stdout + done.stderr for word in _NOT_ALL_CAME):
+            self.say(f"{attempt}: not all came, and older ones are used: {_said(done)}")
 
     def _download(self, record: Package | Source, file: Path) -> None:
         uri = f"{self.mirrors.of(record.suite)}/{record.file}"
