@@ -34,14 +34,12 @@ _NOT_VOUCHED = (
     "no key in {keyring} vouches for it; --keyring names the file of another archive's public "
     "keys, and one that is not signed at all is not taken"
 )
+_REFUSED = ("is not signed", "GPG error", "OpenPGP signature verification failed")
 _NO_INDEX_STEPS = {
-    "is not signed": _NOT_VOUCHED,
-    "GPG error": _NOT_VOUCHED,
-    "OpenPGP signature verification failed": _NOT_VOUCHED,
+    **dict.fromkeys(_REFUSED, _NOT_VOUCHED),
     "have the component": "name one that the archive has: its Release file lists them",
 }
 _NOT_ALL_CAME = ("Failed to fetch", "previous index files will be used")
-_ALL_MUST_COME = ("-o", "APT::Update::Error-Mode=any")
 _FIELD = re.compile(r"^([A-Za-z0-9-]+): *(.*(?:\n .*)*)", re.MULTILINE)
 
 # Testing and unstable are at times past their Valid-Until; what is signed is still checked.
@@ -137,10 +135,11 @@ class Apt:
             yield file
             shutil.rmtree(directory)
 
-    def update(self, suites: Sequence[str], sources: bool = False, whole: bool = False) -> None:
+    def update(self, suites: Sequence[str], sources: bool = False, signed: bool = False) -> None:
         """Fetches the indexes of these suites, with those of source packages if wanted.
 
-        Some may fail: what came is used, now or before, and that is said; with `whole` none may.
+        Some may fail: what came is used, now or before, and that is said; with `signed` no
+        signature may.
         Where no suite has
         an index, raises Gone if the archive has none of the suites, LabError with apt's words for
         everything else.
@@ -156,13 +155,13 @@ class Apt:
             environment = _configure(root, "".join(lines))
             where = " and ".join(dict.fromkeys(self.mirrors.of(suite) for suite in suites))
             attempt = f"fetching the indexes of {', '.join(suites)} from {where}"
-            command = ["apt-get", "update", "-q", *(_ALL_MUST_COME if whole else ())]
-            done = _output(command, environment, attempt)
-        failed = whole and done.returncode
-        if failed or not any(True for suite in suites for _ in self._lists(suite, "Packages")):
+            done = _output(["apt-get", "update", "-q"], environment, attempt)
+        said = done.stdout + done.stderr
+        refused = signed and any(word in said for word in _REFUSED)
+        if refused or not any(True for suite in suites for _ in self._lists(suite, "Packages")):
             raise self._no_index(attempt, done, len(suites))
-        if any(word in done.stdout + done.stderr for word in _NOT_ALL_CAME):
-            self.say(f"{attempt}: not all came, and older ones are used: {_said(done)}")
+        if any(word in said for word in _NOT_ALL_CAME):
+            self.say(f"{attempt}: not all came; what is here is used: {_said(done)}")
 
     def _download(self, record: Package | Source, file: Path) -> None:
         uri = f"{self.mirrors.of(record.suite)}/{record.file}"

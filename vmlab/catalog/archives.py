@@ -112,7 +112,7 @@ def look(archive: Archive, cache: Cache, say: Say) -> list[Offered]:
     """What an archive has now, all of it signed. Raises Gone for a suite that it has not, LabError
     otherwise."""
     apt = archive.apt(cache, say)
-    apt.update([archive.suite], whole=True)
+    apt.update([archive.suite], signed=True)
     return offered(list(apt.packages(archive.suite, _NAMES)))
 
 
