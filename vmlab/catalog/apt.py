@@ -139,10 +139,8 @@ class Apt:
         """Fetches the indexes of these suites, with those of source packages if wanted.
 
         Some may fail: what came is used, now or before, and that is said; with `signed` no
-        signature may.
-        Where no suite has
-        an index, raises Gone if the archive has none of the suites, LabError with apt's words for
-        everything else.
+        signature may. Where no suite has an index, raises Gone if the archive has none of the
+        suites, LabError with apt's words for everything else.
         """
         self.say(f"fetching the indexes of {', '.join(suites)}")
         with self.cache.workspace("apt", self.root) as root:
