@@ -252,6 +252,12 @@ def test_what_means_nothing_for_a_source_is_refused_and_not_passed_over(words, n
         CliRunner().invoke(app, ["kernels", "add", *words], catch_exceptions=False)
 
 
+@pytest.mark.parametrize("name", ["default", "all", "newest", "oldest"])
+def test_a_name_that_means_other_kernels_is_refused(bench, box, name):
+    with pytest.raises(UsageError, match=f"'{name}' means other kernels in --kernel"):
+        bench.add(box, name)
+
+
 @pytest.mark.parametrize("words", [["apt:x"], ["apt:x", "sid"], ["apt:x", "a", "b", "c"]])
 def test_an_archive_s_words_are_named_where_they_lack(words):
     from vmlab.cli import app

@@ -18,6 +18,7 @@ from vmlab.cache import Cache, content_key, linked
 from vmlab.catalog import intree
 from vmlab.catalog.brought import RELEASES, Brought
 from vmlab.catalog.records import Added, Kernel, Unavailable
+from vmlab.catalog.select import WORDS
 from vmlab.errors import LabError, UsageError, reading
 
 ENVIRONMENT = "VMLAB_KERNELS"
@@ -159,6 +160,8 @@ def check_name(name: str) -> None:
     """Raises UsageError for a name that is none."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"a kernel's name is letters, digits and . _ + -; {name!r} is none")
+    if name in WORDS:
+        raise UsageError(f"{name!r} means other kernels in --kernel; give this one another name")
 
 
 def directory(name: str, added: Added) -> Path:
