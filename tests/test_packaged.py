@@ -132,6 +132,16 @@ def test_of_several_kernels_one_is_named(bench, tmp_path):
     assert bench.add(folder, release="*-4-test").id == "4.4.155-4-test"
 
 
+@pytest.mark.parametrize(("name", "said"), [("a:b", "letters, digits"), ("old", "old already")])
+def test_a_name_that_will_not_do_is_said_before_packages_are_unpacked(
+    bench, tmp_path, monkeypatch, name, said
+):
+    bench.add(debs(tmp_path / "parts", tmp_path / "debs"), "old")
+    monkeypatch.setattr(bench.store, "part", None)
+    with pytest.raises(UsageError, match=said):
+        bench.add(tmp_path / "debs", name)
+
+
 def test_headers_alone_are_no_kernel(bench, tmp_path):
     folder = debs(tmp_path / "parts", tmp_path / "debs")
     next(folder.glob("linux-image*")).unlink()

@@ -61,6 +61,8 @@ def add(
     Of several kernels `release` names one, or is a glob that does.
     Raises UsageError with what is wrong with the folder, the compiler or the name.
     """
+    if name:
+        check_free(artifacts, store, name)  # before anything is unpacked
     if folder.is_dir() and (files := packaged.files(folder)):
         return add_packages(artifacts, store, files, str(folder.resolve()), name, compiler, release)
     return keep(artifacts, store, look(folder, release), name, compiler)
@@ -108,7 +110,8 @@ def add_packages(
 
 
 def check_free(artifacts: Artifacts, store: added.Store, name: str) -> None:
-    """Raises UsageError where a kernel is called so already."""
+    """Raises UsageError for a name that is none, and where a kernel is called so already."""
+    added.check_name(name)
     if any(one.id == name for one in (*artifacts.catalog.kernels, *store.kernels())):
         raise UsageError(
             f"there is a kernel {name} already; name this one otherwise with --name, or "
