@@ -228,6 +228,10 @@ def test_what_cannot_be_written_is_no_fault_of_the_user_s_file(tmp_path):
     [
         ("modpost: libc.so.6: version `GLIBC_2.38' not found (required by", "newer C library"),
         ("/bin/sh: 1: scripts/basic/fixdep: Exec format error", "made for another machine"),
+        ("Makefile:1: ../linux-headers-6-common/Makefile: No such file or directory", "not whole"),
+        ("../x/Makefile:9: /a/scripts/Makefile.debug: No such file or directory", "linux-kbuild-"),
+        ("make: *** No rule to make target '../x-common/Makefile'.  Stop.", "not whole"),
+        ("m.c:1:10: fatal error: no.h: No such file or directory", "it wants gcc-6"),
         ("kernel.h:1: error: unknown type", "it wants gcc-6"),
     ],
 )

@@ -224,8 +224,12 @@ def _try(artifacts: Artifacts, kernel: Kernel, brought: Brought, compiler: With)
             ) from error
 
 
-# What a build says of the tree's own programs (modpost, objtool), and what is done about that.
-_NOT_RUN = (
+# What a build says where it is not for the compiler: of the tree, and of its own programs (modpost,
+# objtool). And what is done about that.
+_OF_THE_TREE = (
+    (r"(?:Makefile|scripts/)\S*: No such file|No rule to make target '[^']*(?:Makefile|scripts/)",
+     "the tree is not whole: packages of headers need others beside them, Debian's those named "
+     "linux-headers-*-common and linux-kbuild-*, Ubuntu's linux-headers-* without the flavour"),
     (r"version `GLIBC_[\d.]+' not found", "the tree's programs were made for a newer C library "
      "than this host has: put their distribution's packages libc6, libelf1 (or libelf1t64), "
      "libzstd1 and zlib1g for amd64 beside the kernel's, or add the kernel on a newer host"),
@@ -235,7 +239,7 @@ _NOT_RUN = (
 
 
 def _next_step(brought: Brought, compiler: With, said: str) -> str:
-    for pattern, step in _NOT_RUN:
+    for pattern, step in _OF_THE_TREE:
         if re.search(pattern, said):
             return step
     if compiler.named:

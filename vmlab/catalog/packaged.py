@@ -16,7 +16,11 @@ BOX = "box"
 _IMAGES = ("boot/vmlinuz-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz")
 _BESIDE = {
     "config": ("boot/config-%s", "lib/modules/%s/config", "usr/lib/modules/%s/config"),
-    "System.map": ("boot/System.map-%s", "lib/modules/%s/System.map"),
+    "System.map": (
+        "boot/System.map-%s",
+        "lib/modules/%s/System.map",
+        "usr/lib/modules/%s/System.map",
+    ),
     # Debian's and Ubuntu's, Fedora's and Red Hat's; Debian's of 2005.
     "build": ("usr/src/linux-headers-%s", "usr/src/kernels/%s", "usr/src/kernel-headers-%s"),
     "modules": ("lib/modules/%s", "usr/lib/modules/%s"),
