@@ -64,6 +64,17 @@ def test_an_image_under_two_names_and_its_signature_are_one_kernel(tmp_path):
     assert look(folder).release == "6.1.0-9-686"
 
 
+def test_a_tree_that_links_to_another_is_not_copied(box, tmp_path):
+    """As Ubuntu's headers of one flavour do; a link inside is one of a whole tree."""
+    (box / "build/lib").symlink_to("include")
+    assert look(box).copied
+    common = tmp_path / "linux-headers-4.4.155-3"
+    common.mkdir()
+    (common / "Kbuild").touch()
+    (box / "build/Kbuild").symlink_to(common / "Kbuild")
+    assert not look(box).copied
+
+
 def test_a_built_tree_has_its_own_configuration(tmp_path):
     tree = old_trees.tree(ERA, tmp_path / "tree")
     (tree / "arch/x86/boot").mkdir(parents=True)

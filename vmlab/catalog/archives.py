@@ -22,14 +22,18 @@ _IMAGES = ("linux-image-", "linux-image-unsigned-", "kernel-image-")
 _HEADERS = ("linux-headers-", "kernel-headers-")
 _OTHERS = ("linux-modules-", "linux-binary-", "linux-base-")
 _KBUILD = ("linux-kbuild-", "kernel-kbuild-")
+_OF_FLAVOUR = re.compile(r"linux-\S+-headers-\d\S*", re.ASCII)  # Ubuntu's, for all of one flavour
 _LEFT_OUT = ("-dbg", "-dbgsym", "-extra")
 # What kbuild's programs load, where they need a newer C library than this host may have.
 _LIBRARIES = (("libc6",), ("libelf1t64", "libelf1"), ("libzstd1",), ("zlib1g",))
 _NAMES = re.compile(
     "(?:" + "|".join((*_IMAGES, *_HEADERS, *_OTHERS, *_KBUILD)) + r")[\d.].*|"
+    + _OF_FLAVOUR.pattern + "|"
     + "|".join(name for names in _LIBRARIES for name in names), re.ASCII
 )  # fmt: skip
-_SPECIAL = re.compile(r"-(?:rt|cloud|lowlatency|kvm|aws|azure|gcp|gke|ibm|oracle|raspi|nvidia)")
+_SPECIAL = re.compile(
+    r"-(?:rt|cloud|lowlatency|oem|intel|kvm|aws|azure|gcp|gke|ibm|oracle|raspi|nvidia)"
+)
 """Flavours for other machines and ends: such a kernel is taken where no other one is meant."""
 
 
@@ -140,11 +144,16 @@ def _parts(release: str, architecture: str, index: _Index) -> Iterator[Package]:
             continue
         seen.add(name)
         yield entry[0]
-        wanted += [one for one in _names(entry[1]) if one.startswith((*_HEADERS, *_KBUILD))]
-        if name.startswith((*_HEADERS, *_KBUILD)):  # Ubuntu's programs are among the headers
+        wanted += [one for one in _names(entry[1]) if _is_header(one)]
+        if _is_header(name):  # Ubuntu's programs are among the headers
             libc = max(libc, needed_libc(entry[1]), key=order)
     if order(libc) > order(HOST_LIBC):
         yield from _libraries(libc, index)
+
+
+def _is_header(name: str) -> bool:
+    """Whether a package is one of those that modules are built with."""
+    return name.startswith((*_HEADERS, *_KBUILD)) or bool(_OF_FLAVOUR.fullmatch(name))
 
 
 def _libraries(libc: str, index: _Index) -> list[Package]:

@@ -39,6 +39,7 @@ _CONFIG_OF = re.compile(
     r"^# (?:Linux/\S+ (\d[\d.]*)\S* Kernel Configuration|Linux kernel version: (\d[\d.]*))",
     re.MULTILINE,
 )
+_OF_A_WHOLE_TREE = ("Makefile", "Kbuild", "scripts", "include", "arch", "lib", "drivers")
 _WHOLE = re.compile(r"^EXTRAVERSION\b", re.MULTILINE)
 
 
@@ -66,12 +67,12 @@ class Brought:
     def copied(self) -> bool:
         """Whether the tree is whole, so that a copy of it serves as well.
 
-        Packages of headers and trees built with O= name other directories.
+        Packages of headers and trees built with O= name other directories, in their Makefile or by
+        links (Ubuntu's).
         """
-        makefile = self.tree / "Makefile" if self.tree else None
-        if makefile is None or makefile.is_symlink():
+        if self.tree is None or any(_leads_out(self.tree, name) for name in _OF_A_WHOLE_TREE):
             return False
-        return bool(_WHOLE.search(_text(makefile)))
+        return bool(_WHOLE.search(_text(self.tree / "Makefile")))
 
     @property
     def built_with(self) -> str:
@@ -183,6 +184,11 @@ def _parts(
         folder, image, config, system_map, tree if tree.is_dir() else None,
         release, arch, modules=_modules(folder),
     )  # fmt: skip
+
+
+def _leads_out(tree: Path, name: str) -> bool:
+    path = tree / name
+    return path.is_symlink() and not path.resolve().is_relative_to(tree.resolve())
 
 
 def _modules(folder: Path) -> Path | None:
