@@ -14,6 +14,7 @@ def package(name: str, architecture: str = "i386", version: str = "1", depends: 
 def test_a_kernel_of_an_archive_is_its_image_and_all_it_needs():
     found = archives.offered([
         package("linux-image-4.15.0-20-generic"), package("linux-modules-4.15.0-20-generic"),
+        package("linux-modules-extra-4.15.0-20-generic"),
         package("linux-image-4.15.0-20-generic", version="1.1"),
         package("linux-headers-4.15.0-20-generic", depends="linux-headers-4.15.0-20, libc6 (>= 2)"),
         package("linux-headers-4.15.0-20", "all"),
@@ -34,6 +35,7 @@ def test_a_kernel_of_an_archive_is_its_image_and_all_it_needs():
     newest = archives.chosen(found, "x", None, None)
     assert [(one.name, one.version) for one in newest.packages] == [
         ("linux-image-4.15.0-20-generic", "1.1"), ("linux-modules-4.15.0-20-generic", "1"),
+        ("linux-modules-extra-4.15.0-20-generic", "1"),
         ("linux-headers-4.15.0-20-generic", "1"), ("linux-headers-4.15.0-20", "1"),
     ]  # fmt: skip
     flavour = archives.chosen(found, "x", "*-oem", None)

@@ -20,7 +20,10 @@ SCHEME = "apt:"
 # of some flavours; kernel-image and kernel-headers are Debian's of 2005.
 _IMAGES = ("linux-image-", "linux-image-unsigned-", "kernel-image-")
 _HEADERS = ("linux-headers-", "kernel-headers-")
-_OTHERS = ("linux-modules-", "linux-binary-", "linux-base-")
+# Ubuntu's modules are two packages, so that half of them need not be installed.
+_OTHERS = (
+    "linux-modules-", "linux-modules-extra-", "linux-image-extra-", "linux-binary-", "linux-base-",
+)  # fmt: skip
 _KBUILD = ("linux-kbuild-", "kernel-kbuild-")
 _OF_FLAVOUR = re.compile(r"linux-\S+-headers-\d\S*", re.ASCII)  # Ubuntu's, for all of one flavour
 _LEFT_OUT = ("-dbg", "-dbgsym", "-extra")
