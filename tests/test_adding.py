@@ -228,6 +228,12 @@ def test_a_source_file_that_cannot_be_read_is_named_too(tmp_path, monkeypatch):
         copy.update(tmp_path / "linux", tmp_path)
 
 
+def test_a_file_is_the_user_s_by_any_name(tmp_path):
+    (tmp_path / "link").symlink_to("box")
+    with pytest.raises(UsageError, match="make it readable"), reading(tmp_path / "link"):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "box/modules/a.ko"))
+
+
 def test_what_cannot_be_written_is_no_fault_of_the_user_s_file(tmp_path):
     full = OSError(28, "No space left on device", str(tmp_path / "store/x"))
     with pytest.raises(OSError, match="No space"), reading(tmp_path / "box"):

@@ -42,7 +42,8 @@ def reading(what: Path) -> Iterator[None]:
         yield
     except OSError as error:
         names = [name for name in (error.filename, *_of_several(error)) if name]
-        mine = [str(name) for name in names if Path(str(name)).is_relative_to(what)]
+        below = what.resolve()
+        mine = [str(name) for name in names if Path(str(name)).resolve().is_relative_to(below)]
         if not mine:
             raise
         said = os.strerror(error.errno).lower() if error.errno else "it cannot be read"
