@@ -282,6 +282,33 @@ def test_what_an_archive_said_before_does_not_count_once_its_signature_fails(ben
     assert re.search(r"not all came; what is here is used: .*BADSIG", bench.said[-1])
 
 
+def test_only_the_indexes_that_an_architecture_needs_are_asked_for(bench, tmp_path):
+    key = tmp_path / "lab.gpg"
+    where = archive(tmp_path / "archive", debs(tmp_path / "parts", tmp_path / "debs"), key)
+    mine = archives.Archive(f"file:{where}", "etch", "main", key)
+    release = (where / "dists/etch/Release").read_text().replace("i386\n", "i386 amd64\n", 1)
+    line = f" {hashlib.sha256(b'x').hexdigest()} 1 main/binary-amd64/Packages\n"
+    (where / "dists/etch/main/binary-amd64").mkdir()
+    (where / "dists/etch/main/binary-amd64/Packages").write_bytes(b"another")
+    (where / "dists/etch/InRelease").unlink()
+    signed(where / "dists/etch", release + line, tmp_path / "archive/gnupg")
+    with pytest.raises(LabError, match=r"Failed to fetch .*binary-amd64"):
+        archives.look(mine, bench.cache, print)
+    assert "arch=amd64" not in sources_of(bench)
+    with pytest.raises(LabError, match=r"Failed to fetch .*binary-amd64"):
+        archives.look(mine, bench.cache, print, "i386")  # its programs for kbuild are that one's
+    assert "arch=amd64,i386" in sources_of(bench)
+    with pytest.raises(LabError, match="binary-amd64"):
+        archives.look(mine, bench.cache, print, "x86_64")
+    assert "arch=amd64]" in sources_of(bench)
+
+
+def sources_of(bench: Bench) -> str:
+    """What apt was told last."""
+    (text,) = [one.read_text() for one in (bench.cache.root / "apt").glob("*/etc/sources.list")]
+    return text
+
+
 def test_a_component_that_an_archive_has_not_is_named(bench, tmp_path):
     key = tmp_path / "lab.gpg"
     where = archive(tmp_path / "archive", debs(tmp_path / "parts", tmp_path / "debs"), key)

@@ -79,7 +79,7 @@ def add_archive(
 ) -> Kernel:
     """Adds the newest kernel of an apt archive that is meant. Raises UsageError, LabError."""
     say = artifacts.catalog.say
-    kernels = archives.look(archive, artifacts.cache, say)
+    kernels = archives.look(archive, artifacts.cache, say, arch)
     found = archives.chosen(kernels, archive.name, release, arch)
     say(f"{found.release} ({found.arch}), of {len(kernels)} kernels there")
     check_free(artifacts, store, name or found.release)  # before anything is fetched

@@ -37,6 +37,7 @@ _NOT_VOUCHED = (
 _REFUSED = ("is not signed", "GPG error", "OpenPGP signature verification failed")
 _NO_INDEX_STEPS = {
     **dict.fromkeys(_REFUSED, _NOT_VOUCHED),
+    "Mirror sync in progress": "try again later, or name another mirror, or one --arch alone",
     "have the component": "name one that the archive has: its Release file lists them",
 }
 _NOT_ALL_CAME = ("Failed to fetch", "previous index files will be used")
@@ -135,17 +136,25 @@ class Apt:
             yield file
             shutil.rmtree(directory)
 
-    def update(self, suites: Sequence[str], sources: bool = False, signed: bool = False) -> None:
+    def update(
+        self,
+        suites: Sequence[str],
+        sources: bool = False,
+        signed: bool = False,
+        architectures: Sequence[str] = (),
+    ) -> None:
         """Fetches the indexes of these suites, with those of source packages if wanted.
 
         Some may fail: what came is used, now or before, and that is said; with `signed` no
         signature may. Where no suite has an index, raises Gone if the archive has none of the
-        suites, LabError with apt's words for everything else.
+        suites, LabError with apt's words for everything else. `architectures` are dpkg's words, all
+        that the lab has without.
         """
         self.say(f"fetching the indexes of {', '.join(suites)}")
         with self.cache.workspace("apt", self.root) as root:
+            only = f" arch={','.join(architectures)}" if architectures else ""
             lines = [
-                f"{kind} [signed-by={self.keyring}] {self.mirrors.of(suite)} {suite} "
+                f"{kind} [signed-by={self.keyring}{only}] {self.mirrors.of(suite)} {suite} "
                 f"{self.component}\n"
                 for suite in suites
                 for kind in (("deb", "deb-src") if sources else ("deb",))

@@ -115,11 +115,15 @@ def chosen(
     return next((one for one in meant if one.for_modules), meant[0])
 
 
-def look(archive: Archive, cache: Cache, say: Say) -> list[Offered]:
-    """What an archive has now, all of it signed. Raises Gone for a suite that it has not, LabError
-    otherwise."""
+def look(archive: Archive, cache: Cache, say: Say, arch: str | None = None) -> list[Offered]:
+    """What an archive has now, all of it signed; with an architecture, of that one at least.
+
+    Raises Gone for a suite that it has not, LabError otherwise.
+    """
     apt = archive.apt(cache, say)
-    apt.update([archive.suite], signed=True)
+    host = ARCHES["x86_64"].debian  # for kbuild's programs
+    wanted = sorted({ARCHES[arch].debian, host}) if arch else []
+    apt.update([archive.suite], signed=True, architectures=wanted)
     return offered(list(apt.packages(archive.suite, _NAMES)))
 
 
