@@ -229,7 +229,8 @@ def _try(artifacts: Artifacts, kernel: Kernel, brought: Brought, compiler: With)
 _OF_THE_TREE = (
     (r"(?:Makefile|scripts/)\S*: No such file|No rule to make target '[^']*(?:Makefile|scripts/)",
      "the tree is not whole: packages of headers need others beside them, Debian's those named "
-     "linux-headers-*-common and linux-kbuild-*, Ubuntu's linux-headers-* without the flavour"),
+     "linux-headers-*-common and linux-kbuild-*, Ubuntu's linux-headers-* without the flavour; a "
+     "tree of your own needs `make modules_prepare`"),
     (r"version `GLIBC_[\d.]+' not found", "the tree's programs were made for a newer C library "
      "than this host has: put their distribution's packages libc6, libelf1 (or libelf1t64), "
      "libzstd1 and zlib1g for amd64 beside the kernel's, or add the kernel on a newer host"),
