@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from stand_in import StandInArtifacts, StandInCatalog
 import vmlab
 from vmlab import Lab, LabError, Results, Run, UsageError, Verdict, library
 from vmlab.cache import Cache
+from vmlab.known_failures import Held
 from vmlab.verdict import Judgement
 
 ROOT = Path(__file__).parent.parent
@@ -91,6 +93,20 @@ def test_results_say_what_came_of_it(tmp_path, verdicts, passed, failures, statu
     told = json.loads((tmp_path / "runs.json").read_text())["runs"]
     assert [one["reason"] for one in told] == ["why"] * len(results)
     assert (tmp_path / "runs.ktap").read_text().startswith("KTAP version 1")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "counts"),
+    [("failed", "known", False), ("failed", "expired", True), ("passed", "passes", True),
+     ("passed", "passes", False)],
+)  # fmt: skip
+def test_what_the_project_knows_to_fail_is_held_against_it_as_by_the_command(
+    verdict, state, counts
+):
+    run = replace(a_run("one", Verdict(verdict)), held=Held(state, "why", "2030-01-01", counts))
+    results = Results((run, a_run("two", Verdict.PASSED)))
+    assert (results.passed, results.exit_status) == (not counts, int(counts))
+    assert results.failures == ([run] if counts else [])
 
 
 @pytest.fixture

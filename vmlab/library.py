@@ -50,14 +50,17 @@ class Results(Sequence[Run]):
 
     @property
     def passed(self) -> bool:
-        """Whether each run passed or was skipped, and one of them passed."""
-        verdicts = {run.verdict for run in self.runs}
-        return Verdict.PASSED in verdicts and verdicts <= set(_FINE)
+        """Whether one of them passed, and nothing went wrong (`failures`)."""
+        return not self.failures and any(run.verdict is Verdict.PASSED for run in self.runs)
 
     @property
     def failures(self) -> list[Run]:
-        """The runs that neither passed nor were skipped; broken ones are among them."""
-        return [run for run in self.runs if run.verdict not in _FINE]
+        """The runs that neither passed nor were skipped; broken ones are among them.
+
+        What the project knows of (`known_failures:`) is none, until it expires or passes where it
+        must not.
+        """
+        return [run for run in self.runs if _went_wrong(run)]
 
     @property
     def exit_status(self) -> int:
@@ -225,6 +228,10 @@ class Lab:
         if isinstance(kernel, Kernel):
             return kernel
         return lab.one_kernel(self._artifacts.catalog, kernel, self._project.settings.kernels)
+
+
+def _went_wrong(run: Run) -> bool:
+    return run.held.counts if run.held else run.verdict not in _FINE
 
 
 def _project(place: Place | None) -> Project:
