@@ -65,8 +65,10 @@ AUTOCONF = """\
         (16, set()),
     ],
 )
-def test_headers_ask_the_compiler_for_what_it_can(tmp_path, gcc, left_out):
-    config = tree(tmp_path, "") / "include/generated/autoconf.h"
+@pytest.mark.parametrize("place", [f"usr/src/{ID}", "usr/src/kernels/6.11.4-301.fc41.x86_64"])
+def test_headers_ask_the_compiler_for_what_it_can(tmp_path, gcc, left_out, place):
+    tree(tmp_path, "")
+    config = tmp_path / place / "include/generated/autoconf.h"
     config.parent.mkdir(parents=True)
     config.write_text(AUTOCONF)
     headers.mend(tmp_path)
@@ -142,6 +144,20 @@ def test_programs_among_the_headers_are_wrapped_and_each_once(programs):
         done = subprocess.run([program], input=b"said", capture_output=True, check=True)
         assert (done.stdout, program.read_bytes()[:2]) == (b"said", b"#!")
     assert len(list(programs.rglob("*.elf"))) == 2
+
+
+@pytest.mark.parametrize("libraries", ["usr/lib64", "lib64"])
+def test_programs_of_an_rpm_are_wrapped(programs, libraries):
+    place = programs / libraries
+    place.parent.mkdir(exist_ok=True)
+    (programs / LIBRARIES).rename(place)
+    own = programs / "usr/src/kernels/6.11.4-301.fc41.x86_64/scripts/fixdep"
+    own.parent.mkdir(parents=True)
+    shutil.copy("/bin/cat", own)
+    wrap_programs(programs)
+    shown = subprocess.run([own, "/proc/self/maps"], capture_output=True, text=True, check=True)
+    used = {line.split(maxsplit=5)[5] for line in shown.stdout.splitlines() if ".so" in line}
+    assert used == {str(place / LOADER.name), str(place / "libc.so.6")}
 
 
 def test_without_a_library_of_their_own_programs_stay_as_they_are(programs):

@@ -233,7 +233,8 @@ _OF_THE_TREE = (
      "tree of your own needs `make modules_prepare`"),
     (r"version `GLIBC_[\d.]+' not found", "the tree's programs were made for a newer C library "
      "than this host has: put their distribution's packages libc6, libelf1 (or libelf1t64), "
-     "libzstd1 and zlib1g for amd64 beside the kernel's, or add the kernel on a newer host"),
+     "libzstd1 and zlib1g for amd64 (of rpms glibc, elfutils-libelf, libzstd, zlib) beside the "
+     "kernel's, or add the kernel on a newer host"),
     (r"Exec format error|cannot execute", "the tree's programs were made for another machine: run "
      "`make modules_prepare` in a copy of the tree here, or take the packages for amd64"),
 )  # fmt: skip

@@ -5,10 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LIBRARIES = Path("usr/lib/x86_64-linux-gnu")
-LOADER = LIBRARIES / "ld-linux-x86-64.so.2"
-# Debian's; Ubuntu's stand among the headers.
+_LOADER = "ld-linux-x86-64.so.2"
+LOADER = LIBRARIES / _LOADER
+_PLACES = (LIBRARIES, Path("usr/lib64"), Path("lib64"))  # Debian's, Fedora's
+# Debian's; Ubuntu's and Fedora's stand among the headers.
 _PROGRAMS = (
     "usr/lib/linux-kbuild-*", "usr/src/linux-headers-*/scripts", "usr/src/linux-headers-*/tools",
+    "usr/src/kernels/*/scripts", "usr/src/kernels/*/tools",
 )  # fmt: skip
 _ELF = b"\x7fELF"
 # argv[0] is kept, for modpost and objtool find their other halves beside it.
@@ -26,7 +29,8 @@ def wrap_programs(root: Path) -> None:
     A program becomes a script beside it that finds both by relative paths, so that the tree may
     be moved.
     """
-    if not (root / LOADER).is_file():
+    libraries = next((one for one in _PLACES if (root / one / _LOADER).is_file()), None)
+    if libraries is None:
         return
     for program in list(_programs(root)):
         depth = len(program.relative_to(root).parent.parts)
@@ -34,8 +38,8 @@ def wrap_programs(root: Path) -> None:
         program.rename(beside)
         program.write_text(
             _WRAPPER.format(
-                loader=_up(depth, LOADER),
-                libraries=_up(depth, LIBRARIES),
+                loader=_up(depth, libraries / _LOADER),
+                libraries=_up(depth, libraries),
                 program=shlex.quote(beside.name),
             )
         )

@@ -23,6 +23,8 @@ _ABILITIES = {
 }
 _ABILITY = re.compile(rf"^#define CONFIG_({'|'.join(_ABILITIES)}) 1$", re.MULTILINE)
 
+_PLACES = ("usr/src/linux-headers-*", "usr/src/kernels/*")  # Debian's and Ubuntu's, Fedora's
+
 MENDING = f"{_PATHS} {_ABILITIES}"  # part of the name of what `mend` made
 
 
@@ -34,8 +36,9 @@ def mend(directory: Path) -> None:
         for absolute, relative in _PATHS.items():
             text = re.sub(absolute, relative, text, flags=re.MULTILINE)
         makefile.write_text(text)
-    for config in directory.glob("usr/src/linux-headers-*/include/generated/autoconf.h"):
-        config.write_text(_ABILITY.sub(_asked, config.read_text()))
+    for place in _PLACES:
+        for config in directory.glob(f"{place}/include/generated/autoconf.h"):
+            config.write_text(_ABILITY.sub(_asked, config.read_text()))
 
 
 def _asked(found: "re.Match[str]") -> str:
