@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +56,11 @@ def test_what_is_exported_is_there_and_written_down():
 def test_the_page_has_each_member_with_its_parameters(name):
     page = PAGE.read_text()
     assert [one for one in members(name) if f"`{one}`" not in page] == []
+
+
+def test_the_page_has_all_options():
+    listed = re.search(r"`Options\(([^)]*)\)`", PAGE.read_text())
+    assert listed and re.findall(r"\w+", listed[1]) == [one.name for one in fields(vmlab.Options)]
 
 
 def test_importing_it_imports_nothing():
