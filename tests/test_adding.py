@@ -172,6 +172,7 @@ def test_what_a_killed_one_left_goes_with_the_next(bench, box):
     kernel.added.directory.mkdir()  # as a lock's file brought it back
     bench.add(box, "mine")
     assert bench.left == []
+    assert [one.name for one in bench.store._cache.root.glob("*/.*")] == [".store.lock"]
 
 
 def test_a_kernel_that_goes_while_the_store_is_read_is_just_not_there(bench, box, monkeypatch):

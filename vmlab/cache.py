@@ -122,9 +122,12 @@ class Cache:
         ]
 
     def sweep(self) -> None:
-        """Removes what killed makers left. For who knows that none is at work."""
+        """Removes what killed makers left, and the locks' files. For who knows that nobody else is
+        at work."""
         for left in self.unfinished():
             shutil.rmtree(left.path, ignore_errors=True)
+        for lock in set(self.root.glob(f"*/.*{_LOCK}")) - self._held:
+            lock.unlink(missing_ok=True)
 
     def prune(self, older_s: float | None, dry_run: bool) -> list[Entry]:
         """Removes what was not used for `older_s` seconds, everything for None; returns it.

@@ -70,22 +70,25 @@ class Store:
         written.
         """
         with self._cache.alone(_KIND, "store"):
-            self._sweep()
+            self._take_half_made()
             try:
                 yield
             finally:
-                self._sweep()
-                with contextlib.suppress(LabError):  # of a record that says not what it uses
-                    used = {part for one in self.kernels() for part in self._parts_of(one)}
-                    for part in set(self._parts()) - used:
-                        self._cache.remove(part.parent.name, part.name)
+                self._take_unused()
+                self._take_half_made()
 
-    def _sweep(self) -> None:
-        """What is no kernel, whole or half-made, in the place of one."""
-        self._cache.sweep()
+    def _take_unused(self) -> None:
+        with contextlib.suppress(LabError):  # of a record that says not what it uses
+            used = {part for one in self.kernels() for part in self._parts_of(one)}
+            for part in set(self._parts()) - used:
+                self._cache.remove(part.parent.name, part.name)
+
+    def _take_half_made(self) -> None:
+        """What is no kernel in the place of one, too."""
         for path in (self._cache.root / _KIND).glob("[!.]*"):
             if not (path / _RECORD).exists():
                 self._cache.remove(_KIND, path.name)
+        self._cache.sweep()
 
     def kernels(self) -> tuple[Kernel, ...]:
         """All of them, the oldest release first. Raises LabError for one that cannot be read."""
