@@ -55,6 +55,10 @@ def test_of_several_images_one_is_named_and_what_is_of_it_is_taken(tmp_path):
     found = look(folder, "6.1*")
     assert (found.release, found.config.name) == ("6.1.0-9-686", "config-6.1.0-9-686")
     assert found.system_map and found.system_map.read_text() == "6.1.0-9-686"
+    found.system_map.unlink()
+    assert look(folder, "6.1*").system_map is None  # what is there is the other one's
+    (folder / "System.map-of-the-box").touch()
+    assert look(folder, "6.1*").system_map == folder / "System.map-of-the-box"
 
 
 def test_an_image_under_two_names_and_its_signature_are_one_kernel(tmp_path):

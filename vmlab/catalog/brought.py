@@ -116,7 +116,7 @@ def _looked(folder: Path, wanted: str | None) -> Brought:
             f"{folder} holds no config; take it from the box's /boot/config-* or "
             "/proc/config.gz (unpacked), or the tree's .config"
         )
-    system_map = _first(folder, _MAPS, release)
+    system_map = _map(folder, release)
     tree = folder if (folder / "Makefile").is_file() else folder / "build"
     _check_readable([config, *([system_map] if system_map else []), tree])
     _check_readable([tree / name for name in ("Makefile", "Module.symvers", ".config")])
@@ -184,6 +184,13 @@ def _parts(
         folder, image, config, system_map, tree if tree.is_dir() else None,
         release, arch, modules=_modules(folder),
     )  # fmt: skip
+
+
+def _map(folder: Path, release: str) -> Path | None:
+    """Its System.map; none of a file that is named by another release."""
+    named = [pattern.replace("%s", glob.escape(release)) for pattern in _MAPS]
+    other = re.compile(rf"System\.map-(?!{re.escape(release)}$)\d")
+    return next((one for one in _files(folder, named) if not other.match(one.name)), None)
 
 
 def _leads_out(tree: Path, name: str) -> bool:
