@@ -1,7 +1,9 @@
 """Guests on other machines: all that was asked for comes back once, whatever becomes of them."""
 
+import contextlib
 import dataclasses
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -197,6 +199,31 @@ def test_a_second_worker_of_one_name_is_told(cluster):
     )
     cluster.processes["first"] = first
     assert first.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(b"", "does not answer"), (b"HTTP/1.0 400 Bad\r\n\r\n", "is no scheduler of Dask's")],
+    ids=["silent", "another service"],
+)
+def test_one_who_takes_the_call_and_is_no_scheduler(answer, said, monkeypatch):
+    monkeypatch.setattr(crew, "ANSWER_S", 0.5)
+    monkeypatch.setattr(crew, "_GRACE_S", 0.5)
+    held = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def take() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    taken, _ = listening.accept()
+                    held.append(taken)
+                    taken.sendall(answer)
+
+        threading.Thread(target=take, daemon=True).start()
+        with pytest.raises(LabError, match=said):
+            crew.connect(f"tcp://127.0.0.1:{listening.getsockname()[1]}", print)
+    for one in held:
+        one.close()
 
 
 def test_an_address_that_does_not_answer(monkeypatch):

@@ -130,6 +130,17 @@ def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path, damage):
     assert "is damaged" in line and aside.name in line and "a new one is begun" in line
 
 
+def test_what_was_set_aside_in_the_same_second_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr("vmlab.history.store.time.strftime", lambda shape: "now")
+    path = tmp_path / "history.sqlite"
+    for number in range(3):
+        path.write_text(f"no database {number}")
+        with Store(path, lambda line: None) as store:
+            assert store.entries() == []
+    aside = sorted(tmp_path.glob("history.sqlite.damaged-now*"))
+    assert [one.read_text() for one in aside] == [f"no database {number}" for number in range(3)]
+
+
 def test_a_file_of_a_later_version_is_left_as_it_is(tmp_path):
     path = tmp_path / "history.sqlite"
     with Store(path, print) as store:

@@ -13,6 +13,7 @@ from vmlab.errors import LabError, UsageError
 
 ANSWER_S = 10.0
 """How long a scheduler may take to answer, seconds."""
+_GRACE_S = 5.0  # in which Dask says by itself that nobody does
 WORKERS_S = 60.0
 """How long is waited for a worker that takes guests, seconds."""
 _LOOK_S = 1.0
@@ -132,18 +133,35 @@ def connect(address: str, say: Callable[[str], None]) -> Crew:
             "scheduler with `dask scheduler`, or look at address, firewall and certificates "
             "(docs/cluster.md)"
         ) from error
+    except MemoryError as error:  # Dask takes what it hears for the size of an answer
+        raise LabError(
+            f"what answers at {address} is no scheduler of Dask's: look at the address and its "
+            "port, which `dask scheduler` prints"
+        ) from error
     client.register_plugin(plugin())
     return Crew(client, address, say)
 
 
 def _client(client_type: Any, address: str) -> Any:
-    """One that does not come up would wait once more, when it is thrown away."""
+    """One that does not come up would wait once more, when it is thrown away.
+
+    Its own timeout does not end the wait for one who takes the call and speaks something else.
+    """
     made = client_type.__new__(client_type)
-    try:
-        made.__init__(address, timeout=ANSWER_S, set_as_default=False)
-    except BaseException:
+    trouble: list[BaseException] = []
+
+    def begin() -> None:
+        try:
+            made.__init__(address, timeout=ANSWER_S, set_as_default=False)
+        except BaseException as error:
+            trouble.append(error)
+
+    thread = threading.Thread(target=begin, daemon=True)
+    thread.start()
+    thread.join(ANSWER_S + _GRACE_S)
+    if thread.is_alive() or trouble:
         made.status = "closed"
-        raise
+        raise trouble[0] if trouble else TimeoutError
     return made
 
 

@@ -1,6 +1,7 @@
 """The database of one project: several processes write to it at once, and any may be killed."""
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import time
@@ -149,9 +150,7 @@ class Store:
         with _alone(self.path):
             if not self.path.exists() or _whole(self.path):
                 return
-            aside = self.path.with_name(
-                f"{self.path.name}.damaged-{time.strftime('%Y%m%d-%H%M%S')}"
-            )
+            aside = _free(f"{self.path}.damaged-{time.strftime('%Y%m%d-%H%M%S')}")
             for suffix in ("-wal", "-shm", ""):
                 with contextlib.suppress(FileNotFoundError):
                     os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
@@ -159,6 +158,12 @@ class Store:
                 f"the history in {self.path} is damaged ({error}): it is set aside as "
                 f"{aside.name}, and a new one is begun"
             )
+
+
+def _free(name: str) -> Path:
+    """The name, or with a number after it: what was set aside in the same second stays."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(Path(one) for one in names if not Path(one).exists())
 
 
 def place(root: Path) -> Path:
