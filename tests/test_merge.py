@@ -81,6 +81,15 @@ def test_runs_that_differ_are_all_kept(here, more, differing):
     assert found.differing == differing
 
 
+def test_a_copy_whose_console_was_changed_since_is_no_copy(here):
+    one = part(here / "one", record("loads"))
+    shutil.copytree(one, here / "copy")
+    with (here / "copy" / "loads-6.1-686" / "console").open("a") as console:
+        console.write("more\n")
+    found = merge(one, here / "copy")
+    assert (found.twice, found.differing, len(found.runs)) == (0, [("loads", "6.1-686")], 2)
+
+
 def test_results_of_different_projects_are_refused_and_named(here):
     one, two = part(here / "one"), part(here / "two", project="disk", identity="bb")
     with pytest.raises(UsageError) as error:
