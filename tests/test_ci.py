@@ -117,6 +117,14 @@ def test_a_project_in_a_folder_of_its_repository(project, service, monkeypatch):
         assert made["vmlab-run"]["artifacts"]["paths"] == ["a folder/shards"]
 
 
+@pytest.mark.parametrize("service", PLACES)
+def test_git_can_fetch_by_https_what_pip_installs(project, service):
+    """Debian's git only recommends certificates, and the image has none."""
+    text = vmlab("ci", service, "--install", "git+https://example.org/vmlab", "--output", "-")
+    installs = [line.split() for line in text.splitlines() if "apt-get install" in line]
+    assert installs and all({"git", "ca-certificates"} <= set(words) for words in installs)
+
+
 def test_the_packages_are_those_of_the_list():
     lines = (ROOT / "packages.txt").read_text().splitlines()
     assert needed() == [line for line in lines if line and not line.startswith("#")]
