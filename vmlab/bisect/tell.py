@@ -120,8 +120,8 @@ def _cost(result: Result) -> str:
     took = sum(one.wall_s for one in result.seen)
     of = f"{runs} runs of {len(result.evidence.counts)} revisions"
     text = f"{of}, {took:.0f} s of building and running"
-    if rate is None or problem(result):
-        return text
+    if rate is None or problem(result) or result.rules.noise:
+        return text  # where good ones fail too no number of runs is enough for halving
     usual = naive(result.space.size - 1, rate, result.rules.confidence)
     return (
         f"{text}; bad ones fail in {rate:.1%} of runs: halving with enough runs a step would "
