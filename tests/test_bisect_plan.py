@@ -113,6 +113,14 @@ def test_a_journal_that_is_cut_at_any_byte_has_what_stood_whole_before(tmp_path)
     assert ends == sorted(ends) and ends[-1] == 3
 
 
+def test_a_journal_that_cannot_be_written_ends_it_as_the_lab_s_trouble(tmp_path):
+    held = journal(tmp_path)
+    held.path.unlink()
+    held.path.symlink_to("/dev/full")
+    with pytest.raises(LabError, match=r"writing the journal .*no space left.*--resume"):
+        drive.bisect(SPACE, from_r(5), SURE, held)
+
+
 def test_what_another_process_wrote_meanwhile_is_gone_on_with(tmp_path):
     running = journal(tmp_path)
     running.add([Seen("r7", 0, Outcome.BAD)])

@@ -1,5 +1,6 @@
 """The record of a bisection: each run on a line of its own, so that a killed one goes on."""
 
+import contextlib
 import fcntl
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +82,8 @@ class Journal:
         """Begins anew."""
         self._hold()
         self.seen, self.done = [], False
-        self.path.write_text(json.dumps(self.head) + "\n")
+        with self._written():
+            self.path.write_text(json.dumps(self.head) + "\n")
 
     def go_on(self) -> None:
         """What a kill cut short is taken away, so that the next line is one.
@@ -93,8 +95,9 @@ class Journal:
         self.done = False
         lines = [json.dumps(one) for one in (self.head, *(run.record() for run in self.seen))]
         beside = self.path.with_suffix(".new")
-        beside.write_text("\n".join(lines) + "\n")
-        beside.replace(self.path)
+        with self._written():
+            beside.write_text("\n".join(lines) + "\n")
+            beside.replace(self.path)
 
     def _hold(self) -> None:
         """Until the process ends no other one writes here. Raises UsageError where one does."""
@@ -118,8 +121,19 @@ class Journal:
         self._append([_DONE])
 
     def _append(self, records: Sequence[object]) -> None:
-        with self.path.open("a") as file:
+        with self._written(), self.path.open("a") as file:
             file.write("".join(json.dumps(one) + "\n" for one in records))
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
+        """Raises LabError where the disk is full, for instance: what stands there is whole."""
+        try:
+            yield
+        except OSError as error:
+            raise LabError(
+                f"writing the journal {self.path}: {(error.strerror or str(error)).lower()}; mend "
+                "that, then go on with --resume"
+            ) from error
 
 
 def _whole(head: Mapping[str, object]) -> dict[str, object]:
