@@ -46,7 +46,7 @@ def choose(belief: Belief, evidence: Evidence, costs: Costs) -> Trial:
     allowed = _testable(belief, evidence)
     told = _best(belief, costs, allowed, evidence.runs)
     bad = masses(belief).sum(axis=1)
-    if bad[told.revision] > 0.5:
+    if bad[told.revision] > 0.5 or len(belief.grid.bad) == 1:  # or the rate is known
         return told
     known = sum(count.runs * bad[one] for one, count in evidence.counts.items())
     passes = evidence.of(told.revision).passed + told.runs
