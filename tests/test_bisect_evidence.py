@@ -8,7 +8,7 @@ import pytest
 from simulated import Fake
 
 from vmlab import perturb, story
-from vmlab.bisect import count, drive, evidence, tester
+from vmlab.bisect import count, drive, evidence, tell, tester
 from vmlab.bisect.engine import End, Rules
 from vmlab.bisect.evidence import Match, Outcome, Seen
 from vmlab.bisect.journal import Journal
@@ -241,6 +241,11 @@ def test_as_many_runs_as_are_allowed_are_enough_at_the_bad_end_too(tmp_path, out
     result = bisected(tmp_path, lambda name, seed: outcome, Rules(most=2))
     assert result.answer.end is End.TOO_MANY
     assert len(result.seen) <= 3
+    passed, silent = (2, 0) if outcome is Outcome.GOOD else (0, 2)
+    assert tell.problem(result) == (
+        "the runs that were allowed are used up before the bad end, r7, failed: it passed "
+        f"{passed}, and {silent} said nothing of it; allow more with --runs"
+    )
 
 
 def test_after_a_boot_that_failed_another_boot_is_made(monkeypatch):

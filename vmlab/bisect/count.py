@@ -16,6 +16,7 @@ PREPARE_S, RUN_S = 10.0, 1.0  # until some are known
 OTHERS = 3
 """Runs that say nothing of what is looked for, after which a revision that shows nothing else is
 untestable: it failed otherwise, or its boot failed, which another boot need not."""
+_WEIGHTS = {Outcome.OTHER: 1, Outcome.UNTESTABLE: OTHERS}  # what is skipped is so always
 _SAYING = 10  # runs that say nothing, for each that does, which are borne
 
 
@@ -30,14 +31,13 @@ def evidence(space: Space, seen: Sequence[Seen]) -> Evidence:
         if outcome in (Outcome.GOOD, Outcome.BAD):
             bad = outcome is Outcome.BAD
             made = made.add(at, Count(int(bad), int(not bad)))
-        elif outcome is Outcome.UNTESTABLE:
-            silent[at] += OTHERS
-        elif outcome is Outcome.OTHER:
-            silent[at] += 1
-    for at, times in silent.items():
-        if mute(times, made.of(at).runs):
+        elif outcome in _WEIGHTS:
+            silent[at] += _WEIGHTS[outcome]
+            made = replace(made, silent=made.silent + 1)
+    for at, weight in silent.items():
+        if mute(weight, made.of(at).runs):
             made = made.without(at)
-    return replace(made, silent=silent.total())
+    return made
 
 
 def mute(silent: int, saying: int) -> bool:

@@ -46,6 +46,11 @@ _ENDS = {
     "confidence that was asked for",
 }
 
+_UNFAILED = (
+    "the runs that were allowed are used up before the bad end, {bad}, failed: it passed {passed}, "
+    "and {silent} said nothing of it; allow more with --runs"
+)
+
 
 def short(name: str) -> str:
     """A commit's hash as git shortens it, where there is no other like it."""
@@ -60,6 +65,8 @@ def problem(result: Result) -> str | None:
     bad = result.evidence.of(len(names) - 1)
     end = {End.NO_BAD_END: names[-1]}.get(answer.end, names[0])
     why = [one.reason for one in result.seen if one.revision == end and one.reason]
+    if answer.end is End.TOO_MANY and not bad.failed:
+        return _UNFAILED.format(bad=names[-1], passed=bad.passed, silent=result.evidence.silent)
     return _ENDS[answer.end].format(
         bad=names[-1], good=names[0], passed=bad.passed, runs=bad.runs,
         rarest=result.rules.rarest, odd=names[answer.odd] if answer.odd is not None else "",
@@ -119,6 +126,8 @@ def _cost(result: Result) -> str:
     runs, rate = result.evidence.runs, rate_of(result)
     took = sum(one.wall_s for one in result.seen)
     of = f"{runs} runs of {len(result.evidence.counts)} revisions"
+    if result.evidence.silent:
+        of += f" and {result.evidence.silent} that said nothing of it"
     text = f"{of}, {took:.0f} s of building and running"
     if rate is None or problem(result) or result.rules.noise:
         return text  # where good ones fail too no number of runs is enough for halving
