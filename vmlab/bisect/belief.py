@@ -12,7 +12,7 @@ RATES = 64
 RAREST = 0.002  # the lowest rate that is thought of: a bug that shows in one run of 500
 _SELDOM = -0.25  # rare failures are thought of more than Jeffreys would: there answers go wrong
 _NEVER = -1e4  # log of a probability that is none
-_NOISES = ((0.4, 1.0), (1.0, 2.0))  # parts of the highest noise with their weights; of none it is 1
+_NOISES = ((0.4, 1.0), (1.0, 4.0))  # parts of the highest noise with their weights; of none it is 1
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def grid(noise: float = 0.0, always: bool = False) -> Grid:
     """The rates that are thought of: near Jeffreys' prior, which sin² of even angles has.
 
     The last of them is `always`. Noise, where it is allowed, is none, some, or as much as that,
-    which counts double: there answers go wrong. It is less than half of the rate. Where bad ones
+    which counts most: there answers go wrong. It is less than half of the rate. Where bad ones
     are known to fail `always`, no other rate is.
     """
     if always:
