@@ -1,7 +1,9 @@
 """A configuration's bisection: the smallest set of options, found by asking of few sets."""
 
+import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -9,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulated import Fake
 
+from vmlab.arch import ARCHES
+from vmlab.bisect import configs as configs_
 from vmlab.bisect.configs import Configs, needed
 from vmlab.bisect.drive import Stopped
 from vmlab.bisect.engine import Rules
-from vmlab.bisect.evidence import Outcome, Seen
+from vmlab.bisect.evidence import Match, Outcome, Seen
 from vmlab.bisect.options import Told, closed, differing, mixed, smallest, text
 from vmlab.bisect.tester import Runs
 from vmlab.errors import UsageError
+from vmlab.lab import Options
 
 NAMES = [f"OPTION_{number:03}" for number in range(200)]
 
@@ -134,6 +139,53 @@ def test_what_a_journal_has_is_not_run_again(cut):
     rest.heard = heard.append
     assert rest.smallest(Rules()) == found == {NAMES[7]}
     assert rest.seen == whole.seen and heard == whole.seen[cut:]
+
+
+def test_a_bisection_of_options_that_was_killed_goes_on_from_its_journal(tmp_path, monkeypatch):
+    ran: list[str] = []
+    dies_after = 5
+
+    class Source:
+        @contextlib.contextmanager
+        def held(self, catalog: object) -> Iterator[SimpleNamespace]:
+            yield SimpleNamespace(path=tmp_path, content="a commit")
+
+    def outcome(name: str, seed: int) -> Outcome:
+        if len(ran) >= dies_after:
+            raise KeyboardInterrupt
+        ran.append(name)
+        return Outcome.BAD if "OPTION_003" in name else Outcome.GOOD
+
+    monkeypatch.setattr(configs_, "parse", lambda text: Source())
+    none = SimpleNamespace(entries={})
+    monkeypatch.setattr(configs_.Dependencies, "of", lambda path, arch: none)
+    monkeypatch.setattr(configs_.lab, "runner", lambda *some: None)
+    monkeypatch.setattr(configs_, "Runs", lambda *some: Fake(outcome))
+    files = tmp_path / "good", tmp_path / "bad"
+    for file, value in zip(files, "nm", strict=True):
+        file.write_text("".join(f"CONFIG_{name}={value}\n" for name in NAMES[:8]))
+    said: list[str] = []
+    artifacts = SimpleNamespace(catalog=SimpleNamespace(say=said.append))
+
+    def find(resume: bool = False, fresh: bool = False) -> tuple[str, ...]:
+        question = configs_.Question(
+            SimpleNamespace(name="s"), "it", ARCHES["i386"], files, Match(), Rules(always=True),  # type: ignore[arg-type]
+            Options(), tmp_path, {}, resume, fresh,
+        )  # fmt: skip
+        return configs_.find(None, artifacts, question).names  # type: ignore[arg-type]
+
+    with pytest.raises(KeyboardInterrupt):
+        find()
+    assert said[-1] == "stopped after 5 runs; --resume goes on from there"
+    with pytest.raises(UsageError, match=r"was stopped after 5 runs.*--resume.*--fresh"):
+        find()
+    dies_after = 1000
+    assert find(resume=True) == ("OPTION_003",)
+    whole = len(ran)
+    assert whole == len(set(ran)) > 5  # none is run again
+    assert find() == ("OPTION_003",) and len(ran) == whole
+    files[1].write_text(files[1].read_text() + "CONFIG_MORE=y\n")
+    assert find() == ("OPTION_003",) and len(ran) > whole
 
 
 def test_how_many_passes_are_enough_takes_into_account_how_little_is_known_of_the_rate():

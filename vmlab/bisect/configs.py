@@ -196,7 +196,14 @@ def find(project: Project, artifacts: Artifacts, question: Question) -> Found:
         names, needs, Runs(_once(subject), question.match), catalog.say, list(journal.seen),
         lambda one: journal.add([one]),
     )  # fmt: skip
-    found = configs.smallest(question.rules)
+    if journal.seen:
+        catalog.say(f"{title}: {len(journal.seen)} runs of an earlier time are taken, of "
+                    f"{journal.path}; --fresh begins anew")  # fmt: skip
+    try:
+        found = configs.smallest(question.rules)
+    except KeyboardInterrupt:
+        catalog.say(f"stopped after {len(configs.seen)} runs; --resume goes on from there")
+        raise
     journal.finish()
     return Found(tuple(sorted(found)), good, bad, len(names), tuple(configs.seen))
 
