@@ -41,19 +41,11 @@ def reading(what: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        names = [name for name in (error.filename, *_of_several(error)) if name]
-        below = what.resolve()
-        mine = [str(name) for name in names if Path(str(name)).resolve().is_relative_to(below)]
-        if not mine:
+        name = error.filename
+        if not name or not Path(str(name)).resolve().is_relative_to(what.resolve()):
             raise
         said = os.strerror(error.errno).lower() if error.errno else "it cannot be read"
         step = "make it readable for you, or take a copy that is"
         if error.errno == errno.ENOENT:
             step = "was it taken away meanwhile?"
-        raise UsageError(f"reading {mine[0]}: {said}; {step}") from error
-
-
-def _of_several(error: OSError) -> list[object]:
-    """The first file of what shutil.copytree could not copy."""
-    found = error.args[0] if error.args else None
-    return list(found[0][:1]) if isinstance(found, list) and found else []
+        raise UsageError(f"reading {name}: {said}; {step}") from error
