@@ -6,6 +6,7 @@ ports. Limits hold for every user. docs/security.md says what that promises.
 """
 
 import contextlib
+import errno
 import fcntl
 import functools
 import itertools
@@ -13,6 +14,7 @@ import os
 import resource
 import subprocess
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -39,6 +41,7 @@ _TRIAL_S = 10
 _READS_ALL = "dac_read_search"
 _KVM = Path("/dev/kvm")
 _PASSED = ("LANG", "LD_LIBRARY_PATH", "PATH", "TMPDIR")
+_SEAL_TRIES = 50
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _READABLE = 0o444
 
@@ -360,11 +363,23 @@ def _copied(file: BinaryIO, path: Path) -> int:
                 if sent == 0:
                     raise LabError(f"copying {path}: it became shorter meanwhile; run again")
                 at += sent
-        fcntl.fcntl(made, fcntl.F_ADD_SEALS, _SEALS)
+        _seal(made)
     except BaseException:
         os.close(made)
         raise
     return made
+
+
+def _seal(made: int) -> None:
+    """The kernel says EBUSY for as long as pages are on their way, on a busy host some tenths."""
+    for left in range(_SEAL_TRIES - 1, -1, -1):
+        try:
+            fcntl.fcntl(made, fcntl.F_ADD_SEALS, _SEALS)
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY or not left:
+                raise
+            time.sleep(0.1)
 
 
 def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
