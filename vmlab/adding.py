@@ -65,7 +65,9 @@ def add(
         check_free(artifacts, store, name)  # before anything is unpacked
     if folder.is_dir() and (files := packaged.files(folder)):
         return add_packages(artifacts, store, files, str(folder.resolve()), name, compiler, release)
-    return keep(artifacts, store, look(folder, release), name, compiler)
+    brought = look(folder, release)
+    with store.alone():
+        return keep(artifacts, store, brought, name, compiler)
 
 
 def add_archive(
@@ -106,7 +108,7 @@ def add_packages(
     with store.alone():
         root = store.part(added.UNPACKED, key, lambda made: packaged.unpacked(files, made))
         box = packaged.lay_out(root, packaged.chosen(packaged.kernels(root), origin, release))
-        return _keep(artifacts, store, replace(look(box), origin=origin), name, compiler)
+        return keep(artifacts, store, replace(look(box), origin=origin), name, compiler)
 
 
 def check_free(artifacts: Artifacts, store: added.Store, name: str) -> None:
@@ -127,19 +129,10 @@ def keep(
     compiler: With,
     instead: bool = False,
 ) -> Kernel:
-    """Adds what was looked at, as `add` does; `instead` of one that has its name."""
-    with store.alone():
-        return _keep(artifacts, store, brought, name, compiler, instead)
+    """Adds what was looked at, as `add` does; `instead` of one that has its name.
 
-
-def _keep(
-    artifacts: Artifacts,
-    store: added.Store,
-    brought: Brought,
-    name: str | None,
-    compiler: With,
-    instead: bool = False,
-) -> Kernel:
+    The caller has the store alone.
+    """
     called = name or brought.release
     if not instead:
         check_free(artifacts, store, called)

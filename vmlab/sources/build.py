@@ -99,7 +99,8 @@ def add(
     if same := store.kept(brought, called, added.Words(was.compiler, was.cross_compile)):
         return same
     instead = _own(artifacts, store, source, called) is not None
-    return adding.keep(artifacts, store, brought, called, options.compiler, instead)
+    with store.alone():
+        return adding.keep(artifacts, store, brought, called, options.compiler, instead)
 
 
 def _command(cache: Cache, named: adding.With, number: eras.Number) -> str:
