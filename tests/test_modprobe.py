@@ -18,6 +18,7 @@ from vmlab.errors import LabError
 from vmlab.executor import execute
 from vmlab.guest import modprobe
 from vmlab.project import Project, Settings
+from vmlab.runner import Run
 from vmlab.snapshots import Snapshots
 from vmlab.verdict import Verdict
 
@@ -93,11 +94,53 @@ def test_algorithms_that_a_module_of_the_project_asks_for_are_there_before_it(tm
         + name.encode() + b"\0depends=\0" for name in ("ecb", "md5", "cbc")
     }  # fmt: skip
     kernel = tree(tmp_path / "6.1.0-50-686", {**PLAIN, **algorithms})
-    asks = b"\0ecb(magma)\0no cbc here\0md5\0crypto_alloc_shash\0depends=base\0"
+    strings = b"ecb(magma)\0no cbc here\0md5\0"
+    asks = elf(tmp_path, strings, b"\0cbc\0crypto_alloc_shash\0depends=base\0")
     found = modprobe.files(["m"], lambda: kernel, {"m.ko": asks})
     assert listed(found) == ["m: ?ecb ?md5 base m"]
     deaf = modprobe.files(["m"], lambda: kernel, {"m.ko": asks.replace(b"alloc", b"x")})
     assert listed(deaf) == ["m: base m"]
+
+
+def elf(folder: Path, data: bytes, rest: bytes) -> bytes:
+    """An object file with such data, and something behind it that is none."""
+    text = ".section .rodata\n" + "".join(f".byte {byte}\n" for byte in data)
+    made = folder / "made.o"
+    subprocess.run(["as", "-o", made], input=text.encode(), check=True)
+    return made.read_bytes() + rest
+
+
+STRINGS = b"left-side\0no top\0hmac(md5)\0x%s\0beside\0"
+
+
+@pytest.fixture(scope="module")
+def asks(tmp_path_factory) -> bytes:
+    return elf(tmp_path_factory.mktemp("asks"), STRINGS, b"\0top\0__request_module\0depends=base\0")
+
+
+def test_what_a_module_of_the_project_may_ask_the_kernel_for_comes_along(kernel, asks):
+    ours = {"m.ko": asks, "beside.ko": module("right")}
+    found = modprobe.files(["m"], lambda: kernel, ours)
+    asked = found[modprobe.REQUESTS].decode().splitlines()
+    assert asked == ["beside: base gone right beside", "left-side: base left_side"]
+    assert set(found) == {"depends", "requests", "base.ko", "right.ko", "left_side.ko"}
+    deaf = modprobe.files(["m"], lambda: kernel, {"m.ko": asks.replace(b"request", b"x")})
+    assert set(deaf) == {"depends", "base.ko"}
+
+
+def test_a_module_may_ask_on_a_kernel_that_was_added_without_modules(asks):
+    def none() -> Path:
+        raise LabError("added without its own modules")
+
+    assert modprobe.files([], none, {"m.ko": asks}) == {modprobe.REQUESTS: b""}
+
+
+def test_what_a_module_may_ask_for_is_among_what_is_taken_of_a_build(tmp_path, asks):
+    built = {}
+    for name, content in (("m", asks), ("beside", module("base")), ("base", b""), ("top", b"")):
+        built[name] = tmp_path / f"{name}.ko"
+        built[name].write_bytes(content)
+    assert set(modprobe.closure(["m"], built)) == {"m", "beside", "base"}
 
 
 def test_a_dash_in_a_name_is_an_underscore(kernel):
@@ -206,6 +249,8 @@ def test_a_guest_probes_modules_of_its_kernel(tmp_path, id):
     run = stand_in.run(tmp_path, made, backend, 60, STEPS, id)
     assert run.judgement.verdict is Verdict.PASSED, run.judgement
     tests = {one["name"]: one["state"] for step in run.steps for one in step["tests"]}
+    told = "none_such: neither the kernel nor the project has this module"
+    assert told in [step["output"] for step in run.steps]
     assert tests == {"test_user_copy": "passed", "a": "passed", "b": "skipped"}
 
 
@@ -220,6 +265,38 @@ module_init(soft_init);
 module_exit(soft_exit);
 MODULE_SOFTDEP("pre: refuses none-such post: dummy refuses");
 MODULE_LICENSE("GPL");
+"""
+ASKING = """\
+#include <linux/errno.h>
+#include <linux/kmod.h>
+#include <linux/module.h>
+static int __init asks_init(void)
+{
+	int known = request_module("dummy"), unknown = request_module("none-such");
+	pr_info("asks: known %d, unknown %d\\n", known, unknown);
+	return known || unknown < 0 ? -ENXIO : 0;
+}
+static void __exit asks_exit(void) { }
+module_init(asks_init);
+module_exit(asks_exit);
+MODULE_LICENSE("GPL");
+"""
+ASKING_STEPS = """\
+name: soft
+about: the kernel's request for a module is answered, with a yes or a no
+modules: [asks]
+steps:
+  - insmod: asks
+  - console: "asks: known 0, unknown 256"
+  - run: ls /sys/class/net
+    output: ^dummy0$
+"""
+REFUSES_STEPS = """\
+name: soft
+about: a module says why it refuses
+modules: [refuses]
+steps:
+  - insmod: refuses
 """
 SOFT_STEPS = """\
 name: soft
@@ -238,18 +315,67 @@ steps:
 """
 
 
-@pytest.mark.guest
-def test_a_guest_loads_what_a_module_can_do_without_around_it(tmp_path):
-    for name, returns in (("soft", "0"), ("refuses", "-ENODEV")):
-        folder = tmp_path / "kmod" / name
-        folder.mkdir(parents=True)
-        (folder / "Kbuild").write_text(f"obj-m += {name}.o\n")
-        (folder / f"{name}.c").write_text(SOFT.replace("RETURNS", returns))
-    (tmp_path / "scenarios").mkdir()
-    (tmp_path / "scenarios/soft.yaml").write_text(SOFT_STEPS)
+def ran(folder: Path, modules: dict[str, str], steps: str) -> list[Run]:
+    """On an old and a new kernel of either architecture."""
+    for name, source in modules.items():
+        place = folder / "kmod" / name
+        place.mkdir(parents=True)
+        (place / "Kbuild").write_text(f"obj-m += {name}.o\n")
+        (place / f"{name}.c").write_text(source)
+    (folder / "scenarios").mkdir()
+    (folder / "scenarios/soft.yaml").write_text(steps)
     made = Artifacts(Cache.default(), Catalog.open(Cache.default(), print))
     options = lab.Options(accel="tcg")
-    project = Project(tmp_path, Settings())
+    project = Project(folder, Settings())
     runner, pairs = lab.prepare(project, made, [], [], "5.10.0-32-686,6.1.0-50-amd64", options)
-    for run in execute(runner, pairs, 1, lambda pair: None):
-        assert run.verdict is Verdict.PASSED, run.judgement
+    return list(execute(runner, pairs, 1, lambda pair: None))
+
+
+def passes(folder: Path, modules: dict[str, str], steps: str) -> None:
+    runs = ran(folder, modules, steps)
+    assert [run.verdict for run in runs] == [Verdict.PASSED] * 2, [run.judgement for run in runs]
+
+
+@pytest.mark.guest
+def test_a_guest_loads_what_a_module_can_do_without_around_it(tmp_path):
+    named = (("soft", "0"), ("refuses", "-ENODEV"))
+    passes(tmp_path, {one: SOFT.replace("RETURNS", back) for one, back in named}, SOFT_STEPS)
+
+
+@pytest.mark.guest
+def test_a_module_that_nobody_has_is_named_by_the_verdict_of_the_one_that_needs_it(tmp_path):
+    """Debian's dahdi_echocan_oslec depends on `echo`, which Debian's kernels do not have."""
+    made = Artifacts(Cache.default(), Catalog.open(Cache.default(), print))
+    backend = QemuBackend(Snapshots(Cache.default(), print))
+    run = stand_in.run(tmp_path, made, backend, 60, "\n  - modprobe: gone\n", "5.10.0-32-686")
+    reason = "ENOENT (no such file or directory), and success was wanted; gone: neither the kernel"
+    assert run.verdict is Verdict.FAILED
+    assert run.judgement.reason.startswith(reason)
+
+
+REFUSES = """\
+#include <linux/errno.h>
+#include <linux/module.h>
+static int __init refuses_init(void)
+{
+	pr_err("no newline behind this");
+	return -EINVAL;
+}
+module_init(refuses_init);
+MODULE_LICENSE("GPL");
+"""
+
+
+@pytest.mark.guest
+def test_why_a_module_refuses_is_told_where_its_line_has_no_end(tmp_path):
+    """Debian's xt_DNETMAP says so why it does not work, and 5.10 prints no line that may go on."""
+    runs = ran(tmp_path, {"refuses": REFUSES}, REFUSES_STEPS)
+    assert [run.verdict for run in runs] == [Verdict.FAILED] * 2
+    for run in runs:
+        assert "no newline behind this" in run.judgement.seen
+        assert "vmlab:" not in run.judgement.seen
+
+
+@pytest.mark.guest
+def test_a_guest_loads_what_its_kernel_is_asked_for_by_a_module(tmp_path):
+    passes(tmp_path, {"asks": ASKING}, ASKING_STEPS)

@@ -11,10 +11,11 @@ SHOWN = 300
 _LONGEST_LINE = 4096
 _LAST = 4  # lines
 _STAMP = re.compile(r"^\[\s*\d+\.\d+\] ")
-# What the kernel says of every module that comes from outside.
+# What the kernel says of every module that comes from outside, and the agent of one refused.
 _ALWAYS = re.compile(
     r"loading out-of-tree module taints|module verification failed|: module license"
     r"|used greatest stack depth: "  # CONFIG_DEBUG_STACK_USAGE
+    r"|vmlab: the module was refused$"
 )
 
 

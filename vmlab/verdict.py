@@ -251,6 +251,8 @@ def _tests(expanded: Expanded, index: int, result: StepResult, console: bytes) -
         failure = replace(failure, seen=f"{failure.seen}\n{heard}")
         if failure.verdict is Verdict.SKIPPED:
             failure = replace(failure, reason=f"{failure.reason}; {last_word(heard)}")
+    if failure and refused and result.output:  # the agent's words: which module nobody has
+        failure = replace(failure, reason=f"{failure.reason}; {result.output.strip()}")
     if folded is None or (failure and (failure.verdict is not Verdict.FAILED or not folded.failed)):
         return failure
     if reason := folded.reason:

@@ -3,16 +3,18 @@
 import fnmatch
 import functools
 import gzip
+import io
 import lzma
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vmlab.errors import LabError
 
 DEPENDS = "depends"
+REQUESTS = "requests"
 OPTIONAL = "?"  # before a module whose refusal is not the end: guest/agent/modules.c reads it
 # Where a module has another name by which it is asked for; all modules would be too many to read.
 _ALIASED = ("crypto", "lib")
@@ -27,8 +29,11 @@ _DEVICE = re.compile(r"[a-z0-9_]+:")  # pci:v00008086d..., of any bus
 _ALLOCATES = b"crypto_alloc_"
 _ALIAS = re.compile(rb"\0alias=([^\0]+)")
 _ALGORITHM = re.compile(rb"\0alias=crypto-([\w-]+)\0")
-_STRING = re.compile(rb"\0([a-z][a-z0-9_]*(?:\([a-z0-9_(),-]*\))?)(?=\0)")
+_NAMED = re.compile(rb"[a-z][a-z0-9_]*(?:\([a-z0-9_(),-]*\))?")
 _WORD = re.compile(rb"[a-z][a-z0-9_]*")
+_REQUESTS = b"__request_module"
+_NAME = re.compile(rb"[A-Za-z0-9][\w-]+")
+_ALLOC, _EXECUTED = 2, 4  # of a section's flags, SHF_ALLOC and SHF_EXECINSTR
 
 
 def files(
@@ -37,25 +42,35 @@ def files(
     """Files for the modules to probe: those of the kernel's own that are needed, and DEPENDS.
 
     It says what to load for each, in order: nothing for a module that is built into the kernel. One
-    that nobody has stands there without its file, and the guest finds it missing. `directory` gives
-    lib/modules/ID; modules in `ours` are the project's. Raises LabError for what cannot be
-    unpacked.
+    that nobody has stands there without its file, and the guest finds it missing. REQUESTS says the
+    same of what the project's modules may ask the kernel for while they run, and is there if one
+    of them asks for any. `directory` gives lib/modules/ID; modules in `ours` are the project's.
+    Raises LabError for what cannot be unpacked.
     """
     modules = _Modules(directory, ours)
     content: dict[str, bytes] = {}
-    lines = []
-    for name in dict.fromkeys(names):
-        order = modules.order(name)
-        lines.append(" ".join([f"{name}:", *order]) + "\n")
-        found = [one.removeprefix(OPTIONAL) for one in order]
-        content |= {f"{one}.ko": modules.content[one] for one in found if one in modules.content}
-    if lines:
-        content[DEPENDS] = "".join(lines).encode()
+
+    def listed(wanted: Iterable[str]) -> bytes:
+        lines = []
+        for name in wanted:
+            order = modules.order(name)
+            lines.append(" ".join([f"{name}:", *order]) + "\n")
+            found = [one.removeprefix(OPTIONAL) for one in order]
+            content.update(
+                {f"{one}.ko": modules.content[one] for one in found if one in modules.content}
+            )
+        return "".join(lines).encode()
+
+    if probed := listed(dict.fromkeys(names)):
+        content[DEPENDS] = probed
+    if asking := [data for data in ours.values() if _REQUESTS in data]:
+        requested = {name for data in asking for name in _requested(data) if modules.has(name)}
+        content[REQUESTS] = listed(sorted(requested))
     return {name: data for name, data in content.items() if name not in ours}
 
 
 def closure(wanted: Iterable[str], built: Mapping[str, Path]) -> dict[str, Path]:
-    """The wanted modules, and those of the same build that they depend on."""
+    """The wanted modules, and those of the same build that they depend on or may ask for."""
     by_name = {_name(name): name for name in built}
     found: dict[str, Path] = {}
     left = list(wanted)
@@ -63,7 +78,8 @@ def closure(wanted: Iterable[str], built: Mapping[str, Path]) -> dict[str, Path]
         name = by_name.get(_name(left.pop()))
         if name is not None and name not in found:
             found[name] = built[name]
-            left += _depends(built[name].read_bytes())
+            content = built[name].read_bytes()
+            left += [*_depends(content), *sorted(_requested(content) & by_name.keys())]
     return found
 
 
@@ -125,6 +141,15 @@ class _Modules:
         visit(self._named(name), True)
         return [one if one in needed else f"{OPTIONAL}{one}" for one in order]
 
+    def has(self, name: str) -> bool:
+        """Whether the project has a module of that name in a file, or the kernel, if it has any."""
+        if _name(name) in self._files:
+            return True
+        try:
+            return _name(name) in self._paths
+        except LabError:  # it was added without its own modules
+            return False
+
     def _named(self, name: str) -> str:
         """The module that is meant: the name itself, else the one that has it as an alias."""
         known = _name(name) in self._files or _name(name) in (self._paths.keys() | self._builtin)
@@ -177,12 +202,13 @@ class _Modules:
     def _algorithms(self, module: bytes) -> list[str]:
         """The modules of algorithms that a module asks the kernel for by name while it runs.
 
-        No guest has a modprobe that the kernel could call then. They are looked for among the
+        The kernel would ask for them when they are allocated. They are looked for among the
         strings of modules that allocate some: `ecb(aes)`, `md5`.
         """
         if _ALLOCATES not in module:
             return []
-        words = {word.decode() for text in _STRING.findall(module) for word in _WORD.findall(text)}
+        named = (text for text in _strings(module) if _NAMED.fullmatch(text))
+        words = {word.decode() for text in named for word in _WORD.findall(text)}
         return sorted({one for word in words if (one := self._crypto.get(word))})
 
     @functools.cached_property
@@ -222,6 +248,29 @@ class _Modules:
 
 def _depends(module: bytes) -> list[str]:
     return [name for name in _info(module, "depends").split(",") if name]
+
+
+def _requested(module: bytes) -> set[str]:
+    """What a module may ask the kernel to load while it runs: words among its strings.
+
+    Names that it puts together first (`xt_%s`) are not among them, and most words are no names.
+    """
+    if _REQUESTS not in module:
+        return set()
+    return {text.decode() for text in _strings(module) if _NAME.fullmatch(text)}
+
+
+def _strings(module: bytes) -> Iterator[bytes]:
+    """What stands between NULs in the data of a module. Raises LabError for what is no ELF file."""
+    from elftools.common.exceptions import ELFError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        for section in ELFFile(io.BytesIO(module)).iter_sections():
+            if section["sh_flags"] & (_ALLOC | _EXECUTED) == _ALLOC:
+                yield from section.data().split(b"\0")
+    except ELFError as error:
+        raise LabError(f"reading a module's strings: {error}") from error
 
 
 def _info(module: bytes, key: str) -> str:

@@ -311,6 +311,7 @@ int child_call(int (*call)(char *argument), char *argument)
 	child->pid = fork();
 	if (!child->pid) {
 		signal(SIGCHLD, SIG_DFL);
+		dup2(output, 1);
 		*error = call(argument);
 		_exit(0);
 	}

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "modules.h"
 
 #define PANIC_TIMEOUT "/proc/sys/kernel/panic"
 #define PROGRAM_FILE "opt/vmlab/program"
@@ -163,12 +164,14 @@ static void set_date(const char *mode)
 	settimeofday(&now, NULL);
 }
 
-int main(void)
+int main(int count, char **words)
 {
 	struct utsname kernel;
 	char *steps, *mode, *served, *perturbed, *rescanned, *after;
 	int ran, frozen;
 
+	if (count == REQUEST_WORDS)
+		return module_asked(words);
 	if (iopl(3))
 		return 1;
 	mount_all();
@@ -191,6 +194,7 @@ int main(void)
 	report("KTAP version 1\n# kernel=%s\n", kernel.release);
 	steps = unpack_program();
 	firmware_start();
+	modules_offer();
 	rescanned = strstr(mode, RESCAN_MODE);
 	if (rescanned)
 		pci_rescan(rescanned + strlen(RESCAN_MODE), frozen);

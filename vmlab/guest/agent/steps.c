@@ -37,11 +37,36 @@ static const struct {
 	{ "TERM", SIGTERM }, { "CHLD", SIGCHLD }, { "CONT", SIGCONT }, { "STOP", SIGSTOP },
 };
 
-/* What a module leaves behind is looked for once it is gone; one that is refused is gone at once. */
-static int load(int (*call)(char *argument), char *argument)
+static int as_expected(const char *expect, int outcome)
 {
-	int error = child_call(call, argument);
+	if (!strcmp(expect, "any"))
+		return 1;
+	if (!strcmp(expect, "nonzero"))
+		return outcome != 0;
+	return outcome == atoi(expect);
+}
 
+/*
+ * Recent kernels hold back a line that a module left without its newline until another one comes,
+ * and why a module was refused may be in it.
+ */
+static void release_kernel_line(void)
+{
+	int file = open("/dev/kmsg", O_WRONLY);
+
+	if (file < 0)
+		return;
+	dprintf(file, "vmlab: the module was refused\n");
+	close(file);
+}
+
+/* What a module leaves behind is looked for once it is gone; one that is refused is gone at once. */
+static int load(struct step *step, int (*call)(char *argument))
+{
+	int error = child_call(call, step->argument);
+
+	if (error && !as_expected(step->expect, error))
+		release_kernel_line();
 	health_loading(child_last());
 	if (error)
 		health_unloaded();
@@ -50,12 +75,12 @@ static int load(int (*call)(char *argument), char *argument)
 
 static int do_insmod(struct step *step)
 {
-	return load(module_insert, step->argument);
+	return load(step, module_insert);
 }
 
 static int do_modprobe(struct step *step)
 {
-	return load(module_probe, step->argument);
+	return load(step, module_probe);
 }
 
 static int do_rmmod(struct step *step)
@@ -242,15 +267,6 @@ static int parse(char *line, struct step *step)
 	if (step->needs)
 		*step->needs++ = 0;
 	return 0;
-}
-
-static int as_expected(const char *expect, int outcome)
-{
-	if (!strcmp(expect, "any"))
-		return 1;
-	if (!strcmp(expect, "nonzero"))
-		return outcome != 0;
-	return outcome == atoi(expect);
 }
 
 static int act(struct step *step)
