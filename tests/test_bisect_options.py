@@ -13,7 +13,7 @@ from simulated import Fake
 
 from vmlab.arch import ARCHES
 from vmlab.bisect import configs as configs_
-from vmlab.bisect.configs import Configs, needed
+from vmlab.bisect.configs import Configs, Found, needed
 from vmlab.bisect.drive import Stopped
 from vmlab.bisect.engine import Rules
 from vmlab.bisect.evidence import Match, Outcome, Seen
@@ -86,6 +86,16 @@ def test_an_option_is_found_though_kconfig_drops_it_where_it_stands_alone():
     asked = configs(lambda kept, seed: NAMES[150] in kept, needs)
     assert asked.smallest(Rules(always=True)) == {NAMES[150]}
     assert len(asked.seen) <= 20
+
+
+def test_what_an_option_was_given_with_it_is_told():
+    good, bad = {"PROC": "n", "OTHER": "y"}, {"PROC": "y", "MENU": "m", "OTHER": "n"}
+    found = Found(("PROC",), ("MENU",), good, bad, 3, ())
+    assert found.lines()[1:3] == [
+        "  CONFIG_PROC: n is good, y is bad",
+        "  with CONFIG_MENU, n and m there, that it depends on",
+    ]
+    assert found.record()["conditions"] == {"MENU": ["n", "m"]}
 
 
 def test_one_that_fails_seldom_is_asked_more_often():

@@ -32,9 +32,13 @@ _QUESTIONS = 20  # among so many answers the doubt that is allowed is divided
 
 @dataclass(frozen=True)
 class Found:
-    """The smallest set; the values that the good and the bad configuration give them."""
+    """The smallest set; the values that the good and the bad configuration give them.
+
+    What its conditions name and differs as well was taken with it, for kconfig would drop it else.
+    """
 
     names: tuple[str, ...]
+    conditions: tuple[str, ...]
     good: Options
     bad: Options
     differing: int
@@ -42,9 +46,10 @@ class Found:
 
     def lines(self) -> list[str]:
         made = [f"{len(self.names)} of {self.differing} differing options make the difference:"]
-        for name in self.names:
-            was, now = self.good.get(name, "n"), self.bad.get(name, "n")
+        for name, (was, now) in self._values(self.names).items():
             made.append(f"  CONFIG_{name}: {was} is good, {now} is bad")
+        for name, (was, now) in self._values(self.conditions).items():
+            made.append(f"  with CONFIG_{name}, {was} and {now} there, that it depends on")
         for outcome in (Outcome.GOOD, Outcome.BAD):
             last = [one for one in self.seen if one.outcome is outcome and one.token]
             made += [f"{outcome}: vmlab replay {one.token}" for one in last[-1:]]
@@ -53,11 +58,13 @@ class Found:
 
     def record(self) -> dict[str, object]:
         return {
-            "options": {
-                name: [self.good.get(name, "n"), self.bad.get(name, "n")] for name in self.names
-            },
+            "options": self._values(self.names), "conditions": self._values(self.conditions),
             "differing": self.differing, "steps": [one.record() for one in self.seen],
         }  # fmt: skip
+
+    def _values(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """As the good and the bad configuration have them."""
+        return {name: [self.good.get(name, "n"), self.bad.get(name, "n")] for name in names}
 
 
 @dataclass
@@ -205,7 +212,10 @@ def find(project: Project, artifacts: Artifacts, question: Question) -> Found:
         catalog.say(f"stopped after {len(configs.seen)} runs; --resume goes on from there")
         raise
     journal.finish()
-    return Found(tuple(sorted(found)), good, bad, len(names), tuple(configs.seen))
+    conditions = options.closed(sorted(found), needs) - found
+    return Found(
+        tuple(sorted(found)), tuple(sorted(conditions)), good, bad, len(names), tuple(configs.seen)
+    )
 
 
 def _revision(taken: Iterable[str]) -> str:
