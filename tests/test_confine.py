@@ -1,6 +1,7 @@
 """A QEMU that its guest has taken over: what it has of the host, and what it can do with that."""
 
 import json
+import mmap
 import os
 import re
 import resource
@@ -271,6 +272,21 @@ def test_a_file_that_becomes_shorter_while_it_is_copied_is_no_guest_s_memory(tmp
     monkeypatch.setattr(confine, "_extents", shortened)
     with pytest.raises(LabError, match="became shorter"):
         confine.sealed(path)
+
+
+def test_a_copy_is_sealed_once_nobody_writes_to_its_pages_any_more(monkeypatch):
+    """The kernel refuses with EBUSY until then."""
+    made = os.memfd_create("ram", os.MFD_ALLOW_SEALING)
+    os.ftruncate(made, 4096)
+    written = mmap.mmap(made, 4096)
+    monkeypatch.setattr(confine, "_SEAL_TRIES", 2)
+    with pytest.raises(OSError, match="busy"):
+        confine._seal(made)
+    monkeypatch.setattr(confine.time, "sleep", lambda seconds: written.close())
+    confine._seal(made)
+    with pytest.raises(OSError, match="not permitted"):
+        os.pwrite(made, b"x", 0)
+    os.close(made)
 
 
 def test_three_snapshots_stay_in_memory_those_used_last(tmp_path, monkeypatch):
