@@ -115,7 +115,8 @@ STRINGS = b"left-side\0no top\0hmac(md5)\0x%s\0beside\0"
 
 @pytest.fixture(scope="module")
 def asks(tmp_path_factory) -> bytes:
-    return elf(tmp_path_factory.mktemp("asks"), STRINGS, b"\0top\0__request_module\0depends=base\0")
+    symbols = b"\0top\0request_module() failed\0__request_module\0"
+    return elf(tmp_path_factory.mktemp("asks"), STRINGS, symbols + b"depends=base\0")
 
 
 def test_what_a_module_of_the_project_may_ask_the_kernel_for_comes_along(kernel, asks):
@@ -124,7 +125,9 @@ def test_what_a_module_of_the_project_may_ask_the_kernel_for_comes_along(kernel,
     asked = found[modprobe.REQUESTS].decode().splitlines()
     assert asked == ["beside: base gone right beside", "left-side: base left_side"]
     assert set(found) == {"depends", "requests", "base.ko", "right.ko", "left_side.ko"}
-    deaf = modprobe.files(["m"], lambda: kernel, {"m.ko": asks.replace(b"request", b"x")})
+    deaf = modprobe.files(
+        ["m"], lambda: kernel, {"m.ko": asks.replace(b"request_module\0", b"x\0")}
+    )
     assert set(deaf) == {"depends", "base.ko"}
 
 

@@ -31,7 +31,7 @@ _ALIAS = re.compile(rb"\0alias=([^\0]+)")
 _ALGORITHM = re.compile(rb"\0alias=crypto-([\w-]+)\0")
 _NAMED = re.compile(rb"[a-z][a-z0-9_]*(?:\([a-z0-9_(),-]*\))?")
 _WORD = re.compile(rb"[a-z][a-z0-9_]*")
-_REQUESTS = b"__request_module"
+_REQUESTS = b"request_module\0"  # the symbol's end; it begins with __ since 2.6.30
 _NAME = re.compile(rb"[A-Za-z0-9][\w-]+")
 _ALLOC, _EXECUTED = 2, 4  # of a section's flags, SHF_ALLOC and SHF_EXECINSTR
 

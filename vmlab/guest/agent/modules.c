@@ -111,7 +111,7 @@ void modules_offer(void)
 	char path[PATH_LIMIT] = "";
 	int file;
 
-	if (access(REQUESTS, F_OK))
+	if (access(REQUESTS, F_OK) || access(MODPROBE, F_OK)) /* CONFIG_KMOD was an option up to 2.6.26 */
 		return;
 	file = open(MODPROBE, O_WRONLY);
 	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 || file < 0 ||
