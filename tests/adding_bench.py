@@ -1,4 +1,5 @@
-"""A store of kernels, and the artifacts of a process that began when it was as it is now."""
+"""A store of kernels, and the artifacts of a process that began when it was as it is now; each
+catalog has nothing but what is in that store."""
 
 from pathlib import Path
 
@@ -10,14 +11,16 @@ from vmlab.catalog import Catalog, added, pins
 
 class Bench:
     def __init__(self, folder: Path) -> None:
-        self.store = added.Store(folder / "kernels")
         self.folder = folder
+        self.store = added.Store(folder / "kernels")
+        self.cache = Cache(folder / "cache")
+        self.said: list[str] = []
 
     @property
     def artifacts(self) -> Artifacts:
-        catalog = Catalog(Cache(self.folder / "cache"), pins.Pins((), (), ()))
+        catalog = Catalog(self.cache, pins.Pins((), (), ()), self.said.append)
         catalog.added = self.store.kernels()
-        return Artifacts(catalog.cache, catalog)
+        return Artifacts(self.cache, catalog)
 
     def add(self, folder: Path, name: str, **more):
         return add(self.artifacts, self.store, folder, name, With("gcc"), **more)

@@ -4,16 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
+import adding_bench
 import old_trees
 import pytest
 from typer.testing import CliRunner
 
 from vmlab.adding import With, add
 from vmlab.arch import ARCHES
-from vmlab.artifacts import Artifacts
 from vmlab.build import eras, kbuild, whole
-from vmlab.cache import Cache
-from vmlab.catalog import Catalog, added, kconfig, pins
+from vmlab.catalog import added, kconfig
 from vmlab.errors import LabError, UsageError
 
 ROOT = Path(__file__).parent.parent
@@ -22,19 +21,7 @@ RECENT = old_trees.ERAS[-1]
 MODULES = ["kthread_monitor", "monitor_client", "lost_wakeup", "crash_lab", "edu_lab"]
 
 
-class Bench:
-    """A catalog of nothing but what was added."""
-
-    def __init__(self, folder: Path) -> None:
-        self.store = added.Store(folder / "kernels")
-        self.cache = Cache(folder / "cache")
-
-    @property
-    def artifacts(self) -> Artifacts:
-        catalog = Catalog(self.cache, pins.Pins((), (), ()))
-        catalog.added = self.store.kernels()
-        return Artifacts(self.cache, catalog)
-
+class Bench(adding_bench.Bench):
     def add(self, folder: Path, name: str | None = None, cc: str = "gcc", prefix: str = ""):
         return add(self.artifacts, self.store, folder, name, With("" if prefix else cc, prefix))
 

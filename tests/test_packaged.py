@@ -9,13 +9,12 @@ import struct
 import subprocess
 from pathlib import Path
 
+import adding_bench
 import old_trees
 import pytest
 
 from vmlab.adding import With, add, add_archive
-from vmlab.artifacts import Artifacts
-from vmlab.cache import Cache
-from vmlab.catalog import Catalog, added, archives, packaged, pins, rpm
+from vmlab.catalog import archives, packaged, rpm
 from vmlab.errors import LabError, UsageError
 
 ERA = old_trees.ERAS[-1]
@@ -88,18 +87,7 @@ def files_of(root: Path) -> dict[str, tuple[int, bytes]]:
     return found
 
 
-class Bench:
-    def __init__(self, folder: Path) -> None:
-        self.store = added.Store(folder / "kernels")
-        self.cache = Cache(folder / "cache")
-        self.said: list[str] = []
-
-    @property
-    def artifacts(self) -> Artifacts:
-        catalog = Catalog(self.cache, pins.Pins((), (), ()), self.said.append)
-        catalog.added = self.store.kernels()
-        return Artifacts(self.cache, catalog)
-
+class Bench(adding_bench.Bench):
     def add(self, folder: Path, name: str | None = None, release: str | None = None):
         return add(self.artifacts, self.store, folder, name, With("gcc"), release)
 

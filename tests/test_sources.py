@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+import adding_bench
 import fake_kernel
 import pytest
 from typer.testing import CliRunner
@@ -12,9 +13,7 @@ from typer.testing import CliRunner
 from vmlab import sources
 from vmlab.adding import With
 from vmlab.arch import ARCHES
-from vmlab.artifacts import Artifacts
-from vmlab.cache import Cache
-from vmlab.catalog import Catalog, added, pins
+from vmlab.catalog import added
 from vmlab.errors import LabError, UsageError
 from vmlab.sources import configure, tools
 from vmlab.sources.build import Options, add, build
@@ -23,21 +22,7 @@ from vmlab.sources.make import KernelBuildError
 I386, X86_64 = ARCHES["i386"], ARCHES["x86_64"]
 
 
-class Bench:
-    """A catalog of nothing but what is built and added here, and what it said."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store = added.Store(folder / "kernels")
-        self.cache = Cache(folder / "cache")
-        self.said: list[str] = []
-
-    @property
-    def artifacts(self) -> Artifacts:
-        catalog = Catalog(self.cache, pins.Pins((), (), ()), self.said.append)
-        catalog.added = self.store.kernels()
-        return Artifacts(self.cache, catalog)
-
+class Bench(adding_bench.Bench):
     def build(self, source: str, **options):
         compiler = With(options.pop("cc", ""))
         wanted = Options(options.pop("arch", I386), compiler=compiler, **options)
