@@ -17,6 +17,7 @@ from vmlab.bisect.tester import Runs, Subject
 from vmlab.build.kbuild import ModuleBuildError
 from vmlab.errors import LabError, UsageError
 from vmlab.runner import Run
+from vmlab.sources.configure import ConfigError
 from vmlab.sources.make import KernelBuildError
 from vmlab.verdict import Judgement, Verdict
 
@@ -104,6 +105,16 @@ def test_one_error_is_of_one_class_wherever_it_stands():
     assert evidence.build_class(one) != evidence.build_class("x.c:12:7: error: expected ;")
 
 
+def test_of_a_build_only_what_says_what_is_wrong_counts_and_make_waiting_for_others_does_not():
+    said = (
+        "x.c:3:2: error: #error not ready\nmake[2]: *** [scripts/Makefile.build:250: x.o] Error 1\n"
+        "make[2]: *** Deleting file 'x.o'\nmake[2]: *** Waiting for unfinished jobs...."
+    )
+    assert evidence.build_class(said) == "error: #error not ready"
+    other = "y.c:1:1: error: another\nmake[1]: *** Waiting for unfinished jobs...."
+    assert not evidence.alike(*map(evidence.build_class, (said, other)))
+
+
 NO_RULE = "make[1]: Entering directory '/x'\nmake[2]: *** No rule to make target 'x.c'.  Stop."
 NO_TOOL = "make[1]: Entering directory '/x'\n/bin/sh: 1: bc: not found\nmake: *** [x] Error 127"
 
@@ -151,15 +162,25 @@ def test_a_build_that_the_machine_ended_is_no_evidence(said, outcome):
 def test_what_does_not_build_is_told_without_a_guest():
     def subject(revision: str) -> Subject:
         raise {"lab": LabError("no disk"), "usage": UsageError("no such")}.get(
-            revision, ModuleBuildError("k", "make", "x.c:1:2: error: what")
+            revision, ModuleBuildError("k", "make", "x.c:1:2: error: what\nx.c:2:2: error: more")
         )
 
     runs = Runs(subject, evidence.Match())
     (built,) = runs.run("build", [0, 1, 2])
-    assert (built.outcome, built.build) == (Outcome.BUILD, "error: what")
+    assert (built.outcome, built.reason) == (Outcome.BUILD, "error: what")
+    assert built.build == "error: what\nerror: more"
     assert runs.run("lab", [0])[0].outcome is Outcome.BROKEN
     with pytest.raises(UsageError):
         runs.run("usage", [0])
+
+
+def test_a_commit_that_lacks_an_option_that_was_asked_for_is_left_out_and_ends_nothing():
+    def subject(revision: str) -> Subject:
+        raise ConfigError("tiny: the tree's kconfig dropped what was asked for:\n  CONFIG_NEW\n  X")
+
+    (without,) = Runs(subject, evidence.Match()).run("r1", [0, 1])
+    assert without.outcome is Outcome.UNTESTABLE
+    assert without.reason == "tiny: the tree's kconfig dropped what was asked for: CONFIG_NEW"
 
 
 def bisected(folder: Path, outcome, rules: Rules = SHY) -> drive.Result:

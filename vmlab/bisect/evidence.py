@@ -18,11 +18,11 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _STDERR = 2
 _SKIP, _LAST_BAD = 125, 127  # as git bisect run takes a command's exit statuses
 # What compilers, assemblers, linkers, kbuild, make and shells say. A command line that was printed
-# (-Werror=...) is none of them, and make's `*** [target] Error 2` only repeats one.
+# (-Werror=...) is none of them, and make's `*** [target] Error 2` and what it does then repeat one.
 _ERROR = re.compile(
     r"(?:^|[\s:])(?:fatal |internal compiler )?error: |^ERROR: |\bError: |^ld: "
     r"|undefined!|undefined reference|multiple definition|: not found$|No such file or directory"
-    r"|\*\*\* (?!\[.*\] Error \d+$)"
+    r"|\*\*\* (?!\[.*\] Error \d+$|Waiting for unfinished jobs|Deleting )"
 )
 _PLACE = re.compile(r"^\S+?:\d+(?::\d+)?:\s*")
 _BY_HAND = "again by hand: "  # what the lab says after the compiler's words

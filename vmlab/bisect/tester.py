@@ -17,6 +17,7 @@ from vmlab.executor import each
 from vmlab.perturb import perturbation
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
+from vmlab.sources.configure import ConfigError
 
 # After these others of the revision are not run.
 _SPARES = (Outcome.BUILD, Outcome.BOOT, Outcome.UNTESTABLE, Outcome.BROKEN)
@@ -116,6 +117,9 @@ class Runs:
         began = time.monotonic()
         try:
             subject = self.subject(revision)
+        except ConfigError as error:  # an option that came or went in between
+            why = " ".join(map(str.strip, str(error).splitlines()[:2]))
+            return Seen(revision, one, Outcome.UNTESTABLE, why, number=one), None
         except UsageError:
             raise
         except LabError as error:
@@ -125,7 +129,8 @@ class Runs:
             if why := ended(str(error)):
                 return Seen(revision, one, Outcome.BROKEN, why, wall_s=took, number=one), None
             said = build_class(str(error).partition("\n")[2] or str(error))
-            made = Seen(revision, one, Outcome.BUILD, said, wall_s=took, build=said, number=one)
+            why = said.partition("\n")[0]
+            made = Seen(revision, one, Outcome.BUILD, why, wall_s=took, build=said, number=one)
             return made, None
         if subject.runner not in self._runners:
             self._runners.append(subject.runner)
