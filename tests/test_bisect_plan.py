@@ -27,6 +27,7 @@ from vmlab.bisect.tester import seed_of
 from vmlab.cache import Cache
 from vmlab.catalog import Catalog
 from vmlab.catalog.records import Kernel, Package
+from vmlab.cli import bisect as command
 from vmlab.errors import LabError, UsageError
 
 SPACE = line([f"r{number}" for number in range(8)])
@@ -296,15 +297,27 @@ def test_progress_says_what_is_left_and_how_long_that_takes():
     seen = [Seen(commits.names[7], 0, Outcome.BAD, wall_s=9.0)]
     sure = tell.progress(step, SURE, commits, seen)
     assert sure == (
-        "0 runs, 8 left (000000000000 to 000000000000), about 3 runs and 27 s to go; now "
+        "0 runs, 8 left (000000000000 to 000000000000), about 3 runs and 43 s to go; now "
         "000000000000 x 2, 000000000000 x 1"
     )
-    assert "about 3 runs and 9 s to go" in tell.progress(step, SURE, commits, seen, 3)
+    assert "about 3 runs and 14 s to go" in tell.progress(step, SURE, commits, seen, 3)
+    seen += [Seen(name, 0, Outcome.BAD, wall_s=9.0) for name in commits.names[:7]]
+    seen += [Seen(commits.names[7], 0, Outcome.BAD, wall_s=0.5)] * 20
+    assert "about 3 runs and 2 s to go" in tell.progress(step, SURE, commits, seen)  # all are built
     often, seldom = (
         int(re.search(r"about (\d+) runs", tell.progress(step, rules, commits, seen))[1])
         for rules in (Rules(confidence=0.9), Rules(confidence=0.9999))
     )
     assert 3 < often < seldom
+
+
+def test_a_bisection_that_answers_from_its_journal_says_so(tmp_path, capsys):
+    plan = Plan("it", SPACE, from_r(4), Words("it", "", {}), tmp_path, {})
+    command._bisect(plan, SURE, resume=False, fresh=False)
+    assert "of an earlier time" not in capsys.readouterr().err
+    again = command._bisect(plan, SURE, resume=False, fresh=False)
+    said = capsys.readouterr().err
+    assert f"it: {len(again.seen)} runs of an earlier time are taken" in said and "--fresh" in said
 
 
 def test_an_end_without_an_answer_says_what_to_do(tmp_path):

@@ -4,11 +4,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
+
+import numpy as np
 
 from vmlab.bisect import engine
 from vmlab.bisect.bound import bound, naive
-from vmlab.bisect.count import PREPARE_S
+from vmlab.bisect.count import costs
 from vmlab.bisect.drive import Result, Step
 from vmlab.bisect.engine import End, Rules
 from vmlab.bisect.evidence import Outcome, Seen
@@ -166,7 +167,7 @@ def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen], at_on
     """Where a bisection stands: what is left, and an estimate of what that takes.
 
     The estimate is the bound for what is left at the rate as it is thought now; where bad ones
-    always fail, it is halving's.
+    always fail, it is halving's. Each run costs its time, and what is tried first its build.
     """
     low, high = engine.remaining(space, step.evidence, rules)
     left, test = high - low + 1, step.test
@@ -174,11 +175,13 @@ def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen], at_on
     more = bound(max(left, 2), rate, rules.confidence).runs
     if rules.always:
         more = max(1, math.ceil(math.log2(left)))
-    each = (fmean(one.wall_s for one in seen) if seen else PREPARE_S) / at_once
+    each = costs(space, seen)
+    builds = np.sort(each.prepare[low : high + 1])[::-1][: 1 + math.ceil(math.log2(left))]
+    seconds = (more * each.run + float(builds.sum())) / at_once
     return (
         f"{step.evidence.runs} runs, {left} left ({short(space.names[low])} to "
         f"{short(space.names[high])}), "
-        f"about {more:.0f} runs and {more * each:.0f} s to go; now "
+        f"about {more:.0f} runs and {seconds:.0f} s to go; now "
         + ", ".join(
             f"{short(space.names[one.revision])} x {one.runs}" for one in (test, *step.others)
         )

@@ -165,7 +165,7 @@ def _bisect(plan: "Plan", rules: "Rules", resume: bool, fresh: bool) -> "Result"
     from vmlab.bisect.show import show
 
     journal = plan.open(resume, fresh)
-    if journal.done:
+    if journal.seen:
         common.say(
             f"{plan.title}: {len(journal.seen)} runs of an earlier time are taken, of "
             f"{journal.path}; --fresh begins anew"
