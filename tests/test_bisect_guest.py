@@ -1,6 +1,7 @@
 """Bisections of real kernels: two regressions of 5.14, and a race in a module's history."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,7 @@ def test_a_race_in_a_module_s_history_is_found(turn, tmp_path):
     assert isinstance(steps, list)
     bad = [one["outcome"] for one in steps if one["revision"] in commits[planted:]]
     assert bad.count("bad") / len(bad) < 0.2  # else it shows too often to be told as rare
+    for token in re.findall(r"(?:good|bad): +vmlab replay (\S+)", str(found["said"])):
+        again = [sys.executable, "-m", "vmlab", "replay", token]  # with its commit's modules
+        done = subprocess.run(again, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, "the same to the byte" in done.stdout) == (0, True), done.stderr

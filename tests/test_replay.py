@@ -11,11 +11,12 @@ from test_tokens import INPUTS, made
 from typer.testing import CliRunner
 
 from vmlab import lab, replay
+from vmlab.arch import ARCHES
 from vmlab.archive import export, opened
 from vmlab.artifacts import Artifacts
 from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
-from vmlab.catalog import Catalog
+from vmlab.catalog import Catalog, Kernel
 from vmlab.cli import app
 from vmlab.cli.replay import _tell, _tell_difference
 from vmlab.errors import LabError, UsageError
@@ -137,6 +138,37 @@ def test_a_token_of_a_file_elsewhere_is_run_again(project, tmp_path):
     assert "is a directory; the token" in vmlab("replay", ".")[1]
     status, said = vmlab("replay", str(elsewhere), "--scenario", str(elsewhere))
     assert (status, "is an archive, which holds its own" in said) == (2, True), said
+
+
+def test_a_run_that_is_kept_says_where_its_modules_and_its_kernel_are(
+    project, tmp_path, monkeypatch
+):
+    """A bisection's modules of another commit, and the kernel that it built."""
+    cache = Cache(project / "cache")
+    artifacts, one = Artifacts(cache, Catalog.open(cache)), made(scenario="noise", kernel="built")
+    built = Kernel("built", ARCHES["i386"], False, (), ())
+    monkeypatch.setattr(replay.added, "read", {Path("/built"): built}.__getitem__)
+    asked = []
+
+    def runner_of(token: Token, project: Project, artifacts: Artifacts):
+        def prepare(expanded, kernel, directory):
+            asked.append((project.modules, kernel))
+
+        return SimpleNamespace(prepare=prepare, directory=lambda expanded, kernel: None)
+
+    monkeypatch.setattr(replay, "runner_of", runner_of)
+    monkeypatch.setattr(replay, "load", lambda project, *_: [SimpleNamespace(
+        number=one.combination, scenario=SimpleNamespace(name="noise"))])  # fmt: skip
+    kept = project / "vmlab-out" / "1" / "noise-built" / "verdict.json"
+    kept.parent.mkdir(parents=True)
+    with pytest.raises(UsageError, match="kernel is not in the catalog here"):
+        replay.prepare(one, find(project), artifacts)
+    for there in (tmp_path / "then", tmp_path / "gone"):
+        where = {"modules": str(there), "kernel": "/built"}
+        kept.write_text(json.dumps({"token": str(one), "file": "x", "environment": where}))
+        (tmp_path / "then").mkdir(exist_ok=True)
+        replay.prepare(one, find(project), artifacts)
+    assert asked == [(tmp_path / "then", built), (project / "kmod", built)]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,11 @@ class Project:
         )
         return content_key(settings, *(path.stem for path in self.scenario_files()))
 
+    def of_modules(self, folder: Path) -> "Project":
+        """The same with its modules as they stand elsewhere."""
+        settings = self.settings.model_copy(update={"modules": str(folder.absolute())})
+        return Project(self.root, settings)
+
     def module_names(self) -> frozenset[str]:
         if self.settings.build != "apart":
             return frozenset(self.settings.names)

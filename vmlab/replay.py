@@ -5,12 +5,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vmlab import machines
 from vmlab.artifacts import Artifacts
-from vmlab.catalog import Kernel, Unavailable
+from vmlab.catalog import Kernel, Unavailable, added
 from vmlab.determinism import Difference, compare, given
-from vmlab.errors import UsageError, VmlabError
+from vmlab.errors import LabError, UsageError, VmlabError
 from vmlab.guest import qemu
 from vmlab.inputs import MEANING, output_key
 from vmlab.lab import Options, load, runner
@@ -64,10 +65,16 @@ def prepare(
 ) -> tuple[Runner, Prepared]:
     """What a token names, found here. Raises UsageError and Unavailable for what is not here.
 
-    `file` is the scenario's, where it is none of the project's and no run of it is kept here.
+    `file` is the scenario's, where it is none of the project's and no run of it is kept here. One
+    that is kept says where else its modules and its kernel are.
     """
+    found = (record.get("environment", {}) for _, record in _records(token, project))
+    where: Mapping[str, str] = next(found, {})
+    if (modules := Path(where.get("modules", ""))).is_absolute() and modules.is_dir():
+        project = project.of_modules(modules)
     made = runner_of(token, project, artifacts)
-    kernel, expanded = _kernel(token, artifacts), _expanded(token, project, artifacts, file)
+    kernel = _kernel(token, artifacts, where.get("kernel"))
+    expanded = _expanded(token, project, artifacts, file)
     return made, made.prepare(expanded, kernel, made.directory(expanded, kernel))
 
 
@@ -118,10 +125,14 @@ def _why_not(token: Token, run: Run, prepared: Prepared, backend: str) -> str:
     return ""
 
 
-def _kernel(token: Token, artifacts: Artifacts) -> Kernel:
+def _kernel(token: Token, artifacts: Artifacts, directory: str | None) -> Kernel:
+    """That of the catalog, or the one that a bisection built, where that is still there."""
     try:
         (kernel,) = artifacts.catalog.select(token.kernel)
     except UsageError as error:
+        with contextlib.suppress(LabError):
+            if directory and (built := added.read(Path(directory))).id == token.kernel:
+                return built
         raise UsageError(f"the token's kernel is not in the catalog here: {error}") from error
     got = artifacts.catalog.obtain(kernel)
     if got.id != kernel.id:
@@ -134,11 +145,18 @@ def _kernel(token: Token, artifacts: Artifacts) -> Kernel:
 
 def kept(token: Token, project: Project) -> Iterator[tuple[Path, str]]:
     """The directories of the runs here that gave this token, each with its scenario's file."""
+    for directory, record in _records(token, project):
+        with contextlib.suppress(KeyError):
+            yield directory, record["file"]
+
+
+def _records(token: Token, project: Project) -> Iterator[tuple[Path, Any]]:
+    """The same with what their verdict.json says."""
     for told in sorted(project.output.glob(f"*/{token.scenario}*/verdict.json")):
         with contextlib.suppress(OSError, ValueError, KeyError):  # one that is not whole
             text = told.read_text()
             if str(token) in text and (record := json.loads(text))["token"] == str(token):
-                yield told.parent, record["file"]
+                yield told.parent, record
 
 
 def first_difference(done: Replayed, earlier: Iterable[Path]) -> Difference | None:

@@ -258,6 +258,7 @@ class Runner:
                 time.monotonic() - began, guest_s, str(job.run.path), made, prepared.inputs,
                 self._file(expanded), told.steps,
                 story.environment(job.machine, job.runs_in.program, restored, self.backend.name)
+                | story.elsewhere(self.project.settings.modules, job.kernel)
                 | ({"worker": ended.worker} if ended and ended.worker else {}),
                 self.left(its, ended.kept) if ended and ended.kept else None, guest=told.role,
             )

@@ -6,7 +6,9 @@ A step's places in the console are bytes: where it began and ended, and the line
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from vmlab.catalog import Kernel
 from vmlab.guest import devices, qemu
 from vmlab.guest.results import Results, StepResult
 from vmlab.scenario.expand import Expanded, RunStep
@@ -58,6 +60,15 @@ def environment(
         "accel": machine.accel, "devices": list(machine.devices), "emulator": program,
         "began": "from a snapshot" if restored else "by a boot",
         **({"no_snapshot": why} if why else {}),
+    }  # fmt: skip
+
+
+def elsewhere(modules: str, kernel: Kernel) -> dict[str, object]:
+    """Where a replay finds what project and catalog may not have: a bisection's modules of another
+    commit, a kernel that it built."""
+    return {
+        **({"modules": modules} if Path(modules).is_absolute() else {}),
+        **({"kernel": str(kernel.added.directory)} if kernel.added else {}),
     }  # fmt: skip
 
 

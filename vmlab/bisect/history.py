@@ -72,7 +72,6 @@ class History:
         return place / self.folder
 
     def _subject(self, modules: Path) -> Subject:
-        settings = self.project.settings.model_copy(update={"modules": str(modules.absolute())})
-        then = Project(self.project.root, settings)
+        then = self.project.of_modules(modules)
         runner = lab.runner(then, self.artifacts, self.options, self.runner.backend)
         return Subject(runner, self.expanded, self.kernel)
