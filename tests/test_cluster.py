@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import clusters
 import pytest
@@ -17,7 +18,8 @@ from vmlab import lab
 from vmlab.arch import ARCHES
 from vmlab.backend import QemuBackend
 from vmlab.cache import Cache
-from vmlab.cluster import content, crew, without_dask, work
+from vmlab.cluster import content, crew, reach, without_dask, work
+from vmlab.cluster import worker as serving
 from vmlab.cluster.backend import ClusterBackend
 from vmlab.cluster.content import Content
 from vmlab.cluster.order import File, Order, recipe_key
@@ -202,11 +204,9 @@ def test_a_second_worker_of_one_name_is_told(cluster):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
-    [(b"", "does not answer"), (b"HTTP/1.0 400 Bad\r\n\r\n", "is no scheduler of Dask's")],
-    ids=["silent", "another service"],
+    "answer", [b"", b"HTTP/1.0 400 Bad\r\n\r\n"], ids=["silent", "another service"]
 )
-def test_one_who_takes_the_call_and_is_no_scheduler(answer, said, monkeypatch):
+def test_one_who_takes_the_call_and_is_no_scheduler(answer, monkeypatch):
     monkeypatch.setattr(crew, "ANSWER_S", 0.5)
     monkeypatch.setattr(crew, "_GRACE_S", 0.5)
     held = []
@@ -220,6 +220,7 @@ def test_one_who_takes_the_call_and_is_no_scheduler(answer, said, monkeypatch):
                     taken.sendall(answer)
 
         threading.Thread(target=take, daemon=True).start()
+        said = "does not answer.*what listens there is no scheduler of Dask's"
         with pytest.raises(LabError, match=said):
             crew.connect(f"tcp://127.0.0.1:{listening.getsockname()[1]}", print)
     for one in held:
@@ -228,10 +229,30 @@ def test_one_who_takes_the_call_and_is_no_scheduler(answer, said, monkeypatch):
 
 def test_an_address_that_does_not_answer(monkeypatch):
     monkeypatch.setattr(crew, "ANSWER_S", 0.5)
-    with pytest.raises(LabError, match=r"the cluster at 127[.]0[.]0[.]1:9 does not answer"):
+    said = r"the cluster at 127[.]0[.]0[.]1:9 does not answer .*; nothing listens there: start"
+    with pytest.raises(LabError, match=said):
         crew.connect("127.0.0.1:9", print)
+    with pytest.raises(LabError, match=r"nowhere[.]invalid is no machine's name here"):
+        crew.connect("nowhere.invalid:8786", print)
+    monkeypatch.setattr(reach, "_CALL_S", 0.1)
+    monkeypatch.setattr(reach.socket, "create_connection", Mock(side_effect=TimeoutError))
+    assert "its machine does not take the call: look at" in reach.trouble("tls://[::1]:1", 0.5)
     with pytest.raises(UsageError, match="'smoke://here:1' is no address of a cluster"):
         crew.connect("smoke://here:1", print)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("tcp://127.0.0.1:9", (LabError, "nothing listens there")),
+        ("smoke://here:1", (UsageError, "is no address of a cluster .*; it is tcp://HOST:PORT")),
+        ("tls://127.0.0.1:9", (UsageError, "is not spoken to: .*docs/cluster.md says how")),
+    ],
+)
+def test_a_worker_that_finds_no_scheduler_says_what_it_found(address, said, monkeypatch):
+    monkeypatch.setattr(serving, "ANSWER_S", 0.5)
+    with pytest.raises(said[0], match=said[1]):
+        serving.serve(address, "w", 1, print)
 
 
 @pytest.mark.parametrize("address", ["", " "])

@@ -9,6 +9,7 @@ from typing import Any
 
 from vmlab.cluster import without_dask
 from vmlab.cluster.order import Refused
+from vmlab.cluster.reach import trouble
 from vmlab.errors import LabError, UsageError
 
 ANSWER_S = 10.0
@@ -127,17 +128,9 @@ def connect(address: str, say: Callable[[str], None]) -> Crew:
             f"the cluster at {address} is not spoken to: {error}; docs/cluster.md says how "
             "certificates are named"
         ) from error
-    except (OSError, TimeoutError) as error:
-        raise LabError(
-            f"the cluster at {address} does not answer (tried for {ANSWER_S:.0f} s): start its "
-            "scheduler with `dask scheduler`, or look at address, firewall and certificates "
-            "(docs/cluster.md)"
-        ) from error
-    except MemoryError as error:  # Dask takes what it hears for the size of an answer
-        raise LabError(
-            f"what answers at {address} is no scheduler of Dask's: look at the address and its "
-            "port, which `dask scheduler` prints"
-        ) from error
+    except (OSError, TimeoutError, MemoryError) as error:
+        # Dask takes what another service says for the size of an answer.
+        raise LabError(trouble(address, ANSWER_S)) from error
     client.register_plugin(plugin())
     return Crew(client, address, say)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from vmlab.cluster import without_dask
 from vmlab.cluster.crew import ANSWER_S
+from vmlab.cluster.reach import trouble
 from vmlab.errors import LabError, UsageError
 
 
@@ -47,12 +48,17 @@ def _explained(error: Exception, address: str, name: str) -> LabError | UsageErr
             f"the cluster at {address} has a worker of the name {name} already; give this one "
             "another --name"
         )
+    if any("ssl_context" in str(one) or "encryption required" in str(one) for one in causes):
+        return UsageError(
+            f"the cluster at {address} is not spoken to: {causes[-1]}; docs/cluster.md says how "
+            "certificates are named"
+        )
     if bad := [one for one in causes if type(one) in (ValueError, TypeError)]:
-        return UsageError(f"{address!r} is no address of a cluster: {bad[-1]}")
-    return LabError(
-        f"the cluster at {address} does not answer (tried for {ANSWER_S:.0f} s): start its "
-        "scheduler with `dask scheduler`, or look at address, firewall and certificates"
-    )
+        return UsageError(
+            f"{address!r} is no address of a cluster ({bad[-1]}); it is tcp://HOST:PORT or "
+            "tls://HOST:PORT"
+        )
+    return LabError(trouble(address, ANSWER_S))
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
