@@ -200,10 +200,15 @@ def test_a_module_without_an_exit_is_not_unloaded(tmp_path, without, removed, ab
     [("if (!paint) { pr_err(\"x\"); return -EINVAL; }", True),
      ("if (feathers < 1 || !paint)\n return -EINVAL;", True),
      ("if (!paint) { feathers = 1; } if (x) return -EINVAL;", False),
-     ("if (!paint[0]) return -EINVAL;", False), ("if (!paint) return -ENOMEM;", False)],
+     ("if (!paint[0]) return -EINVAL;", False), ("if (!paint) return -ENOMEM;", False),
+     ("return check();", True), ("return other(0);", False), ("return shadow();", False)],
 )  # fmt: skip
 def test_a_parameter_without_which_a_module_refuses_is_told(tmp_path, check, wants):
-    elsewhere = "static int other(char *paint) {\n if (!paint) return -EINVAL;\n return 0;\n}\n"
+    bodies = ("other(char *paint) {", "shadow(void) {\n char *paint = get();", "check(void)\n{")
+    elsewhere = "".join(
+        f"static int {body}\n if (!paint) {{\n  err();\n  return -EINVAL;\n }}\n return 0;\n}}\n"
+        for body in bodies
+    )
     duck = DUCK.replace("static int __init", f"{elsewhere}static int __init")
     duck = duck.replace('pr_info("quack\\n"); return 0; }', f"{check} return 0;\n}}")
     assert check in duck
@@ -215,6 +220,19 @@ def test_a_parameter_without_which_a_module_refuses_is_told(tmp_path, check, wan
     assert skips == (["22", None] if wants else [None, None])
     told = " ".join(tell(found, written))
     assert ("duck wants paint=: without, it is skipped" in told) is wants
+
+
+def test_firmware_that_a_module_asks_for_is_told_and_given_where_it_is_there(tmp_path):
+    duck = DUCK.replace("MODULE_LICENSE", 'MODULE_FIRMWARE("pond/a.bin");\nMODULE_LICENSE')
+    duck = '#define FEED "pond/b.bin"\n' + duck.replace(
+        "return 0; }",
+        "return request_firmware(&it, FEED, dev) || request_firmware(&it, name, 0); }",
+    )
+    put(tmp_path, {"Kbuild": "obj-m := duck.o\n", "duck.c": duck, "firmware/pond/b.bin": "x"})
+    found = look(tmp_path)
+    told = " ".join(tell(found, write(found)))
+    assert "duck asks for firmware: pond/b.bin, pond/a.bin; what lies below firmware/" in told
+    assert loaded(tmp_path)[1][0].scenario.firmware == ["pond/b.bin"]
 
 
 def test_the_only_dkms_conf_below_a_folder_is_its_modules(tmp_path):

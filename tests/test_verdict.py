@@ -295,3 +295,22 @@ def test_a_module_that_found_nothing_to_work_with_is_skipped_where_its_step_says
     assert judged(tmp_path, "  - modprobe: m\n", results(nodev)).verdict is Verdict.FAILED
     oops = BOOT + b"[    2.0] BUG: kernel NULL pointer dereference, address: 00000000\r\n"
     assert judged(tmp_path, yaml, results(nodev), oops).verdict is Verdict.CRASHED
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["platform duck: firmware: failed to load pond/a.bin (-2)",
+     "duck: Direct firmware load for pond/a.bin failed with error -2"],
+)  # fmt: skip
+def test_of_a_module_that_is_refused_for_want_of_firmware_the_file_is_named(tmp_path, said):
+    words = f"[    1.0] {said}\r\n".encode()
+    refused, loaded = (
+        step("modprobe", outcome, state, (0, len(words)))
+        for outcome, state in ((2, "failed"), (0, "passed"))
+    )
+    told = judged(tmp_path, "  - modprobe: m\n", results(refused), words)
+    assert "was wanted; the guest has no firmware pond/a.bin: put it below" in told.reason
+    assert judged(tmp_path, "  - modprobe: m\n", results(loaded), words).verdict is Verdict.PASSED
+    other = judged(tmp_path, "  - modprobe: m\n", results(refused), words.replace(b"-2", b"-12"))
+    assert other.verdict is Verdict.FAILED
+    assert "firmware" not in other.reason

@@ -18,6 +18,10 @@ _ALWAYS = re.compile(
     r"|vmlab: the module was refused$"
 )
 
+_NO_FIRMWARE = re.compile(
+    r"firmware: failed to load (\S+) \(-2\)|Direct firmware load for (\S+) failed with error -2"
+)
+
 
 def console_lines(console: bytes, begin: int, end: int) -> list[tuple[str, int]]:
     """The lines of a part of the console, each with the place where it ends.
@@ -54,6 +58,18 @@ def why_not_loaded(console: bytes, begin: int, end: int) -> str:
     texts = [text for text, _ in console_lines(console, begin, end)]
     kept = [text[:SHOWN] for text in texts if text.strip() and not _ALWAYS.search(text)]
     return "\n".join(kept[-_LAST:])
+
+
+def no_firmware(console: bytes, begin: int, end: int) -> str:
+    """What is to be done for the first firmware file that the kernel did not find."""
+    for text, _ in console_lines(console, begin, end):
+        if found := _NO_FIRMWARE.search(text):
+            name = plain(found[1] or found[2])[:SHOWN]
+            return (
+                f"the guest has no firmware {name}: put it below the project's firmware/ and name "
+                "it in the scenario's `firmware:`"
+            )
+    return ""
 
 
 def last_word(lines: str) -> str:

@@ -20,7 +20,15 @@ from vmlab.scenario.expand import Expanded, RunStep
 from vmlab.scenario.model import Console, ExpectCrash
 from vmlab.scenario.references import found, with_captures
 from vmlab.scenario.values import FLOOD
-from vmlab.seen import SHOWN, console_lines, last_word, nearest, tail, why_not_loaded
+from vmlab.seen import (
+    SHOWN,
+    console_lines,
+    last_word,
+    nearest,
+    no_firmware,
+    tail,
+    why_not_loaded,
+)
 from vmlab.subtests import of_step
 
 LOADS = ("insmod", "modprobe", "kunit")
@@ -251,8 +259,9 @@ def _tests(expanded: Expanded, index: int, result: StepResult, console: bytes) -
         failure = replace(failure, seen=f"{failure.seen}\n{heard}")
         if failure.verdict is Verdict.SKIPPED:
             failure = replace(failure, reason=f"{failure.reason}; {last_word(heard)}")
-    if failure and refused and result.output:  # the agent's words: which module nobody has
-        failure = replace(failure, reason=f"{failure.reason}; {result.output.strip()}")
+    if failure and refused:  # the kernel's words of a file, and the agent's of a module
+        lacks = (no_firmware(console, *result.console), result.output.strip())
+        failure = replace(failure, reason="; ".join([failure.reason, *filter(None, lacks)]))
     if folded is None or (failure and (failure.verdict is not Verdict.FAILED or not folded.failed)):
         return failure
     if reason := folded.reason:

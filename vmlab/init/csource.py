@@ -15,6 +15,15 @@ _WORD = re.compile(r"\b[A-Za-z_]\w{3,}\b")
 _LICENSE = re.compile(r"\bMODULE_LICENSE\s*\(")
 _INIT = re.compile(r"\bmodule_init\s*\(")
 _INIT_OF = re.compile(r"\bmodule_init\s*\(\s*(\w+)")
+_CALLED = re.compile(r"\b(\w+)\s*\(")
+# Its name, arguments and body: to the end of the line, else to a brace that begins one.
+_FUNCTION = re.compile(
+    r"^[\w \t*]*\b(\w+)\s*\(([^;{}()]*)\)\s*\{([^{}\n]*\}|.*?^\})", re.DOTALL | re.MULTILINE
+)
+_FIRMWARE = re.compile(
+    r"\b(?:MODULE_FIRMWARE\s*\(|(?:request_firmware|firmware_request)\w*\s*\([^;\"]*?,)"
+    r'\s*("[^"]+"|\w+)\s*[,)]'
+)
 _EXIT = re.compile(r"\b(?:module_exit|cleanup_module|module_\w*(?:driver|device)\w*)\s*\(")
 _MAIN = re.compile(r"\bmain\s*\(")
 # Which word of a parameter's macro is its type.
@@ -61,6 +70,7 @@ class Sources:
     makes: tuple[str, ...]
     wants: tuple[str, ...] = ()  # parameters without which it refuses to load
     stays: bool = False  # the kernel unloads no module that has an init and no exit
+    firmware: tuple[str, ...] = ()  # the files that it asks for, where the names are whole
 
     @property
     def may_lack_a_device(self) -> bool:
@@ -78,22 +88,44 @@ def sources(paths: Iterable[Path]) -> Sources:
         parameters, frozenset(_EXPORT.findall(code)),
         frozenset(_WORD.findall(code)),
         tuple(said for call, said in _MAKES.items() if re.search(rf"\b(?:{call})\s*\(", code)),
-        tuple(one.name for one in parameters if _refuses(inits, one.name)),
+        tuple(one.name for one in parameters if any(_refuses(it, one.name) for it in inits)),
         bool(_INIT.search(code)) and not _EXIT.search(code),
+        tuple(dict.fromkeys(_firmware(text))),
     )  # fmt: skip
 
 
-def _inits(code: str) -> str:
-    """The functions that the kernel calls to load a module."""
-    names = {*_INIT_OF.findall(code), "init_module"}
-    bodies = rf"\b(?:{'|'.join(names)})\s*\(\s*void\s*\)\s*(\{{.*?)^\}}"
-    return "\n".join(re.findall(bodies, code, re.DOTALL | re.MULTILINE))
+def _inits(code: str) -> list[tuple[str, str]]:
+    """Arguments and body of the functions that the kernel calls to load a module, and of those
+    that these call."""
+    known = {name: (arguments, body) for name, arguments, body in _FUNCTION.findall(code)}
+    left, taken = {*_INIT_OF.findall(code), "init_module"} & set(known), set()
+    while left:
+        taken |= left
+        called = {name for one in left for name in _CALLED.findall(known[one][1])}
+        left = (called & set(known)) - taken
+    return [known[name] for name in sorted(taken)]
 
 
-def _refuses(code: str, parameter: str) -> bool:
-    """Whether the code says `if (!parameter)`, and EINVAL right after it."""
+def _refuses(function: tuple[str, str], parameter: str) -> bool:
+    """Whether a function says `if (!parameter)`, and EINVAL right after it; one that has an
+    argument or a variable of that name speaks of something else."""
+    arguments, body = function
+    own = rf"^[ \t{{]*(?!return\b)\w+[\w \t]*[\s*]{parameter}\s*[;,=]"
+    if re.search(rf"\b{parameter}\b", arguments) or re.search(own, body, re.MULTILINE):
+        return False
     empty = rf"\bif\s*\([^;{{}}]*!\s*{parameter}\b(?!\s*[\[(.-])[^;{{}}]*\)"
-    return bool(re.search(rf"{empty}\s*(?:\{{[^}}]*)?\breturn\s+-EINVAL\b", code))
+    return bool(re.search(rf"{empty}\s*(?:\{{[^}}]*)?\breturn\s+-EINVAL\b", body))
+
+
+def _firmware(text: str) -> Iterable[str]:
+    """The names of files; those that a macro holds are looked up, others are not known here."""
+    for word in dict.fromkeys(_FIRMWARE.findall(text)):
+        if word[0] != '"':
+            defined = rf'^[ \t]*#[ \t]*define[ \t]+{word}[ \t]+("[^"]+")'
+            found = re.search(defined, text, re.MULTILINE)
+            word = found[1] if found else ""
+        if name := word.strip('"'):
+            yield name
 
 
 def _parameters(text: str) -> Iterable[Parameter]:

@@ -46,6 +46,11 @@ def _of(module: Module) -> Iterator[str]:
         yield from _wrapped(
             f"{module.name} wants {wanted}: without, it is skipped; write that to its steps"
         )
+    if known.firmware:
+        yield from _wrapped(
+            f"{module.name} asks for firmware: {_some(list(known.firmware))}; what lies below "
+            "firmware/ a scenario names in `firmware:`"
+        )
 
 
 def _next(found: Understood) -> Iterator[str]:

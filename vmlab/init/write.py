@@ -69,9 +69,9 @@ def _texts(found: Understood) -> Iterator[tuple[Path, str]]:
     if found.kbuild:
         yield found.folder / found.inner / "Kbuild", found.kbuild
     if found.together:
-        yield found.folder / folder / "load.yaml", _load(found.together)
+        yield found.folder / folder / "load.yaml", _load(found.together, found.folder)
     if found.apart:
-        yield found.folder / folder / "load-each.yaml", _each(found.apart)
+        yield found.folder / folder / "load-each.yaml", _each(found.apart, found.folder)
 
 
 def _settings(found: Understood, folder: str) -> str:
@@ -84,7 +84,7 @@ def _settings(found: Understood, folder: str) -> str:
     )
 
 
-def _load(modules: list[Module]) -> str:
+def _load(modules: list[Module], folder: Path) -> str:
     names = [one.name for one in modules]
     what = names[0] if len(names) == 1 else f"{len(names)} modules"
     go = [one.name for one in modules if not one.sources.stays]
@@ -97,7 +97,8 @@ def _load(modules: list[Module]) -> str:
     listed = "".join(f"  - {name}\n" for name in names)
     return (
         f"name: load\nabout: {what} {_does(len(names), len(go))}\n"
-        f"modules:\n{listed}{_memory(modules)}steps:\n{_twice(up, live, down)}"
+        f"modules:\n{listed}{_firmware(modules, folder)}{_memory(modules)}"
+        f"steps:\n{_twice(up, live, down)}"
         f"{_parameters(modules)}"
     )
 
@@ -111,14 +112,14 @@ def _does(count: int, unloaded: int) -> str:
     return f"load{s}, unload{s}{who} and load{s} again, and the second time is like the first"
 
 
-def _each(modules: list[Module]) -> str:
+def _each(modules: list[Module], folder: Path) -> str:
     names = "".join(f"    - {one.name}\n" for one in modules)
     live = "  - run: grep \"^$(echo {module} | tr - _) \" /proc/modules\n    output: ' Live '\n"
     up, down = f"  - modprobe: '{{module}}'\n{_or_skip(modules)}", "  - rmmod: '{module}'\n"
     return (
         "name: load-each\nabout: each module by itself loads, unloads and loads again, and the "
         f"second time is like the first\nparameters:\n  module:\n{names}modules: ['{{module}}']\n"
-        f"steps:\n{_twice(up, live, down)}{_parameters(modules)}"
+        f"{_firmware(modules, folder)}steps:\n{_twice(up, live, down)}{_parameters(modules)}"
     )
 
 
@@ -127,6 +128,13 @@ def _twice(up: str, live: str, down: str) -> str:
         return f"{_LIST}{up}{live}{_APPEARED}"
     again = _SKIP.sub("", up)  # where it was loaded once, there is no device that it may lack
     return f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{again}{_AGAIN}{down}{_STILL_GONE}"
+
+
+def _firmware(modules: list[Module], folder: Path) -> str:
+    """The files that they ask for and that the folder has where scenarios take them from."""
+    names = sorted({name for one in modules for name in one.sources.firmware})
+    there = [name for name in names if (folder / "firmware" / name).is_file()]
+    return "".join(["firmware:\n", *(f"  - {name}\n" for name in there)]) if there else ""
 
 
 def _memory(modules: list[Module]) -> str:
