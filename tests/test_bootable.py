@@ -7,6 +7,8 @@ import pytest
 
 from vmlab import bootable
 from vmlab.arch import ARCHES
+from vmlab.catalog import bzimage
+from vmlab.errors import UsageError
 from vmlab.guest import qemu
 
 
@@ -46,6 +48,23 @@ def test_what_is_no_bzimage_is_taken_for_new(tmp_path):
     path = kernel(tmp_path / "vmlinuz", "2.6.8", b"\x7fELF")
     assert bootable.release(path) is None
     assert panic(path) == ["panic=-1"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "short"), [(0, 0), (15, 0), (16, 16), (60_000, 60_000), (65_000, 65_000)]
+)
+def test_an_image_that_was_cut_off_is_not_whole(tmp_path, taken, short):
+    """The last bytes of older ones do not fill the header's unit of 16."""
+    path = kernel(tmp_path / "vmlinuz", "2.6.8")
+    head = bytearray(path.read_bytes())
+    head[0x1F1], head[0x1F4:0x1F6] = 0, struct.pack("<H", 4096)
+    path.write_bytes(head.ljust(5 * 512 + 65536 - taken, b"\0"))
+    assert bootable.lacking(path) == short
+    if short:
+        with pytest.raises(UsageError, match=f"not whole: it is {short} bytes shorter"):
+            bzimage.release(path)
+    else:
+        assert bzimage.release(path) == "2.6.8"
 
 
 def test_a_kernel_that_is_not_there_is_said_by_who_boots_it(tmp_path):

@@ -1,6 +1,7 @@
 """Whether a kernel and an image are what a machine can boot, before it is begun."""
 
 import hashlib
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,8 @@ _MAGIC = 0x202, b"HdrS"
 _VERSION = 0x20E  # where the version's text stands, from _SETUP on
 _SETUP = 0x200
 _LONGEST = 256  # bytes of that text
+_SETUP_SECTORS = 0x1F1  # of 512 bytes, without the first; 0 means 4
+_SYSTEM_SIZE = 0x1F4  # of what follows them, in 16 bytes (before 2.04 its upper half is 0)
 _LOAD_FLAGS = 0x236
 _FOR_64_BITS = 1  # XLF_KERNEL_64; not known of files older than 3.8
 
@@ -63,6 +66,20 @@ def release(kernel: Path) -> str | None:
             return None
         file.seek(int.from_bytes(head[_VERSION:], "little") + _SETUP)
         return file.read(_LONGEST).partition(b"\0")[0].decode(errors="replace")
+
+
+def lacking(kernel: Path) -> int:
+    """How many bytes a bzImage's file is short of what its header says; 0 where it is whole, or
+    the header does not say it.
+
+    Raises OSError where it cannot be read.
+    """
+    with kernel.open("rb") as file:
+        head = file.read(_VERSION)
+        size = file.seek(0, os.SEEK_END)
+    system = 16 * int.from_bytes(head[_SYSTEM_SIZE : _SYSTEM_SIZE + 4], "little")
+    whole = 512 * (1 + (head[_SETUP_SECTORS] or 4)) + system
+    return whole - size if system and size + 16 <= whole else 0
 
 
 def panic_word(kernel: Path) -> str:

@@ -127,8 +127,9 @@ def find(start: Path) -> Project:
     folder = root_of(start)
     if folder is None:
         raise UsageError(
-            f"no {FILE} in {start} or above; go to a project's directory, or begin one with an "
-            f"empty {FILE} (its modules are looked for in kmod/, its scenarios in scenarios/)"
+            f"no {FILE} in {start} or above; go to a project's directory, run `vmlab init` in the "
+            f"folder of a module that is there already, or begin a project with an empty {FILE} "
+            "(its modules are looked for in kmod/, its scenarios in scenarios/)"
         )
     return Project(folder, _settings(folder / FILE))
 

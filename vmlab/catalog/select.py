@@ -48,4 +48,5 @@ def _nearest(kernels: Sequence[Kernel], part: str) -> str:
     words = [kernel.id for kernel in kernels]
     words += sorted({f"arch={kernel.arch.name}" for kernel in kernels}) + list(WORDS)
     near = difflib.get_close_matches(part, words, n=3, cutoff=0.4)
-    return f"the nearest are {', '.join(near)}" if near else "see `vmlab kernels list`"
+    there = "see `vmlab kernels list`"
+    return f"{there}; near to it: {', '.join(near)}" if near else there
