@@ -66,6 +66,14 @@ def test_a_template_of_a_dkms_conf_has_a_version_too(tmp_path, target, version):
     assert (conf.version, conf.make.partition(" V=")[2]) == ("0", "0")
 
 
+def test_other_places_of_a_template_are_empty(tmp_path, target):
+    text = "PACKAGE_NAME=duck\nPACKAGE_VERSION=@V@\nMAKE='make A=@CFLAGS@ V=@V@ a@b c@d'\n"
+    (tmp_path / "dkms.conf").write_text(text)
+    assert dkms.read(tmp_path, target).make.endswith(" A= V=0 a@b c@d")
+    (tmp_path / "dkms.conf").write_text(text.replace("=@V@\n", "=1\n"))
+    assert dkms.read(tmp_path, target).make.endswith(" A=@CFLAGS@ V=@V@ a@b c@d")
+
+
 def test_the_last_command_whose_kernels_fit_is_taken(read):
     more = 'MAKE[0]="make a"\nMAKE[1]="make b"\nMAKE_MATCH[1]="^6\\."\nMAKE[2]="make c"\n'
     assert read(more + 'MAKE_MATCH[2]="^7\\."').make.endswith("make KERNELRELEASE=6.1.0-50-686 b")

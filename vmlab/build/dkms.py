@@ -13,7 +13,7 @@ from vmlab.errors import UsageError
 FILE = "dkms.conf"
 _SOURCES = "/usr/src"
 _TREE = "/vmlab-dkms"  # stands for the directory that DKMS builds below, until there is one
-_TEMPLATE = re.compile(r"^\s*PACKAGE_VERSION=[\"']?([#@%]{1,2}\w+[#@%]{1,2})", re.MULTILINE)
+_TEMPLATE = re.compile(r"^\s*PACKAGE_VERSION=[\"']?(([#@%]{1,2})\w+[#@%]{1,2})", re.MULTILINE)
 _CONFIG = re.compile(r"^(CONFIG_\w+)=(.*)$", re.MULTILINE)
 
 
@@ -140,9 +140,12 @@ def _followed(folder: Path, shell: Shell) -> Shell:
 
 
 def _filled(text: str) -> str:
-    """A template with a version: those whose authors fill them in when they release."""
+    """A template with a version, and with nothing in its other places: its author's install fills
+    them in."""
     found = _TEMPLATE.search(text)
-    return text.replace(found[1], "0") if found else text
+    if not found:
+        return text
+    return re.sub(rf"{found[2]}[A-Z]\w*{found[2]}", "", text.replace(found[1], "0"))
 
 
 def _conf(shell: Shell, target: Target) -> Conf:
