@@ -124,3 +124,10 @@ def test_a_module_s_failure_is_its_own_and_not_that_of_a_make_for_all(built, tre
         said = (tmp_path / f"built0/{name}.failed").read_text()
         assert f"{folder}/{name}.c:1:2: error: so it says" in said
         assert said.count("error: so") == 1
+
+
+def test_a_failure_of_the_second_try_says_how_to_see_it_again(built, tree):
+    (tree.headers / "Makefile").write_text(COMPILES_AND_SAYS)
+    files = {"src/Makefile": "obj-m := duck.o\n", "src/duck.c": "error\n"}
+    with pytest.raises(ModuleBuildError, match="again by hand: vmlab build --kernel 6"):
+        built("kbuild", files)

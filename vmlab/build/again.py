@@ -114,8 +114,10 @@ def _of(
     """What a module's verdict tells of several failures: the last that names its files, else the
     truest of those that name none's."""
     told = [faulty.modules(one.lines, modules) for one in said]
-    if named := [found[module.name] for found in told if module.name in found]:
-        return ModuleBuildError(said[0].kernel, "", named[-1], named[-1].splitlines())
+    both = zip(said, told, strict=True)
+    if named := [(one, found[module.name]) for one, found in both if module.name in found]:
+        last, words = named[-1]
+        return ModuleBuildError(last.kernel, last.by_hand, words, words.splitlines())
     of_nobody = [one for one, found in zip(said, told, strict=True) if not found]
     return functools.reduce(_truer, of_nobody) if of_nobody else said[0]
 

@@ -39,6 +39,7 @@ class ModuleBuildError(VmlabError):
 
     def __init__(self, kernel: str, by_hand: str, said: str, lines: Sequence[str] = ()) -> None:
         self.kernel = kernel
+        self.by_hand = by_hand
         self.said = said
         self.lines = lines  # all that was said
         super().__init__(f"building for {kernel}:\n{said}\nagain by hand: {by_hand}")
