@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "vmlab"
 ROOMS = (
     "plain",
     "errors",
+    "untar",
     "crash",
     "arch",
     "bootable",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from vmlab import untar
 from vmlab.arch import Arch
 from vmlab.artifacts import Artifacts
 from vmlab.build import debootstrap
@@ -112,7 +113,7 @@ def debian_tree(artifacts: Artifacts, arch: Arch) -> Path:
             for member in tar:
                 if not member.isdev():
                     member.mode |= 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-                    tar.extract(member, directory, filter="tar")
+                    untar.extract(tar, member, directory, links_inside=False)
         archive.unlink()
         for path in (*_DIRECTORIES, *recipe.directories):
             (directory / path).mkdir(parents=True, exist_ok=True)

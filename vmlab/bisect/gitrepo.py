@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmlab import untar
 from vmlab.errors import LabError, UsageError, VmlabError
 
 LARGEST = 4000  # commits whose descent is followed; of longer ranges the first parents are
 
 
 class NoFolder(VmlabError):
-    """A commit is not old or not new enough to have the modules where they are today."""
+    """A commit is not old or not new enough to have the modules where they are today, or has links
+    in them that lead elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Repository:
     def files(self, commit: str, folder: str, target: Path) -> Path:
         """Writes a folder as it was at a commit below `target`; returns where it is.
 
-        Raises NoFolder where the commit has none, which says nothing of the lab.
+        Raises NoFolder where the commit has none that can be, which says nothing of the lab.
         """
         if folder not in ("", ".") and not self.text(
             "ls-tree", "-d", "--name-only", commit, folder
@@ -71,7 +73,11 @@ class Repository:
             raise NoFolder(f"{commit[:12]} has no directory {folder}")
         words = [commit] if folder in ("", ".") else [commit, folder]
         with tarfile.open(fileobj=io.BytesIO(self.git("archive", "--format=tar", *words))) as tar:
-            tar.extractall(target, filter="data")
+            for member in tar:
+                try:
+                    untar.extract(tar, member, target)
+                except untar.Unsafe as error:
+                    raise NoFolder(f"{commit[:12]}: {error}") from error
         return target / folder
 
 

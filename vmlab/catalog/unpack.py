@@ -6,6 +6,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from vmlab import untar
 from vmlab.errors import LabError
 
 
@@ -64,6 +65,6 @@ def source(file: Path, directory: Path) -> None:
             for member in tar:
                 member.name = member.name.partition("/")[2]
                 if member.name:
-                    tar.extract(member, directory, filter="data")
+                    untar.extract(tar, member, directory)
     except (tarfile.TarError, OSError) as error:
         raise LabError(f"unpacking {file.name}: {error}") from error
