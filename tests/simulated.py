@@ -37,9 +37,10 @@ class Fake:
             self.ran.append((revision, seed))
             outcome = self.outcome(revision, seed)
             build = f"{revision}: {self.build}" if self.build == "own" else self.build
+            classes = {Outcome.BUILD: build, Outcome.BOOT: "it does not come up"}
             made.append(
                 Seen(revision, seed, outcome, "why", "", "", 1.0,
-                     build if outcome is Outcome.BUILD else "", seed)
+                     classes.get(outcome, ""), seed)
             )  # fmt: skip
             heard(made[-1])
         return made

@@ -91,7 +91,11 @@ def test_what_a_command_prints_is_no_part_of_the_answer_and_its_status_is(capfd)
 
 @pytest.mark.parametrize(
     ("match", "command", "said"),
-    [("(", None, "is no pattern"), ("x", "true", "give one of them")],
+    [
+        ("(", None, "is no pattern"),
+        ("x", "true", "give one of them"),
+        ("slower than 2h", None, "the time is a number and ms, s or m"),
+    ],
 )
 def test_matches_that_are_none_are_refused(match, command, said):
     with pytest.raises(UsageError, match=said):
@@ -181,6 +185,33 @@ def test_a_commit_that_lacks_an_option_that_was_asked_for_is_left_out_and_ends_n
     (without,) = Runs(subject, evidence.Match()).run("r1", [0, 1])
     assert without.outcome is Outcome.UNTESTABLE
     assert without.reason == "tiny: the tree's kconfig dropped what was asked for: CONFIG_NEW"
+
+
+@pytest.mark.parametrize(
+    ("match", "command", "kept"),
+    [(None, None, True), ("no member", None, True), ("soft lockup", None, False),
+     ("step 2", None, False), ("slower than 2s", None, False), (None, "exit 1", False)],
+)  # fmt: skip
+def test_an_end_that_does_not_build_or_come_up_is_not_the_bug_where_another_is_asked_for(
+    match, command, kept, tmp_path
+):
+    wanted, said = evidence.match(match, command), "x.c:1:2: error: no member"
+    of_module = evidence.seen("r7", 0, run(Verdict.FAILED, "build", seen=said), wanted)
+
+    def subject(revision: str) -> Subject:
+        raise KernelBuildError("it", "make", said)
+
+    (of_kernel,) = Runs(subject, wanted).run("r7", [0])
+    lost = run(Verdict.CRASHED, "the guest never came to its first step: panic: no member found")
+    judged = {wanted.judge(lost)[0], evidence.seen("r7", 0, lost, wanted).outcome}
+    assert {of_module.outcome, of_kernel.outcome} == {Outcome.BUILD}
+    assert {of_module.reason, of_kernel.reason} == {"error: no member"}  # is told all the same
+    assert {bool(of_module.build), bool(of_kernel.build)} == {kept}
+    assert judged == {Outcome.BAD if match == "no member" else Outcome.BOOT}
+    built = [replace(of_kernel, revision="r7")]
+    assert (count.evidence(SPACE, built).untestable == {7}) is not kept
+    boots = [evidence.seen("r7", number, lost, wanted) for number in range(3)]
+    assert (count.evidence(SPACE, boots).untestable == {7}) is not kept
 
 
 def bisected(folder: Path, outcome, rules: Rules = SHY) -> drive.Result:

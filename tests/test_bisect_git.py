@@ -1,6 +1,7 @@
 """Bisections over commits: the range that git would take, and nothing of the user's touched."""
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -323,6 +324,13 @@ def test_what_cannot_be_bisected_is_said_first(project, more, said):
     found, commits = project
     with pytest.raises(UsageError, match=said):
         plans(found, commits[0], commits[2], **more)
+
+
+def test_modules_without_a_history_are_the_user_s_to_know(project):
+    found, commits = project
+    shutil.rmtree(found.root / ".git")
+    with pytest.raises(UsageError, match=r"history of .*kmod is in no git repository"):
+        plans(found, commits[0], commits[2], modules=True, kernel="5.10.0-32-686")
 
 
 @pytest.mark.parametrize("more", [{"modules": True, "kernel": "5.10.0-32-686"}, {"arch": "i386"}])

@@ -72,7 +72,7 @@ def bad_boots(bad_end: str, seen: Sequence[Seen]) -> frozenset[str]:
     then, and the scenario passed, or it never does.
     """
     ends = [one for one in seen if one.revision == bad_end]
-    boots = [one.build for one in ends if one.outcome is Outcome.BOOT]
+    boots = [one.build for one in ends if one.outcome is Outcome.BOOT and one.build]
     outcomes = {one.outcome for one in ends}
     again = len(boots) >= OTHERS or Outcome.GOOD in outcomes
     if not again or outcomes & {Outcome.BAD, Outcome.BUILD}:

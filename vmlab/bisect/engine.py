@@ -212,9 +212,9 @@ def states(space: Space, evidence: Evidence, rules: Rules) -> list[tuple[int, st
 def checked(rules: Rules) -> Rules:
     """The rules, where they can be meant. Raises UsageError."""
     if not 0.5 < rules.confidence < 1:
-        raise UsageError(f"--confidence {rules.confidence} is out of range; it is 0.5 to 1, 0.99")
+        raise UsageError(f"--confidence {rules.confidence} is out of range: above 0.5 and below 1")
     if not 0 <= rules.noise < 0.3:
-        raise UsageError(f"--noise {rules.noise} is out of range; it is 0 to 0.3")
+        raise UsageError(f"--noise {rules.noise} is out of range: 0 or more, and below 0.3")
     if not RAREST <= rules.rarest <= 1:
         raise UsageError(f"--rarest {rules.rarest} is out of range; it is {RAREST} to 1")
     return rules

@@ -66,6 +66,13 @@ class Match:
             return _by_command(self.command, run)
         return outcome or self._of_verdict(run), why
 
+    def admits(self, said: str) -> bool:
+        """Whether a kernel that does not build, or does not come up, saying this, may be what is
+        looked for. Of a step, a duration and a command that run never came to, it is not."""
+        if self.pattern is not None:
+            return bool(self.pattern.search(said))
+        return self == Match()
+
     def _of_lab(self, run: Run) -> Outcome | None:
         """Of a run that came to no verdict on what is looked for; None of the others."""
         verdict = run.judgement.verdict
@@ -109,6 +116,10 @@ def match(text: str | None, command: str | None) -> Match:
         return Match(slower_s=float(found[1]) * _UNIT_S[found[2]])
     if found := _STEP.fullmatch(text.strip()):
         return Match(step=int(found[1]))
+    if text.strip().startswith("slower than"):
+        raise UsageError(
+            f"--match {text!r}: the time is a number and ms, s or m, as in 2s or 500ms"
+        )
     try:
         return Match(re.compile(text, re.MULTILINE))
     except re.error as error:
@@ -183,7 +194,7 @@ class Seen:
     token: str = ""
     dir: str = ""
     wall_s: float = 0.0
-    build: str = ""  # the class of its build's errors, or of its boot's
+    build: str = ""  # the class of its build's errors, or of its boot's; none of another failure
     number: int = -1  # among the bisection's runs; its seed follows from it
 
     def record(self) -> dict[str, object]:
@@ -204,8 +215,11 @@ def seen(revision: str, seed: int, run: Run, match: Match, number: int = -1) -> 
         return replace(made, outcome=Outcome.BROKEN, reason=why)
     if outcome is Outcome.BUILD:
         build = build_class(said)
-        return replace(made, build=build, reason=build.partition("\n")[0])
-    return replace(made, build=_boot_class(run)) if outcome is Outcome.BOOT else made
+        kept = build if match.admits(said) else ""
+        return replace(made, build=kept, reason=build.partition("\n")[0])
+    if outcome is Outcome.BOOT and match.admits(said):
+        return replace(made, build=_boot_class(run))
+    return made
 
 
 def _boot_class(run: Run) -> str:

@@ -11,6 +11,7 @@ from vmlab.artifacts import Artifacts
 from vmlab.bisect.gitrepo import Repository
 from vmlab.bisect.tester import Subject
 from vmlab.catalog import Kernel
+from vmlab.errors import LabError, UsageError
 from vmlab.project import Project
 from vmlab.runner import Runner
 from vmlab.scenario import Expanded
@@ -38,9 +39,15 @@ class History:
         kernel: Kernel,
         options: lab.Options,
     ) -> "History":
-        """Raises LabError where the modules are in no repository."""
+        """Raises UsageError where the modules are in no repository."""
         repository = Repository(project.modules)
-        folder = project.modules.resolve().relative_to(repository.top.resolve())
+        try:
+            folder = project.modules.resolve().relative_to(repository.top.resolve())
+        except LabError as error:
+            raise UsageError(
+                f"--modules bisects the git history of the project's modules, and "
+                f"{project.modules} is in no git repository that can be read ({error})"
+            ) from error
         top = Repository(repository.top)
         return cls(project, artifacts, expanded, kernel, options, top, str(folder))
 

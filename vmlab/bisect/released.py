@@ -29,7 +29,11 @@ def ranges(
     ends = {name: (_of(goods, name), _of(bads, name)) for name in ARCHES if arch in (None, name)}
     both = {name: pair for name, pair in ends.items() if all(pair)}
     if not both:
-        raise UsageError(f"--good {good} and --bad {bad} mean no two kernels of one architecture")
+        found = (", ".join(one.id for one in ones) for ones in (goods, bads))
+        raise UsageError(
+            f"--good {good} and --bad {bad} mean no two kernels of one architecture"
+            f"{f', {arch}' if arch else ''}: {next(found)}, and {next(found)}"
+        )
     for name, (of_good, of_bad) in ends.items():
         if bool(of_good) != bool(of_bad):
             lacking = f"--bad {bad}" if of_good else f"--good {good}"

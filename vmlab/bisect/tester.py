@@ -129,8 +129,8 @@ class Runs:
             if why := ended(str(error)):
                 return Seen(revision, one, Outcome.BROKEN, why, wall_s=took, number=one), None
             said = build_class(str(error).partition("\n")[2] or str(error))
-            why = said.partition("\n")[0]
-            made = Seen(revision, one, Outcome.BUILD, why, wall_s=took, build=said, number=one)
+            why, kept = said.partition("\n")[0], said if self.match.admits(str(error)) else ""
+            made = Seen(revision, one, Outcome.BUILD, why, wall_s=took, build=kept, number=one)
             return made, None
         if subject.runner not in self._runners:
             self._runners.append(subject.runner)
