@@ -193,6 +193,7 @@ def test_a_module_without_an_exit_is_not_unloaded(tmp_path, without, removed, ab
     (load,) = loaded(tmp_path)[1]
     assert [step.argument for step in load.scenario.steps if step.verb == "rmmod"] == removed
     assert about in load.scenario.about
+    assert ("debug/kmemleak" in str(load.scenario.steps[-1])) is bool(removed)
 
 
 @pytest.mark.parametrize(

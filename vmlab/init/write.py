@@ -39,6 +39,12 @@ _STILL_GONE = """\
   - sleep: 1s
   - run: sh /tmp/look | diff /tmp/unloaded -
 """
+_LEAKS = """\
+  # Where the kernel has kmemleak: memory that nothing points to any more, twice seen.
+  - run: |
+      look=/sys/kernel/debug/kmemleak
+      test ! -e $look || for n in 1 2; do sleep 10; echo scan > $look; done
+"""
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def _twice(up: str, live: str, down: str) -> str:
     if not down:
         return f"{_LIST}{up}{live}{_APPEARED}"
     again = _SKIP.sub("", up)  # where it was loaded once, there is no device that it may lack
-    return f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{again}{_AGAIN}{down}{_STILL_GONE}"
+    return f"{_LIST}{up}{live}{_APPEARED}{down}{_GONE}{again}{_AGAIN}{down}{_STILL_GONE}{_LEAKS}"
 
 
 def _firmware(modules: list[Module], folder: Path) -> str:
