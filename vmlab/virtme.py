@@ -33,6 +33,7 @@ _KERNEL_OPTIONS = (
     f"sysctl.{_HUNG_TASK}=0",
     # The self-tests of ciphers and the search for ISA cards are most of an i386 boot.
     "cryptomgr.notests", "noisapnp",
+    "slab_nomerge",  # else objects that are left in a destroyed cache are not told
 )  # fmt: skip
 _SCRIPT = f"echo 120 > /proc/sys/{_HUNG_TASK.replace('.', '/')}; exec /init"
 _VIRTME_ARCH = {"i386": "i386", "x86_64": "x86_64"}

@@ -15,7 +15,9 @@ from vmlab.perturb import Perturbation
 ICOUNT_SHIFT = {"i386": 3, "x86_64": 1}  # these boot about as fast as without icount
 PLAIN_APPEND = "console=ttyS0 panic=-1 oops=panic printk.devkmsg=on"
 # Self-tests of public-key algorithms and a look for ISA cards are most of an i386 5.10 boot.
-APPEND = f"{PLAIN_APPEND} cryptomgr.notests noisapnp"
+# A cache of objects that is merged with another of their size can be destroyed with objects in it,
+# and nothing is said.
+APPEND = f"{PLAIN_APPEND} cryptomgr.notests noisapnp slab_nomerge"
 # Else AMD's processors of family 6 are taken for ones whose time stamp counters differ.
 APPEND_SMP = "tsc=reliable"
 # Such a processor of another stepping was never sold for machines with two, of which 32-bit
