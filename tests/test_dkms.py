@@ -132,3 +132,11 @@ def test_what_is_not_read_is_said_with_its_line(read, tmp_path, text, said):
     with pytest.raises(dkms.ConfError, match=said):
         read(text)
     assert not (tmp_path / "seen").exists()
+
+
+def test_what_a_loop_takes_from_a_list_of_some_kernels_is_of_some_kernels(tmp_path):
+    loop = 'do BUILT_MODULE_NAME[i]="${N[i]}"; done\n'
+    text = f'N=(duck hen)\nif [ -e x ]; then N+=(swan); fi\nfor i in "${{!N[@]}}"; {loop}'
+    (tmp_path / "dkms.conf").write_text(text)
+    always = {one.name: one.always for one in dkms.listed(tmp_path)}
+    assert always == {"duck": True, "hen": True, "swan": False}

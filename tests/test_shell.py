@@ -32,6 +32,10 @@ SETTINGS = {
     "grep, what does not fit": "R=$(printf 'a\\nb\\n' | grep -v a)",
     "a status": "false; R=$?",
     "a loop": "for w in a 'b c' d; do R=$R[$w]; done",
+    "each of an array": 'A=("a b" c); for w in "${A[@]}" ${A[@]}; do R="$R[$w]"; done; '
+    'B=(d "${A[@]}"); R="$R${#B[1]}"',
+    "each number of an array": 'A=(x y); A[7]=z; for i in "${!A[@]}"; do B[i]="${A[i]}$i"; done; '
+    'for i in ${!B[*]}; do R="$R${B[$i]},"; done; R="$R${!B[@]}"',
     "lines go on": 'R="a \\\n b"\nif true \\\n && true; then R=$R.; fi',
     "a comment": "R=x # R=y\n# R=z",
     "words part": 'L="a b"; for w in $L "$L"; do R=$R$w,; done',

@@ -175,11 +175,22 @@ class Shell:
     def _loop(self, loop: For, given: str) -> tuple[int, str]:
         self._line = loop.line
         output, status = "", 0
-        for word in [one for raw in loop.words for one in expand.fields(raw, self)]:
+        words = [pair for raw in loop.words for pair in self._words(raw)]
+        for word, sometimes in words:
+            self._branch += sometimes
             self.set(loop.name, word)
             status, more = self._all(loop.body, given)
+            self._branch -= sometimes
             output += more
         return status, output
+
+    def _words(self, raw: str) -> list[tuple[str, bool]]:
+        """What a loop goes through, and whether that is an element that was set in a branch."""
+        words = expand.fields(raw, self)
+        each = expand.EACH.fullmatch(raw)
+        keys = self.array(each[2]) if each else []
+        marks = [(each[2], key) in self.sometimes for key in keys] if each else []
+        return list(zip(words, marks or [False] * len(words), strict=True))
 
     def _simple(self, command: Simple, given: str) -> tuple[int, str]:
         try:

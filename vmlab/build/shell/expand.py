@@ -13,6 +13,9 @@ _NAME = re.compile(r"[A-Za-z_]\w*|[?#@*0-9]")
 _PARAMETER = re.compile(
     r"(#?)([A-Za-z_]\w*|[0-9@#*])(?:\[([^]]*)\])?(:?[-+=?]|##?|%%?|//?|$)(.*)", re.DOTALL
 )
+EACH = re.compile(r'"\$\{(!?)([A-Za-z_]\w*)\[@\]\}"')
+"""A word that is each element of an array, or each of its numbers."""
+_NUMBERS = re.compile(r"!([A-Za-z_]\w*)\[[@*]\]")
 _IN_DOUBLE = '$`"\\'
 Piece = tuple[str, bool]  # text, and whether blanks in it part words
 
@@ -21,6 +24,8 @@ class Variables(Protocol):
     """What an expansion asks of a shell."""
 
     def value(self, name: str, index: str | None = None) -> str | None: ...
+
+    def array(self, name: str) -> dict[int, str]: ...
 
     def printed(self, text: str) -> str: ...
 
@@ -32,6 +37,9 @@ def text(raw: str, shell: Variables) -> str:
 
 def fields(raw: str, shell: Variables) -> list[str]:
     """A word of a command: what is expanded outside quotes is parted at blanks."""
+    if each := EACH.fullmatch(raw):
+        array = shell.array(each[2])
+        return [str(one) for one in array] if each[1] else list(array.values())
     made: list[str] = []
     current: str | None = "" if re.search(r"""['"]""", raw) else None
     for piece, parts in _pieces(raw, shell, False):
@@ -99,6 +107,8 @@ def _dollar(raw: str, at: int, shell: Variables) -> tuple[str, int]:
 
 
 def _parameter(inner: str, shell: Variables) -> str:
+    if numbers := _NUMBERS.fullmatch(inner):
+        return " ".join(map(str, shell.array(numbers[1])))
     found = _PARAMETER.fullmatch(inner)
     if not found:
         raise Refused(f"has an expansion that is not read here: ${{{inner}}}")
