@@ -232,7 +232,7 @@ def test_firmware_that_a_module_asks_for_is_told_and_given_where_it_is_there(tmp
     put(tmp_path, {"Kbuild": "obj-m := duck.o\n", "duck.c": duck, "firmware/pond/b.bin": "x"})
     found = look(tmp_path)
     told = " ".join(tell(found, write(found)))
-    assert "duck asks for firmware: pond/b.bin, pond/a.bin; what lies below firmware/" in told
+    assert "duck asks for firmware: pond/b.bin, pond/a.bin firmware is put below firmware/" in told
     assert loaded(tmp_path)[1][0].scenario.firmware == ["pond/b.bin"]
 
 

@@ -26,6 +26,8 @@ def tell(found: Understood, written: Written) -> Iterator[str]:
         yield from _wrapped(f"not unloaded, for they have no module_exit: {_some(stay)}")
     for module in found.modules[:_SHOWN]:
         yield from _of(module)
+    if any(one.sources.firmware for one in found.modules):
+        yield "firmware is put below firmware/, and named in a scenario's `firmware:`"
     yield from (line for note in found.notes for line in _wrapped(note))
     for path in written.files:
         yield f"wrote {_short(path, found)}"
@@ -47,10 +49,7 @@ def _of(module: Module) -> Iterator[str]:
             f"{module.name} wants {wanted}: without, it is skipped; write that to its steps"
         )
     if known.firmware:
-        yield from _wrapped(
-            f"{module.name} asks for firmware: {_some(list(known.firmware))}; what lies below "
-            "firmware/ a scenario names in `firmware:`"
-        )
+        yield from _wrapped(f"{module.name} asks for firmware: {_some(list(known.firmware))}")
 
 
 def _next(found: Understood) -> Iterator[str]:
