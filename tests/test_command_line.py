@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from vmlab.cli import app
+from vmlab.errors import UsageError
 
 
 def commands(group, *before):
@@ -79,3 +80,21 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(tmp_path):
     with open(writing, "w") as output:
         done = vmlab(tmp_path, output, "", "-h")
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("run --kernel a --kernel=b", "--kernel was given 2 times, and takes one value; write several "
+      "with commas between"),
+     ("kernels add x --name a --name b --name c", "--name was given 3 times, and takes one value")],
+)  # fmt: skip
+def test_an_option_that_is_given_twice_is_not_taken_by_its_last_value(words, said):
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code == 2
+    assert said in " ".join(done.output.split())
+
+
+def test_what_may_be_given_twice_may(tmp_path):
+    words = ["run", "none", "--tag", "a", "--tag", "b", "--perturb", "--perturb"]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, UsageError), done.output

@@ -20,6 +20,7 @@ from vmlab.cli import (
     init,
     kernels,
     merge,
+    once,
     output,
     replay,
     report,
@@ -67,6 +68,7 @@ app.command("doctor", short_help="Look at what the lab needs of this machine.")(
 app.command("schema")(schema.schema)
 app.add_typer(kernels.app, name="kernels")
 app.add_typer(cache.app, name="cache")
+once.each_once(app)
 
 
 def _version(wanted: bool) -> None:
