@@ -170,8 +170,8 @@ int main(int count, char **words)
 	char *steps, *mode, *served, *perturbed, *rescanned, *after;
 	int ran, frozen;
 
-	if (count == REQUEST_WORDS)
-		return module_asked(words);
+	if (module_asked_for(count, words))
+		return module_answer(words[REQUEST_WORDS - 1]);
 	if (iopl(3))
 		return 1;
 	mount_all();

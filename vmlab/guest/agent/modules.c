@@ -120,10 +120,16 @@ void modules_offer(void)
 	close(file);
 }
 
-/* The kernel takes an exit status that is not 0 for nothing worse than that nothing was loaded. */
-int module_asked(char **words)
+/* The first process may have words too: those of the kernel's command line that no one knows. */
+int module_asked_for(int count, char **words)
 {
-	char *list = listed(REQUESTS, words[REQUEST_WORDS - 1]);
+	return count == REQUEST_WORDS && !strcmp(words[1], "-q") && !strcmp(words[2], "--");
+}
+
+/* The kernel takes an exit status that is not 0 for nothing worse than that nothing was loaded. */
+int module_answer(const char *name)
+{
+	char *list = listed(REQUESTS, name);
 
 	return !list || load_all(list, "");
 }

@@ -8,8 +8,9 @@ int module_probe(char *argument);
 int module_remove(char *argument);
 
 /* What the kernel asks for by itself: it is told whom to ask, and answered in a process of its own. */
-void modules_offer(void);
 #define REQUEST_WORDS 4 /* PATH -q -- NAME */
-int module_asked(char **words);
+void modules_offer(void);
+int module_asked_for(int count, char **words);
+int module_answer(const char *name);
 
 #endif
