@@ -55,7 +55,7 @@ def test_known_failures_are_not_held_against_it(project, monkeypatch):  # noqa: 
     (project.path / "vmlab.yaml").write_text(known.format("passes").replace("2999", "2020"))
     done = CliRunner().invoke(app, ["run", "--no-snapshot", "--kernel", KERNEL])
     assert done.exit_code == 1
-    assert "passes, and is known to fail: bug 7; take it out of known_failures:" in done.stdout
+    assert "passes, and is known to fail: bug 7; take it out of vmlab.yaml" in done.stdout
 
 
 def test_pytest_keeps_runs_and_knows_failures_as_xfail(project):  # noqa: F811

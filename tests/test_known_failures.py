@@ -131,6 +131,7 @@ def test_a_bad_entry_is_told_with_its_place(project, entries, message):
     with pytest.raises(UsageError) as error:
         project(entries)
     assert message in str(error.value)
+    assert ("there are scenario" in str(error.value)) is ("because" in entries)
 
 
 def test_an_entry_that_means_nothing_is_told_before_anything_is_run(project, tmp_path):

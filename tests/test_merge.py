@@ -54,6 +54,10 @@ def test_shards_become_the_whole(here):
     again = CliRunner().invoke(app, ["merge", "one", "--to", "all"])
     assert "that is there already" in str(again.exception)
     assert merge(here / "all").twice == 0
+    again = CliRunner().invoke(app, ["merge", "one", "all", "--to", "more"])
+    assert "2 runs are there more than once, the same to the byte" in again.stderr
+    again = CliRunner().invoke(app, ["merge", "one", "tow"])
+    assert str(again.exception) == "there is no directory tow"
 
 
 def test_what_is_there_twice_is_taken_once(here):

@@ -30,6 +30,8 @@ class About(BaseModel):
 def of_directory(directory: Path) -> About:
     """Raises UsageError where it does not say so."""
     path = directory / FILE
+    if not directory.is_dir():
+        raise UsageError(f"there is no directory {directory}")
     try:
         return About.model_validate_json(path.read_bytes())
     except OSError as error:

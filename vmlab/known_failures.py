@@ -77,7 +77,7 @@ class Held:
             return f"known until {self.until}: {self.reason}"
         if self.state == "expired":
             return f"known until {self.until}, which is over, so it counts again: {self.reason}"
-        return f"passes, and is known to fail: {self.reason}; take it out of known_failures:"
+        return f"passes, and is known to fail: {self.reason}; take it out of vmlab.yaml"
 
 
 def held(

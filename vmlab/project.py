@@ -187,8 +187,7 @@ def _settings(path: Path) -> Settings:
         first = error.errors()[0]
         line, column = document.place(first["loc"], key=True)
         inner = KnownFailure if len(first["loc"]) > 2 else Settings
-        names = ", ".join(inner.model_fields)
+        names = f"; there are {', '.join(inner.model_fields)}"
+        more = names if first["type"] == "extra_forbidden" else ""
         key = ".".join(str(part) for part in first["loc"])
-        raise UsageError(
-            f"{path}:{line}:{column}: {key}: {first['msg'].lower()}; there are {names}"
-        ) from error
+        raise UsageError(f"{path}:{line}:{column}: {key}: {first['msg'].lower()}{more}") from error

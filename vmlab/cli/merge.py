@@ -50,9 +50,12 @@ def merge(
 
 
 def _words(found: "Merged") -> list[str]:
+    from vmlab.report import told
+
     lines = []
     if found.twice:
-        lines.append(f"{found.twice} runs were there several times, the same: one of each is taken")
+        runs = told.counted(found.twice, "run is", "runs are")
+        lines.append(f"{runs} there more than once, the same to the byte: one of each is taken")
     for scenario, kernel in found.differing:
         lines.append(
             f"{scenario} on {kernel}: runs of the same inputs and seed differ; all are kept, see "

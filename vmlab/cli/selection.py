@@ -96,7 +96,8 @@ def _times(path: Path) -> "dict[Key, float]":
             if one["median_s"] is not None and not one["explored"]
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        found = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        said = getattr(error, "strerror", None) or str(error)
+        found = f"it has no {error}" if isinstance(error, KeyError) else said.lower()
         raise UsageError(
             f"--shard-times {path}: {found}; name a file that `vmlab history --json` printed, "
             "the same for every shard"
