@@ -105,6 +105,7 @@ def test_a_worker_of_another_qemu_is_given_no_guests(cluster, tmp_path):
     ]
     cluster.kill("new")
     wait(lambda: len(made.backend.crew.workers()) == 1)
+    assert said[1:] == ["worker new is gone: its runs are given to others"]
     made = clusters.runner(tmp_path / "far", made.backend.crew)
     (run,) = clusters.runs(made, 1)
     assert run.judgement.verdict is Verdict.BROKEN

@@ -46,7 +46,10 @@ class Crew:
         """By address; looked at once a second. Raises LabError where the scheduler is gone."""
         with self._guard:
             if time.monotonic() - self._seen[0] >= _LOOK_S:
-                self._seen = time.monotonic(), self._look()
+                before, now = self._seen[1], self._look()
+                self._seen = time.monotonic(), now
+                for gone in before.keys() - now.keys():
+                    self._say(f"worker {before[gone].name} is gone: its runs are given to others")
             return self._seen[1]
 
     def _look(self) -> dict[str, Worker]:

@@ -31,7 +31,7 @@ def serve(address: str, name: str, threads: int, say: Callable[[str], None]) -> 
             death_timeout=ANSWER_S,
         )  # fmt: skip
         async with worker:
-            say(f"worker {name} takes {threads} guests at once from {address}")
+            say(f"worker {name} takes guests from {address}, {threads} at once")
             await worker.finished()
 
     try:
