@@ -109,26 +109,30 @@ def test_a_mail_of_what_was_not_found_calls_nothing_a_regression(tmp_path):
 
 @pytest.fixture
 def page(tmp_path) -> str:
-    """With one run that is kept, and one whose directory is gone."""
+    """With two runs that are kept, and one whose directory is gone."""
     plan, result = bisected(tmp_path, [*named(5), EVIL, "r6", "r7"], untestable=(4,))
-    folder = tmp_path / "20261128-120000-1-1" / "storm-r7"
-    folder.mkdir(parents=True)
-    (folder / "verdict.json").write_text(
-        json.dumps(record("storm", dir=str(folder), kernel="6.1-686"))
-    )
-    kept = Seen("r7", 90, Outcome.BAD, "why", dir=str(folder))
+    kept = []
+    for revision, kernel in (("r7", "5.10-686"), ("r0", "6.1-686")):
+        folder = tmp_path / "20261128-120000-1-1" / f"storm-{revision}"
+        folder.mkdir(parents=True)
+        (folder / "verdict.json").write_text(
+            json.dumps(record("storm", dir=str(folder), kernel=kernel))
+        )
+        kept.append(Seen(revision, 90, Outcome.BAD, "why", dir=str(folder)))
     gone = Seen("r6", 91, Outcome.BAD, "why", dir=str(tmp_path / "gone"))
-    seen = (*result.seen, kept, gone)
+    seen = (*result.seen, *kept, gone)
     return html(report([(plan, drive.Result(result.space, result.rules, result.evidence,
                                             result.answer, seen))]))  # fmt: skip
 
 
 def test_the_page_has_the_answer_the_picture_and_the_runs_that_are_kept(page):
-    assert "<h1>1 bisection; runs that are kept: 1 passed</h1>" in page
+    assert "<h1>1 bisection; runs that are kept: 2 passed</h1>" in page
     assert "first bad: one of r4, &lt;b&gt;\u241b[31m" in page
     assert {"failed", "passed", "untestable"} == set(re.findall(r'<circle class="(\w+)"', page))
     assert len(re.findall(r"<g><title>.*?: \d+\.\d\d%", page)) == SIZE
-    assert page.count('<details class="run') == 1 and "6.1-686 at r7" in page
+    assert page.count('<details class="run') == 2 and "1 scenario on 2 revisions, told" in page
+    heads = re.findall(r'<th scope="col">(\S+ at r\d)</th>', page)
+    assert heads == ["6.1-686 at r0", "5.10-686 at r7"]  # in the order of the range
     assert "everything tried" in page and "last good: r3" in page
 
 

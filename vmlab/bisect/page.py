@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 def report(done: "Sequence[tuple[Plan, Result]]") -> told.Report:
     """Of each range the first run of each kind of each revision is kept, as long as nobody removes
     its directory."""
-    folders = {Path(one.dir): one.revision for _, result in done for one in result.seen if one.dir}
+    folders = {
+        Path(one.dir): one.revision
+        for _, result in done
+        for one in sorted(result.seen, key=lambda one: result.space.names.index(one.revision))
+        if one.dir
+    }
     runs = [
         _named(run, tell.short(revision))
         for folder, revision in folders.items()

@@ -103,6 +103,9 @@ def _guest(name: str, run: Told) -> Guest:
 
 
 def _kernels(report: Report) -> list[str]:
+    """In the order of their names; of a bisection's range in the range's, as its runs come."""
+    if report.bisections:
+        return list(dict.fromkeys(run.kernel for run in report.runs))
     return sorted({run.kernel for run in report.runs}, key=natural)
 
 
