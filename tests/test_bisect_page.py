@@ -100,6 +100,31 @@ def test_the_mail_has_all_that_somebody_needs_who_knows_nothing_of_it(tmp_path):
     assert all(len(line) <= 79 for line in text.splitlines()[:4])
 
 
+def test_the_mail_has_what_the_bad_run_wanted_and_saw_and_the_kernel_s_own_words(tmp_path):
+    plan, result = bisected(tmp_path, named(SIZE), untestable=(4,))
+    folder = tmp_path / "1" / "storm-r5"
+    folder.mkdir(parents=True)
+    known = record("storm", "crashed", dir=str(folder), step=2, label="rmmod: storm", wanted="all",
+                   seen="one\ntwo", crash={"first_line": 2, "last_line": 3})  # fmt: skip
+    (folder / "verdict.json").write_text(json.dumps(known))
+    (folder / "console").write_text("before\nBUG: at storm\x1b[0m\n end\nafter\n")
+    seen = tuple(dataclasses.replace(one, dir=str(folder)) if one.revision == "r5" else one
+                 for one in result.seen)  # fmt: skip
+    text = mail(dataclasses.replace(result, seen=seen), plan.words)
+    failed = text.partition("What failed:\n")[2].partition("\n\nEverything")[0].splitlines()
+    assert failed[0] == "  step 2: rmmod: storm"
+    assert failed[-6:] == [
+        "  wanted: all", "  seen:   one", "          two", "", "  BUG: at storm\u241b[0m", "   end",
+    ]  # fmt: skip
+
+
+def test_the_mail_has_all_errors_of_a_build(tmp_path):
+    plan, result = bisected(tmp_path, named(SIZE), untestable=(4,))
+    built = Seen("r5", 0, Outcome.BUILD, "error: a", build="error: a\nerror: b")
+    text = mail(dataclasses.replace(result, seen=(built,)), plan.words)
+    assert "What failed:\n  error: a\n  error: b\n\n" in text
+
+
 def test_a_mail_of_what_was_not_found_calls_nothing_a_regression(tmp_path):
     plan, result = bisected(tmp_path, named(SIZE), first=0)
     text = mail(result, dataclasses.replace(plan.words, tracked=True))
