@@ -87,6 +87,8 @@ def test_what_a_command_prints_is_no_part_of_the_answer_and_its_status_is(capfd)
     bad = evidence.match(None, "cat; echo said; exit 3").judge(run(Verdict.PASSED))
     assert bad == (Outcome.BAD, "the command ended with 3")
     assert capfd.readouterr() == ("", "said\n")
+    _, why = evidence.match(None, "no-such-command-here").judge(run(Verdict.PASSED))
+    assert why == "the command ended with 127 (a shell's for no such command)"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from simulated import Fake
 from vmlab import perturb
 from vmlab.arch import ARCHES
 from vmlab.bisect import count, drive, released, tell
-from vmlab.bisect.belief import Evidence
+from vmlab.bisect.belief import Count, Evidence
 from vmlab.bisect.choose import Trial
 from vmlab.bisect.drive import Stopped
 from vmlab.bisect.engine import End, Rules
@@ -328,6 +328,22 @@ def test_an_end_without_an_answer_says_what_to_do(tmp_path):
     assert tell.record(found)["first_bad"] is None
     always = drive.bisect(SPACE, from_r(0), SURE, journal(tmp_path / "b"))
     assert "give an older --good" in (tell.problem(always) or "")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [(Outcome.OTHER, "it fails, and otherwise than is looked for: why"),
+     (Outcome.BUILD, "it does not build: why"), (Outcome.UNTESTABLE, "why")],
+)  # fmt: skip
+def test_an_end_that_cannot_be_tested_says_in_which_way(tmp_path, outcome, said):
+    found = drive.bisect(SPACE, Fake(lambda name, seed: outcome), SURE, journal(tmp_path))
+    assert f"r7, cannot be tested: {said}" in (tell.problem(found) or "")
+    held = Journal.open(tmp_path / "b", {"names": ["a", "b"]}, "it", False, False)
+    one = drive.bisect(line(["a", "b"]), Fake(lambda name, seed: Outcome.BAD), SURE, held)
+    assert "2 runs of 2 revisions" in tell.summary(one, Words("it", "", {}))[-1]
+    first = tell.summary(replace(one, evidence=replace(one.evidence, counts={1: Count(1, 0)})),
+                         Words("it", "", {}))  # fmt: skip
+    assert first[-1].startswith("1 run of 1 revision,")
 
 
 @pytest.mark.parametrize(

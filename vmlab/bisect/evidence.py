@@ -17,6 +17,7 @@ _STEP = re.compile(r"step\s+(\d+)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
 _STDERR = 2
 _SKIP, _LAST_BAD = 125, 127  # as git bisect run takes a command's exit statuses
+_OF_SHELL = {126: " (a shell's for what it may not run)", 127: " (a shell's for no such command)"}
 # What compilers, assemblers, linkers, kbuild, make and shells say. A command line that was printed
 # (-Werror=...) is none of them, and make's `*** [target] Error 2` and what it does then repeat one.
 _ERROR = re.compile(
@@ -153,7 +154,7 @@ def _by_command(command: str, run: Run) -> tuple[Outcome, str]:
         command, shell=True, env={**os.environ, **about}, stdin=subprocess.DEVNULL,
         stdout=_STDERR, check=False,
     ).returncode  # fmt: skip
-    said = f"the command ended with {status}"
+    said = f"the command ended with {status}{_OF_SHELL.get(status, '')}"
     if status == _SKIP:
         return Outcome.UNTESTABLE, said
     if not 0 <= status <= _LAST_BAD:

@@ -14,6 +14,7 @@ from vmlab.bisect.drive import Result, Step
 from vmlab.bisect.engine import End, Rules
 from vmlab.bisect.evidence import Outcome, Seen
 from vmlab.bisect.space import Space
+from vmlab.report.told import counted
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Words:
 
 
 _BAD = (Outcome.BAD, Outcome.BOOT)
+_SILENT = {
+    Outcome.OTHER: "it fails, and otherwise than is looked for",
+    Outcome.BUILD: "it does not build",
+    Outcome.BOOT: "it does not come up",
+}
 _HASH = re.compile("[0-9a-f]{40}")
 _ENDS = {
     End.NEWEST_GOOD: "the bad end, {bad}, passed {passed} of {runs} runs: nothing to bisect. A "
@@ -65,7 +71,7 @@ def problem(result: Result) -> str | None:
         return None
     bad = result.evidence.of(len(names) - 1)
     end = {End.NO_BAD_END: names[-1]}.get(answer.end, names[0])
-    why = [one.reason for one in result.seen if one.revision == end and one.reason]
+    why = [_why(one) for one in result.seen if one.revision == end and one.reason]
     if answer.end is End.TOO_MANY and not bad.failed:
         return _UNFAILED.format(bad=names[-1], passed=bad.passed, silent=result.evidence.silent)
     return _ENDS[answer.end].format(
@@ -73,6 +79,11 @@ def problem(result: Result) -> str | None:
         rarest=result.rules.rarest, odd=names[answer.odd] if answer.odd is not None else "",
         first=_before(result), why=why[-1] if why else "not tried",
     )  # fmt: skip
+
+
+def _why(one: Seen) -> str:
+    """Why a run says nothing of what is looked for, or what it says."""
+    return f"{_SILENT[one.outcome]}: {one.reason}" if one.outcome in _SILENT else one.reason
 
 
 def _before(result: Result) -> str:
@@ -126,7 +137,8 @@ def _example(result: Result, *outcomes: Outcome) -> list[Seen]:
 def _cost(result: Result) -> str:
     runs, rate = result.evidence.runs, rate_of(result)
     took = sum(one.wall_s for one in result.seen)
-    of = f"{runs} runs of {len(result.evidence.counts)} revisions"
+    tried = len(result.evidence.counts)
+    of = f"{counted(runs, 'run', 'runs')} of {counted(tried, 'revision', 'revisions')}"
     if result.evidence.silent:
         of += f" and {result.evidence.silent} that said nothing of it"
     text = f"{of}, {took:.0f} s of building and running"
@@ -179,9 +191,9 @@ def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen], at_on
     builds = np.sort(each.prepare[low : high + 1])[::-1][: 1 + math.ceil(math.log2(left))]
     seconds = (more * each.run + float(builds.sum())) / at_once
     return (
-        f"{step.evidence.runs} runs, {left} left ({short(space.names[low])} to "
+        f"{counted(step.evidence.runs, 'run', 'runs')}, {left} left ({short(space.names[low])} to "
         f"{short(space.names[high])}), "
-        f"about {more:.0f} runs and {seconds:.0f} s to go; now "
+        f"about {counted(round(more), 'run', 'runs')} and {seconds:.0f} s to go; now "
         + ", ".join(
             f"{short(space.names[one.revision])} x {one.runs}" for one in (test, *step.others)
         )
