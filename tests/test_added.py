@@ -348,8 +348,12 @@ def test_the_commands(tmp_path, monkeypatch):
     assert re.search(r"report-4711: 2\.6\.8 for i386, modules by gcc -m32", said)
     assert re.search(r"report-4711 +i386 +added", vmlab("list"))
     assert '"release": "2.6.8"' in vmlab("show", "report-4711")
-    assert vmlab("remove", "report-4711") == "removed report-4711\n"
-    assert "report-4711" not in vmlab("list")
+    vmlab("add", str(box), "--name", "report-4712", "--cc", "gcc")
+    with pytest.raises(UsageError, match=r"no kernel 'none' was added; .* report-4712"):
+        vmlab("remove", "report-4711", "none")
+    told = "removed report-4711\nremoved report-4712\n"
+    assert vmlab("remove", "report-4711", "report-4712") == told
+    assert "report-471" not in vmlab("list")
     with pytest.raises(UsageError, match="no kernel 'report-4711' was added"):
         vmlab("remove", "report-4711")
 

@@ -211,19 +211,21 @@ def _archive(source: str, words: list[str], keyring: Path | None) -> "Archive":
     return archives.Archive(url, words[0], "" if flat else words[1], key)
 
 
-@app.command(short_help="Remove a kernel that was added.")
-def remove(id: Annotated[str, typer.Argument(help="A kernel that was added.")]) -> None:
-    """Remove a kernel that was added; the folder that it came from stays."""
+@app.command(short_help="Remove kernels that were added.")
+def remove(ids: Annotated[list[str], typer.Argument(help="Kernels that were added.")]) -> None:
+    """Remove kernels that were added; the folders that they came from stay."""
     from vmlab.catalog.added import Store
     from vmlab.errors import UsageError
 
     store = Store.default(common.say)
-    kernel = store.find(id)
-    if kernel is None:
+    found = {id: store.find(id) for id in ids}
+    if unknown := [id for id, kernel in found.items() if kernel is None]:
         names = ", ".join(one.id for one in store.kernels()) or "none"
-        raise UsageError(f"no kernel {id!r} was added; those that were: {names}")
-    store.remove(kernel)
-    typer.echo(f"removed {id}")
+        raise UsageError(f"no kernel {unknown[0]!r} was added; those that were: {names}")
+    for id, kernel in found.items():
+        if kernel:
+            store.remove(kernel)
+            typer.echo(f"removed {id}")
 
 
 @app.command()
