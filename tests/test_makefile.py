@@ -40,6 +40,9 @@ CALLED = "obj-$(CONFIG_SWAN) := swan.o\nobj-$(CONFIG_PCI) += tern.o\nall:\n\tmak
      (CALLED, {"swan": ["swan.c"], "tern": ["tern.c"]}, {"CONFIG_SWAN": "m"}),
      ("ALL := m\nobj-$(ALL)$(CONFIG_PCI) := a.o\n", {"a": ["a.c"]}, {}),
      ("obj-$(ALL)$(CONFIG_PCI) := a.o\n", {"a": ["a.c"]}, {}),
+     ("bus$(EXT)-y := a.o b${EXT}.o\nobj-m := bus$(EXT).o\n", {"bus": ["a.c", "b.c"]}, {}),
+     ("obj-m := bus$(EXT).o\nall:\n\tmake EXT=2 modules\n", {}, {}),
+     ("obj-m := bus-$(ARCH).o $(NAME).o\n", {}, {}),
      ("obj-$(if $(KBUILD_EXTMOD),m,$(CONFIG_A)) := a.o\n", {"a": ["a.c"]}, {}),
      ("obj-$(patsubst y,m,${CONFIG_A})+=a.o\n", {"a": ["a.c"]}, {})],
 )  # fmt: skip

@@ -15,6 +15,16 @@ _OBJECT = re.compile(rf"obj-((?:m|y|{EXPANSION})+)$")
 _OPTION = re.compile(r"\$[({](CONFIG_\w+)[)}]")
 _SET = re.compile(r"\b(CONFIG_\w+)[ \t]*[:?]?=[ \t]*[my]\b")
 _DEFINED = re.compile(r"^\s*(?:menu)?config\s+(\w+)\s*$", re.MULTILINE)
+_UNSET = re.compile(r"\$[({](?!CONFIG_)(\w+)[)}]")
+_ASSIGNS = re.compile(r"\b(\w+)\s*[:?+]?=")
+# What kbuild gives to the files that it reads.
+_KBUILD_S = frozenset(
+    ("ARCH", "SRCARCH", "UTS_MACHINE", "BITS", "KERNELRELEASE", "KERNELVERSION", "VERSION",
+     "PATCHLEVEL", "SUBLEVEL", "EXTRAVERSION", "KBUILD_MODNAME", "M", "src", "obj", "srctree",
+     "objtree")
+)  # fmt: skip
+_MAKEFILES = ("*akefile*", "Kbuild*", "*.mk")
+_BUILD_FILES = (*_MAKEFILES, "dkms.conf", "*.inc", "*.config", "Kconfig*")
 _DEEPEST = 6  # directories
 _PLACE = re.compile(
     r"/lib/modules/(?:\$?\$(?:\([^)\n]*\)|\{[^}\n]*\}|\w+)|`[^`\n]*`|[^/\s$`]+)/(?:build|source)\b"
@@ -44,9 +54,9 @@ def modules(root: Path) -> list[Made]:
     """All modules below a folder, in the order in which its Kbuild files name them."""
     found: dict[str, Made] = {}
     folders = list(_folders(root))
-    given = _given(folders)
+    given, assigned = _given(folders), _assigned_in(root)
     for folder in folders:
-        for made in _of(root, folder, given):
+        for made in _of(root, folder, given, assigned):
             found.setdefault(made.name, made)
     return list(found.values())
 
@@ -101,8 +111,14 @@ def _objects(statements: list[tuple[str, str]]) -> Iterator[tuple[str, str | Non
             yield from ((word, option and option[1]) for word in value.split())
 
 
-def _of(root: Path, folder: Path, given: frozenset[str]) -> Iterator[Made]:
-    statements = _statements(folder)
+def _of(
+    root: Path, folder: Path, given: frozenset[str], assigned: frozenset[str]
+) -> Iterator[Made]:
+    statements = [
+        (name if name.startswith("obj-") else _without(name, assigned),
+         " ".join(_without(word, assigned) for word in value.split()))
+        for name, value in _statements(folder)
+    ]  # fmt: skip
     where = folder.relative_to(root)
     for word, config in _objects(statements):
         if word.endswith(".o") and "$" not in word:
@@ -113,6 +129,20 @@ def _of(root: Path, folder: Path, given: frozenset[str]) -> Iterator[Made]:
             paths = tuple(where / one for one in sources)
             own = config if config in given else None
             yield Made(name, where, paths, None if own else config, own)
+
+
+def _assigned_in(root: Path) -> frozenset[str]:
+    """Every variable that some file of a build's may set, and those of kbuild's own."""
+    files = {path for one in _BUILD_FILES for path in root.rglob(one)} | set(_scripts(root))
+    texts = (path.read_text(errors="replace") for path in files if path.is_file())
+    return _KBUILD_S.union(*(_ASSIGNS.findall(text) for text in texts))
+
+
+def _without(word: str, assigned: frozenset[str]) -> str:
+    """A name without the variables in it that nobody sets: they are empty."""
+    names = _UNSET.findall(word)
+    bare = _UNSET.sub("", word)
+    return word if assigned.intersection(names) or bare.startswith((".", "-")) else bare
 
 
 def _given(folders: Iterable[Path]) -> frozenset[str]:
@@ -143,7 +173,7 @@ def settle(root: Path, kernel: str, machine: str, headers: Path) -> None:
     They name it by `uname` and by the place of an installed kernel's headers, which is put into
     scripts too.
     """
-    makefiles = {*root.rglob("*akefile*"), *root.rglob("Kbuild*"), *root.rglob("*.mk")}
+    makefiles = {path for one in _MAKEFILES for path in root.rglob(one)}
     for path in sorted(makefiles | set(_scripts(root))):
         if not path.is_file():
             continue
