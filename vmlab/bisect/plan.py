@@ -93,7 +93,7 @@ class Plan:
         """The answer in words, with the commit's message where there is one."""
         lines = summary(result, self.words)
         if message := self.said(result):
-            lines += ["", message]
+            lines += ["", message, ""]
         if self.subjects:
             lines.append(f"log:  git bisect replay {self.log}")
         return lines
