@@ -223,6 +223,14 @@ def test_a_parameter_without_which_a_module_refuses_is_told(tmp_path, check, wan
     assert ("duck wants paint=: without, it is skipped" in told) is wants
 
 
+def test_two_modules_that_export_one_symbol_are_told(tmp_path):
+    swan = POND.replace("MODULE_LICENSE", "EXPORT_SYMBOL(quack_loudly);\nMODULE_LICENSE")
+    put(tmp_path, {"Kbuild": "obj-m := duck.o swan.o hen.o\n", "swan.c": swan})
+    put(tmp_path, {"duck.c": DUCK, "hen.c": DUCK.replace("quack_loudly", "cluck")})
+    (note,) = look(tmp_path).notes
+    assert note.startswith("duck and swan both export quack_loudly: the kernel refuses")
+
+
 def test_firmware_that_a_module_asks_for_is_told_and_given_where_it_is_there(tmp_path):
     duck = DUCK.replace("MODULE_LICENSE", 'MODULE_FIRMWARE("pond/a.bin");\nMODULE_LICENSE')
     duck = '#define FEED "pond/b.bin"\n' + duck.replace(

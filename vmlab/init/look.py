@@ -1,7 +1,8 @@
 """Looks at a folder: what modules are in it, and how they are built. Runs nothing of it."""
 
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -101,8 +102,18 @@ def look(folder: Path) -> Understood:
     ordered = order(list(always), exports, words)
     tied = linked(ordered, exports, words)
     modules = tuple(Module(name, always[name], known[name], name in tied) for name in ordered)
-    said = (*notes, *found.notes)
+    said = (*notes, *found.notes, *_twice_exported(exports))
     return Understood(folder, found.way, modules, said, found.kbuild, found.read)
+
+
+def _twice_exported(exports: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    """Of each two modules that export one symbol, that they do."""
+    for one, other in itertools.combinations(exports, 2):
+        if both := exports[one] & exports[other]:
+            yield (
+                f"{one} and {other} both export {_listed(sorted(both))}: the kernel refuses the "
+                "second where both are loaded"
+            )
 
 
 def _check(folder: Path) -> None:
