@@ -117,3 +117,14 @@ ERROR: modpost: "swim" [goo-se.ko] undefined!
     ):
         assert faulty.modules([line], made) == {"swan": line}
     assert faulty.modules(["make: *** [Makefile:9: modules] Error 2"], made) == {}
+
+
+def test_what_is_told_of_a_file_that_fails_in_a_header_is_the_error():
+    """Of a build that says much before: the tools that an author's make builds first."""
+    made = [makefile.Made("duck", Path(), (Path("duck.c"), Path("foot.c")))]
+    before = [f"  CC tool{n}.o" for n in range(40)]
+    before += ["tool.c:1: error: no egg", "make[1]: *** [Makefile:48: test-duck.o] Error 1"]
+    said = ["pond.h: In function 'swim':", "/headers/a.h:3:1: error: expected expression",
+            "make[2]: *** [/headers/scripts/Makefile.build:255: duck.o] Error 1"]  # fmt: skip
+    assert faulty.modules([*before, *said, "make: *** x"], made) == {"duck": "\n".join(said)}
+    assert faulty.modules([said[2]], made) == {"duck": said[2]}

@@ -7,6 +7,7 @@ from pathlib import Path
 from vmlab.build.makefile import FILES, Made
 
 _FAILED = re.compile(r"\*\*\* \[(?:\S+: )?([^\s\]]+)\.o\] Error")
+_ERROR = re.compile(r": (?:fatal )?error: ")
 _MODPOST = re.compile(r"(?:ERROR|error): modpost: ")
 _PATH = re.compile(r"[\w./-]+")
 _LACKING = re.compile(r"^(\S+?):\d+(?::\d+)?: fatal error: (\S+): No such file", re.MULTILINE)
@@ -38,8 +39,15 @@ def _is_of(name: str, module: Made) -> bool:
 
 
 def _told(said: Sequence[str], name: str) -> str:
-    """The lines from the first that has a source file's name, to make's own of it."""
-    first = next((at for at, line in enumerate(said) if line.startswith(f"{name}.")), 0)
+    """The lines from the first that has a source file's name, to make's own of it; without such a
+    one, for the error is in a header, from the first error since make's last."""
+    failed = {at: one[1] for at, line in enumerate(said) if (one := _FAILED.search(line))}
+    own = next((at for at, one in failed.items() if one == name), len(said))
+    first = next((at for at, line in enumerate(said[:own]) if line.startswith(f"{name}.")), None)
+    if first is None:
+        since = max((at + 1 for at in failed if at < own), default=0)
+        errors = (at for at in range(since, own) if _ERROR.search(said[at]))
+        first = max(since, next(errors, own) - 1)
     told = said[first : first + _LINES]
     last = next((at for at, line in enumerate(told) if _FAILED.search(line)), _LINES)
     return "\n".join(told[: last + 1])
