@@ -295,13 +295,15 @@ def test_progress_says_what_is_left_and_how_long_that_takes():
     commits = line([f"{at:040x}" for at in range(8)])
     step = drive.Step(Trial(7, 2), Evidence(), (Trial(0, 1),))
     seen = [Seen(commits.names[7], 0, Outcome.BAD, wall_s=9.0)]
+    assert "about 3 runs to go; now" in tell.progress(step, SURE, commits, seen)
+    seen += [Seen(commits.names[0], 0, Outcome.GOOD, wall_s=9.0)]
     sure = tell.progress(step, SURE, commits, seen)
     assert sure == (
-        "0 runs, 8 left (000000000000 to 000000000000), about 3 runs and 43 s to go; now "
+        "0 runs, 8 left (000000000000 to 000000000000), about 3 runs and 35 s to go; now "
         "000000000000 x 2, 000000000000 x 1"
     )
-    assert "about 3 runs and 14 s to go" in tell.progress(step, SURE, commits, seen, 3)
-    seen += [Seen(name, 0, Outcome.BAD, wall_s=9.0) for name in commits.names[:7]]
+    assert "about 3 runs and 12 s to go" in tell.progress(step, SURE, commits, seen, 3)
+    seen += [Seen(name, 0, Outcome.BAD, wall_s=9.0) for name in commits.names[1:7]]
     seen += [Seen(commits.names[7], 0, Outcome.BAD, wall_s=0.5)] * 20
     assert "about 3 runs and 2 s to go" in tell.progress(step, SURE, commits, seen)  # all are built
     often, seldom = (

@@ -179,7 +179,8 @@ def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen], at_on
     """Where a bisection stands: what is left, and an estimate of what that takes.
 
     The estimate is the bound for what is left at the rate as it is thought now; where bad ones
-    always fail, it is halving's. Each run costs its time, and what is tried first its build.
+    always fail, it is halving's. Each run costs its time, and what is tried first its build;
+    how long these take is known once two revisions were run.
     """
     low, high = engine.remaining(space, step.evidence, rules)
     left, test = high - low + 1, step.test
@@ -190,10 +191,11 @@ def progress(step: Step, rules: Rules, space: Space, seen: Sequence[Seen], at_on
     each = costs(space, seen)
     builds = np.sort(each.prepare[low : high + 1])[::-1][: 1 + math.ceil(math.log2(left))]
     seconds = (more * each.run + float(builds.sum())) / at_once
+    time = f" and {seconds:.0f} s" if len({one.revision for one in seen}) > 1 else ""
     return (
         f"{counted(step.evidence.runs, 'run', 'runs')}, {left} left ({short(space.names[low])} to "
         f"{short(space.names[high])}), "
-        f"about {counted(round(more), 'run', 'runs')} and {seconds:.0f} s to go; now "
+        f"about {counted(round(more), 'run', 'runs')}{time} to go; now "
         + ", ".join(
             f"{short(space.names[one.revision])} x {one.runs}" for one in (test, *step.others)
         )
