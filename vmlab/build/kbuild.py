@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmlab.arch import Arch
-from vmlab.build import eras
+from vmlab.build import eras, tables
 from vmlab.build.environment import environment
 from vmlab.build.process import Done
 from vmlab.build.sandbox import HERE, Builder
 from vmlab.cache import content_key
 from vmlab.errors import VmlabError
 
-_ERROR = re.compile(r"(?:error|fatal error|ERROR|undefined!?)\b|\*\*\*|: not found$")
+_ERROR = re.compile(r"(?:error|fatal error|ERROR|FATAL|undefined!?)\b|\*\*\*|: not found$")
 _COPY = re.compile(r"[^\s'=]*/\.making-[^\s']*?/build/")  # where a folder's copy was built
 _SOURCES = ("*.c", "*.h", "*.S", "Kbuild", "Makefile", "*.lds")
 _MESSAGE_LINES = 30
@@ -155,7 +155,8 @@ def build(
             path.with_name("Makefile").write_text("include $(obj)/Kbuild\n")
     words = [*command(tree, directory), *more, f"-j{os.cpu_count() or 1}"]
     with alone(tree):
-        done = builder.run(words, directory, [tree.headers] if tree.number else [])
+        seen = [tree.headers] if tree.number else []
+        done = tables.built(tree, lambda one: builder.run(one, directory, seen), words, directory)
     (directory / "build.log").write_text(shlex.join(words) + "\n" + done.stdout + done.stderr)
     if done.returncode:
         said = message(done, directory)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmlab.build import kbuild, makefile
+from vmlab.build import kbuild, makefile, tables
 from vmlab.build.kbuild import ModuleBuildError, Tree
 from vmlab.build.sandbox import Builder
 
@@ -53,7 +53,12 @@ class Place:
         path = f"{self._programs()}:{self.builder.path()}"
         given = [f"{name}={value}" for name, value in {"PWD": work, "PATH": path, **more}.items()]
         words_there = ["env", "-C", str(work), *given, *words]
-        done = self.builder.run(words_there, self.directory, self.beside)
+        done = tables.built(
+            self.tree,
+            lambda one: self.builder.run(one, self.directory, self.beside),
+            words_there,
+            top,
+        )
         with (self.directory / LOG).open("a") as file:
             file.write(shlex.join(words) + "\n" + done.stdout + done.stderr)
         if done.returncode:
