@@ -18,25 +18,23 @@ if TYPE_CHECKING:
 
 # Kinds of tables whose records hold pointers. (Linux: include/linux/mod_devicetable.h)
 _WRONG = re.compile(
-    r"FATAL: (?:modpost: )?(\S+): sizeof\(struct (dmi|of|wmi)_device_id\)=\d+ is not a modulo"
+    r"FATAL: (?:modpost: )?\S+: sizeof\(struct (dmi|of|wmi)_device_id\)=\d+ is not a modulo"
 )
-_MOST = 20  # tables
 
 
 def built(
     tree: "Tree", run: Callable[[Sequence[str]], Done], words: Sequence[str], work: Path
 ) -> Done:
-    """Runs a build's command by `run`, for Debian's i386 again without each such table."""
-    dropped: set[tuple[Path, str]] = set()
+    """Runs a build's command by `run`, for Debian's i386 again without each kind of such tables."""
+    dropped: set[str] = set()
     while True:
         done = run(words)
-        ours = tree.arch.name == "i386" and not tree.number and done.returncode
+        ours = tree.arch.name == "i386" and not tree.number and done.returncode and not done.ended
         found = _WRONG.search(done.stderr + done.stdout) if ours else None
-        if not found or done.ended or len(dropped) == _MOST:
+        if not found or found[1] in dropped:
             return done
-        name, kind = found.groups()
-        table = (work / f"{name}.o", kind)
-        if table in dropped or not table[0].is_file():
-            return done
-        dropped.add(table)
-        run(["objcopy", "-w", "-N", f"__mod_{kind}__*_device_table", str(table[0])])
+        dropped.add(found[1])
+        prefix = f"__mod_{found[1]}__"
+        for path in work.rglob("*.o"):
+            if path.is_file() and prefix.encode() in path.read_bytes():
+                run(["objcopy", "-w", "-N", f"{prefix}*_device_table", str(path)])
