@@ -143,7 +143,9 @@ def configs(folder: Path) -> None:
     project(folder, "no-config", NO_CONFIG)
     catalog = Catalog.open(Cache.default())
     words = ["kernels", "build", f"debian-source:{SERIES}", "--arch", "i386", "--config", "tiny"]
-    subprocess.run([sys.executable, "-m", "vmlab", *words], cwd=folder, check=True)
+    # Built in the cache, and kept as a kernel for this folder alone.
+    own = os.environ | {"VMLAB_KERNELS": str(folder / "vmlab-out" / "kernels")}
+    subprocess.run([sys.executable, "-m", "vmlab", *words], cwd=folder, env=own, check=True)
     built = max(
         (catalog.cache.root / "built-kernels").glob("debian-6.1-tiny-i386-*/boot/config-*"),
         key=lambda path: path.stat().st_mtime,
